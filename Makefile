@@ -1,0 +1,103 @@
+# xvlmc: builds the compiler (build/xvlmc), the runtime (build/libxv.a) and the toolbox (build/xvlm).
+# `make help` lists the targets. Everything is written below build/ and generated/.
+
+CC ?= gcc
+WERROR ?= -Werror
+OPTIMISE ?= -O2
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
+SANITIZE ?=
+BUILD ?= build
+# Loop nests want the machine's vector width; math traps and errno would forbid it (ARCHITECTURE.md, Flags).
+NATIVE := -O3 -march=native -fno-math-errno -fno-trapping-math -fopenmp
+BASE_FLAGS := -std=c11 -D_GNU_SOURCE -I. -g -MMD -MP $(WARNINGS) $(SANITIZE)
+RUNTIME_LIBS := -lcjson -ljpeg -lpng -lz -lutf8proc -lopenblas -lm -lpthread
+COMPILER_LIBS := -lyaml -lm
+PREFIX ?= /usr/local
+
+COMPILER_SOURCES := $(wildcard compiler/base/*.c dsl/*.c compiler/*.c codegen/*.c)
+GRAMMAR_OBJECTS := $(BUILD)/dsl/lexer.lex.o $(BUILD)/dsl/parser.tab.o
+COMPILER_OBJECTS := $(COMPILER_SOURCES:%.c=$(BUILD)/%.o) $(GRAMMAR_OBJECTS)
+COMPILER_LIBRARY_OBJECTS := $(filter-out $(BUILD)/compiler/main.o,$(COMPILER_OBJECTS))
+RUNTIME_SOURCES := $(foreach part,base data checkpoint device loop metrics comm,$(wildcard runtime/$(part)/*.c))
+RUNTIME_OBJECTS := $(RUNTIME_SOURCES:%.c=$(BUILD)/%.o)
+TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/tools/*.c))
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+UNIT_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/unit/test_*.c),$(wildcard tests/unit/*.c)))
+TEST_TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
+
+.PHONY: all help deps demo demo-long test unit format lint asan tsan fuzz golden bench install clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BUILD)/xvlmc $(BUILD)/xvlm  ## build the compiler, the runtime library and the toolbox
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*##/\t/' | expand -t 14
+
+deps:  ## install what the build needs (Debian and Ubuntu; sudo when not root)
+	@sh tests/deps.sh
+
+$(BUILD)/xvlmc: $(COMPILER_OBJECTS) $(BUILD)/libxv.a
+	$(CC) $(SANITIZE) -o $@ $(COMPILER_OBJECTS) $(COMPILER_LIBS)
+
+$(BUILD)/libxv.a: $(RUNTIME_OBJECTS)
+	rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/libcompiler.a: $(COMPILER_LIBRARY_OBJECTS)
+	rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/xvlm: $(TOOL_OBJECTS) $(BUILD)/libxv.a
+	$(CC) $(SANITIZE) -fopenmp -o $@ $^ $(RUNTIME_LIBS)
+
+$(BUILD)/runtime/%.o: runtime/%.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE_FLAGS) $(NATIVE) -c -o $@ $<
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE_FLAGS) $(OPTIMISE) -I$(BUILD)/dsl -Idsl -c -o $@ $<
+
+$(BUILD)/tests/unit/%.o: tests/unit/%.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE_FLAGS) $(OPTIMISE) -fopenmp -I$(BUILD)/dsl -c -o $@ $<
+
+$(BUILD)/dsl/parser.tab.c $(BUILD)/dsl/parser.tab.h &: dsl/parser.y
+	@mkdir -p $(@D)
+	bison -Wall -Werror -Wno-yacc --defines=$(BUILD)/dsl/parser.tab.h -o $(BUILD)/dsl/parser.tab.c $<
+
+$(BUILD)/dsl/lexer.lex.c $(BUILD)/dsl/lexer.lex.h &: dsl/lexer.l
+	@mkdir -p $(@D)
+	flex --header-file=$(BUILD)/dsl/lexer.lex.h -o $(BUILD)/dsl/lexer.lex.c $<
+
+$(BUILD)/dsl/%.o: $(BUILD)/dsl/%.c
+	$(CC) $(BASE_FLAGS) $(OPTIMISE) -I$(BUILD)/dsl -Idsl -c -o $@ $<
+
+$(patsubst %.c,$(BUILD)/%.o,$(wildcard dsl/*.c)) $(GRAMMAR_OBJECTS): $(BUILD)/dsl/parser.tab.h $(BUILD)/dsl/lexer.lex.h
+
+# Tests -------------------------------------------------------------------------------------------------------
+
+$(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_HELPERS) $(BUILD)/libcompiler.a $(BUILD)/libxv.a
+	$(CC) $(SANITIZE) -fopenmp -o $@ $< $(UNIT_HELPERS) $(BUILD)/libcompiler.a $(BUILD)/libxv.a -lcmocka \
+	    $(COMPILER_LIBS) $(RUNTIME_LIBS)
+
+$(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(BUILD)/libxv.a
+	$(CC) $(SANITIZE) -fopenmp -o $@ $< $(BUILD)/libxv.a $(RUNTIME_LIBS)
+
+unit: $(UNIT_TESTS) $(TEST_TOOLS)
+
+test: all unit  ## run every test that needs no GPU
+	tests/run
+
+install: all  ## copy compiler, runtime, models and headers below PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/xvlmc
+	install $(BUILD)/xvlmc $(BUILD)/xvlm $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(BUILD)/libxv.a $(DESTDIR)$(PREFIX)/lib/xvlmc
+	cp -r models tasks $(DESTDIR)$(PREFIX)/lib/xvlmc
+	cd runtime && find . -name '*.h' -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/lib/xvlmc/runtime/{} \;
+
+clean:  ## remove build products
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

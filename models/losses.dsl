@@ -1,0 +1,49 @@
+# X-VLM's losses (facts 2). Masks multiply; no size depends on data.
+
+# Image-text contrast over the features of all ranks, both directions.
+loss itc(logits: [N, N]) -> [] {
+    same = arange(N)
+    return (mean(cross_entropy(logits, same), 0) + mean(cross_entropy(logits.T, same), 0)) / 2
+}
+
+# Weights for drawing hard negatives: likely partners, never the own one. No gradient.
+fn negative_weights(logits: [B, B]) -> [B, B] {
+    own = arange(B)[:, none] == arange(B)
+    return where(own, 0.0, softmax(stop_gradient(logits)) + 1e-5)
+}
+
+# Mean over the labels that are not -100.
+loss masked_cross_entropy(logits: [R, V], labels: int[R]) -> [] {
+    counted = labels != -100
+    return sum(where(counted, cross_entropy(logits, labels), 0.0)) / maximum(sum(float(counted)), 1.0)
+}
+
+# Boxes are (centre x, centre y, width, height) in [0, 1]; `counts` is 1 for rows that take part.
+loss box_l1(predicted: [B, 4], target: [B, 4], counts: [B]) -> [] {
+    return sum(abs(predicted - target) * counts[:, none]) / maximum(sum(counts), 1.0)
+}
+
+fn corners(box: [B, 4]) {
+    return box[:, 0:2] - box[:, 2:4] / 2, box[:, 0:2] + box[:, 2:4] / 2
+}
+
+fn area(low: [B, 2], high: [B, 2]) {
+    side = high - low
+    return side[:, 0] * side[:, 1]
+}
+
+# Intersection over union and its generalised form (Rezatofighi et al. 2019), row by row.
+fn box_overlap(a: [B, 4], b: [B, 4]) {
+    a_low, a_high = corners(a)
+    b_low, b_high = corners(b)
+    shared = area(maximum(a_low, b_low), maximum(minimum(a_high, b_high), maximum(a_low, b_low)))
+    joint = area(a_low, a_high) + area(b_low, b_high) - shared
+    hull = area(minimum(a_low, b_low), maximum(a_high, b_high))
+    iou = shared / joint
+    return iou, iou - (hull - joint) / hull
+}
+
+loss box_giou(predicted: [B, 4], target: [B, 4], counts: [B]) -> [] {
+    iou, giou = box_overlap(predicted, target)
+    return sum((1.0 - giou) * counts) / maximum(sum(counts), 1.0)
+}

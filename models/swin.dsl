@@ -1,0 +1,174 @@
+# Swin transformer (Liu et al. 2021) as X-VLM uses it: no classification head, the global token is the mean of
+# the last stage's tokens (facts 1.2). Grids are square; tokens are row-major.
+
+import "layers.dsl"
+
+# [B, G, G, C] cut into windows: [B * windows, window * window, C], and back.
+fn windows_of(x: [B, G, G, C], window) {
+    let n = G // window
+    return reshape(permute(reshape(x, [B, n, window, n, window, C]), [0, 1, 3, 2, 4, 5]), [B * n * n, window * window, C])
+}
+
+fn grid_of(x: [W, N, C], grid, window) {
+    let n = grid // window
+    y = reshape(x, [W // (n * n), n, n, window, window, C])
+    return reshape(permute(y, [0, 1, 3, 2, 4, 5]), [W // (n * n), grid, grid, C])
+}
+
+# -100 between tokens of a window that come from different sides of the rolled map: [windows, N, N].
+fn shift_mask(grid, window, shift) {
+    i = arange(grid)
+    part = int(i >= grid - window) + int(i >= grid - shift)
+    region = windows_of((part[:, none] * 3 + part)[none, :, :, none], window)
+    return where(region == permute(region, [0, 2, 1]), 0.0, -100.0)
+}
+
+# Row of the relative position table for each pair of tokens of a window (facts 1.2, step 5): [N, N].
+fn relative_index(window) {
+    i = arange(window * window)
+    dy = (i // window)[:, none] - i // window + window - 1
+    dx = (i % window)[:, none] - i % window + window - 1
+    return dy * (2 * window - 1) + dx
+}
+
+module WindowAttention(width, heads, grid, window, shift) {
+    let tokens = window * window
+    let windows = (grid // window) ** 2
+    param relative_position_bias_table: [(2 * window - 1) ** 2, heads] init truncated(0, 0.02)
+    buffer relative_position_index: int[tokens, tokens]
+    qkv: Linear(width, 3 * width)
+    proj: Linear(width, width)
+
+    fn (x: [W, tokens, width]) -> [W, tokens, width] {
+        let d = width // heads
+        parts = permute(reshape(qkv(x), [W, tokens, 3, heads, d]), [2, 0, 3, 1, 4])
+        scores = (parts[0] * d ** -0.5) @ parts[1].T
+        scores = scores + permute(relative_position_bias_table[relative_index(window)], [2, 0, 1])[none]
+        if shift > 0 {
+            scores = scores + tile(shift_mask(grid, window, shift)[:, none], W // windows)
+        }
+        return proj(joined(softmax(scores) @ parts[2]))
+    }
+}
+
+module Mlp(width, inner) {
+    fc1: Linear(width, inner)
+    fc2: Linear(inner, width)
+
+    fn (x: [B, N, width]) -> [B, N, width] {
+        return fc2(gelu(fc1(x)))
+    }
+}
+
+module SwinBlock(width, heads, grid, window_size, is_shifted, drop_rate) {
+    let window = min(window_size, grid)
+    let shift = window_size // 2 if is_shifted and grid > window_size else 0
+    norm1: LayerNorm(width)
+    attn: WindowAttention(width, heads, grid, window, shift)
+    norm2: LayerNorm(width)
+    mlp: Mlp(width, 4 * width)
+    if shift > 0 {
+        buffer attn_mask: [(grid // window) ** 2, window * window, window * window]
+    }
+
+    fn (x: [B, L, width]) -> [B, L, width] {
+        y = roll(reshape(norm1(x), [B, grid, grid, width]), [0, -shift, -shift, 0])
+        y = grid_of(attn(windows_of(y, window)), grid, window)
+        y = reshape(roll(y, [0, shift, shift, 0]), [B, L, width])
+        x = x + drop_path(y, drop_rate)
+        return x + drop_path(mlp(norm2(x)), drop_rate)
+    }
+}
+
+# Four neighbours side by side in the order (even row, even column), (odd, even), (even, odd), (odd, odd).
+module PatchMerging(width, grid) {
+    reduction: Linear(4 * width, 2 * width, has_bias = false)
+    norm: LayerNorm(4 * width)
+
+    fn (x: [B, L, width]) -> [B, L // 4, 2 * width] {
+        let half = grid // 2
+        y = permute(reshape(x, [B, half, 2, half, 2, width]), [0, 1, 3, 4, 2, 5])
+        return reduction(norm(reshape(y, [B, L // 4, 4 * width])))
+    }
+}
+
+module SwinStage(width, depth, heads, grid, window_size, drop_rates, is_last) {
+    for i in 0..depth {
+        blocks[i]: SwinBlock(width, heads, grid, window_size, i % 2 == 1, drop_rates[i])
+    }
+    if not is_last {
+        downsample: PatchMerging(width, grid)
+    }
+
+    fn (x: [B, L, width]) {
+        for i in 0..depth {
+            x = blocks[i](x)
+        }
+        return x if is_last else downsample(x)
+    }
+}
+
+# 4 x 4 convolution of stride 4 as a matrix product over patches.
+module Convolution4(width) {
+    let bound = 48 ** -0.5
+    param weight: [width, 3, 4, 4] init uniform(-bound, bound)
+    param bias: [width] init uniform(-bound, bound)
+
+    fn (image: [B, 3, R, R]) -> [B, (R // 4) ** 2, width] {
+        let grid = R // 4
+        patches = permute(reshape(image, [B, 3, grid, 4, grid, 4]), [0, 2, 4, 1, 3, 5])
+        return reshape(patches, [B, grid * grid, 48]) @ reshape(weight, [width, 48]).T + bias
+    }
+}
+
+module PatchEmbed(width) {
+    proj: Convolution4(width)
+    norm: LayerNorm(width)
+
+    fn (image: [B, 3, R, R]) {
+        return norm(proj(image))
+    }
+}
+
+module Swin(config) {
+    let width = config.embed_dim
+    let depths = config.depths
+    let blocks = sum(depths)
+    let stages = len(depths)
+    patch_embed: PatchEmbed(width)
+    for i in 0..stages {
+        layers[i]: SwinStage(
+            width * 2 ** i, depths[i], config.num_heads[i], config.image_res // 4 // 2 ** i, config.window_size,
+            [config.drop_path_rate * (sum(depths[:i]) + j) / max(blocks - 1, 1) for j in 0..depths[i]], i == stages - 1)
+    }
+    norm: LayerNorm(width * 2 ** (stages - 1))
+
+    # Normalised tokens of the last stage: [B, P * P, D].
+    fn tokens(image: [B, 3, R, R]) {
+        assert R == config.image_res, "image_res of the model and of vision_config differ"
+        x = patch_embed(image)
+        for i in 0..stages {
+            x = layers[i](x)
+        }
+        return norm(x)
+    }
+
+    # Global token first: [B, 1 + P * P, D].
+    fn (image: [B, 3, R, R]) {
+        return with_mean(tokens(image))
+    }
+
+    # One row per region (facts 1.5): the tokens of its image behind the mean of the tokens inside the region; and
+    # the same rows behind the ordinary mean.
+    fn regions(image: [I, 3, R, R], idx_to_group_img: int[B], image_atts: int[B, S]) {
+        x = tokens(image)
+        rows = x[idx_to_group_img]
+        inside = float(image_atts[:, 1:])[:, :, none]
+        mean = sum(inside * rows, 1, keep = true) / sum(inside, 1, keep = true)
+        return concat([mean, rows], 1), with_mean(x)[idx_to_group_img]
+    }
+}
+
+fn with_mean(x: [B, N, D]) {
+    return concat([mean(x, 1, keep = true), x], 1)
+}

@@ -1,0 +1,37 @@
+# X-VLM base: Swin-B at 224 pixels and BERT base, the sizes of the published 4M and 16M models.
+
+import "xvlm.dsl"
+import "../tasks/pretrain.dsl"
+
+config image_res = 224
+config patch_size = 32
+config embed_dim = 256
+config temp = 0.07
+config use_swin = true
+config use_clip_vit = false
+config use_roberta = false
+
+config vision_config {
+    vision_width = 1024
+    image_res = 224
+    window_size = 7
+    embed_dim = 128
+    depths = [2, 2, 18, 2]
+    num_heads = [4, 8, 16, 32]
+    drop_path_rate = 0.1
+}
+
+config text_config {
+    hidden_size = 768
+    num_attention_heads = 12
+    num_hidden_layers = 12
+    fusion_layer = 6
+    intermediate_size = 3072
+    vocab_size = 30522
+    max_position_embeddings = 512
+    type_vocab_size = 2
+    pad_token_id = 0
+    layer_norm_eps = 1e-12
+    hidden_dropout_prob = 0.1
+    attention_probs_dropout_prob = 0.1
+}

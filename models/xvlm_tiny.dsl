@@ -1,0 +1,46 @@
+# X-VLM small enough to learn within minutes on two cores, from the scenes that `xvlm scenes` draws.
+
+import "xvlm.dsl"
+import "../tasks/pretrain.dsl"
+
+config image_res = 128
+config patch_size = 32
+config embed_dim = 64
+config temp = 0.07
+config use_swin = true
+config use_clip_vit = false
+config use_roberta = false
+
+config vision_config {
+    vision_width = 256
+    image_res = 128
+    window_size = 4
+    embed_dim = 32
+    depths = [1, 1, 2, 1]
+    num_heads = [1, 2, 4, 8]
+    drop_path_rate = 0.0
+}
+
+config text_config {
+    hidden_size = 96
+    num_attention_heads = 4
+    num_hidden_layers = 4
+    fusion_layer = 2
+    intermediate_size = 192
+    vocab_size = 256
+    max_position_embeddings = 32
+    type_vocab_size = 2
+    pad_token_id = 0
+    layer_norm_eps = 1e-12
+    hidden_dropout_prob = 0.0
+    attention_probs_dropout_prob = 0.0
+}
+
+set images.batch_size = 32
+set regions.batch_size = 32
+set regions.max_images = 12
+set max_words = 16
+set max_tokens = 16
+set max_masks = 4
+set optimizer.lr = 1e-3
+set schedular.num_warmup_steps = 100

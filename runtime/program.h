@@ -1,0 +1,145 @@
+// What a generated program shows the runtime: constant tables and a few functions, all reached from `xv_program`.
+//
+// The runtime knows no model. It allocates the regions, fills inputs, sets draws, calls `run`, reads outputs,
+// calls `update`, and saves parameters by name.
+#pragma once
+
+#include "runtime/base/tensor.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// How a fresh parameter is drawn. a and b: NORMAL mean, standard deviation; TRUNCATED the same, cut at 2
+// absolute; UNIFORM low, high; CONSTANT value.
+typedef enum XvInitKind { XV_INIT_CONSTANT, XV_INIT_NORMAL, XV_INIT_TRUNCATED, XV_INIT_UNIFORM } XvInitKind;
+
+typedef struct XvParameter {
+    const char *name;            // official state_dict name
+    int rank;
+    int64_t shape[XV_MAX_RANK];
+    int64_t offset;              // first element in the parameter, gradient and moment regions
+    int64_t count;               // elements
+    XvInitKind init;
+    double init_a, init_b;
+    bool is_trainable;
+    bool has_decay;              // weight decay applies
+    bool is_fresh;               // learning rate * lr_mult
+    bool has_clamp;              // clamped in place before each step
+    double clamp_low, clamp_high;
+    const char *source;          // "models/bert.dsl:12"
+} XvParameter;
+
+// Another official name of a parameter (tied weights).
+typedef struct XvAlias {
+    const char *name;
+    int parameter;  // index into parameters
+} XvAlias;
+
+// A constant that official state dicts carry and the program computes itself (index tables, masks).
+typedef struct XvBuffer {
+    const char *name;
+    XvDtype dtype;
+    int rank;
+    int64_t shape[XV_MAX_RANK];
+} XvBuffer;
+
+// A tensor at a fixed place of an arena.
+typedef struct XvValue {
+    const char *name;            // "image", "loss_itc", "trace.vision_encoder.patch_embed"
+    XvDtype dtype;               // XV_F32 or XV_I32 (indices, masks and labels)
+    int rank;
+    int64_t shape[XV_MAX_RANK];
+    size_t offset;               // bytes from the start of the arena, a multiple of 64
+} XvValue;
+
+typedef enum XvDrawKind {
+    XV_DRAW_KEEP,    // dropout, drop path: 1/(1-rate) with probability 1-rate, else 0; off by default in replay
+    XV_DRAW_SAMPLE,  // indices drawn from rows of weights
+} XvDrawKind;
+
+typedef struct XvDrawInfo {
+    const char *name;            // "neg_image_idx", "dropout.text_encoder.bert.embeddings"
+    XvDrawKind kind;
+    double rate;                 // of KEEP
+    int rank;
+    int64_t shape[XV_MAX_RANK];
+} XvDrawInfo;
+
+// State of one draw during one run, set by the runtime before `run`. Element i is
+//   given ? given[i] (KEEP: 0/1 mask times scale) : drawn from Philox(key, counter i).
+typedef struct XvDraw {
+    uint64_t key;                // xv_key(xv_key(xv_key(seed, step), entry), draw)
+    uint32_t threshold;          // KEEP: kept when the word is >= threshold; 0 keeps all
+    float scale;                 // KEEP: value of a kept element; 1 when off
+    const float *given_mask;     // KEEP: 0/1 values, or NULL
+    const int32_t *given_index;  // SAMPLE: indices, or NULL
+} XvDraw;
+
+// Everything a generated function may touch.
+typedef struct XvRun {
+    float *parameters;
+    float *gradients;
+    char *arena;
+    const XvDraw *draws;         // one per draw of the graph
+    int rank, world;
+} XvRun;
+
+// One compiled graph: a straight list of kernel calls over one arena.
+typedef struct XvGraph {
+    size_t arena_bytes;
+    void (*run)(const XvRun *run);
+    const XvValue *inputs;
+    int n_inputs;
+    const XvValue *outputs;      // names of losses, outputs, traces
+    int n_outputs;
+    const XvDrawInfo *draws;
+    int n_draws;
+    double matmul_flops;         // 2 * multiply-adds of all matmuls and attention
+    double bytes;                // read and written by all kernels, each tensor once per kernel
+    int n_kernels;               // calls per run
+} XvGraph;
+
+// One entry point of the task, such as `images` or `regions`.
+typedef struct XvEntry {
+    const char *name;
+    const char *data;            // kind of loader that fills the inputs: "image_text", "regions"
+    double probability;          // chance that an iteration runs it; 1 for the main entry, which comes last
+    bool advances_schedule;
+    const char *loss;            // name of the minimised output ("loss_total")
+    const char *const *losses;   // names of its terms, in order
+    int n_losses;
+    XvGraph train;               // losses; leaves gradients of every parameter with has_gradient
+    XvGraph observe;             // every named output, metric and trace; no randomness but named samples
+    const uint8_t *has_gradient; // one per parameter
+    const char *const *metrics;  // names of observe outputs of shape [2]: {sum, count}
+    int n_metrics;
+} XvEntry;
+
+// Scalars of one optimizer update (official AdamW, facts 4.2).
+typedef struct XvUpdate {
+    float step_size[2];          // lr * sqrt(1-b2^t) / (1-b1^t), plain and fresh
+    float decay_size[2];         // lr * weight_decay, plain and fresh
+    float gradient_scale;        // clipping factor
+} XvUpdate;
+
+typedef struct XvProgram {
+    const char *model;           // "xvlm_base"
+    const char *task;            // "pretrain"
+    const char *target;          // "c"
+    const char *config;          // the resolved configuration as JSON, official names
+    const XvParameter *parameters;
+    int n_parameters;
+    int64_t parameter_count;     // elements of the parameter region, padding included
+    const XvAlias *aliases;
+    int n_aliases;
+    const XvBuffer *buffers;
+    int n_buffers;
+    const XvEntry *entries;
+    int n_entries;
+    // One optimizer step on the parameters that has_gradient marks. Moments are laid out like parameters.
+    void (*update)(float *parameters, const float *gradients, float *moment1, float *moment2,
+                   const uint8_t *has_gradient, const XvUpdate *update);
+} XvProgram;
+
+extern const XvProgram xv_program;

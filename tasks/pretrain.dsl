@@ -1,0 +1,167 @@
+# X-VLM pre-training (facts 4.4): contrast, matching with hard negatives, masked words on image-text pairs; the same
+# and boxes on region-text pairs. Defaults are those of the published 4M recipe.
+
+import "../models/losses.dsl"
+
+config images {
+    image_key = "binary"
+    is_image_rpath = false
+    caption_key = "caption"
+    tokenized = false
+    batch_size = 128
+}
+
+config regions {
+    image_key = "binary"
+    is_image_rpath = false
+    caption_key = "caption"
+    tokenized = false
+    iter_perc = 0.5
+    batch_size = 128
+    max_images = 48
+    max_regions = 5
+    min_perc_in_image = 0.5
+}
+
+config calc_image_bbox_loss = false
+config max_words = 40
+config max_tokens = 40
+config mask_prob = 0.25
+config max_masks = 8
+config mask_whole_word = true
+config skipgram_prb = 0.2
+config skipgram_size = 3
+config train_dataset_size = 5114489
+
+config optimizer {
+    opt = "adamW"
+    lr = 1e-4
+    weight_decay = 0.01
+    lr_mult = 2
+}
+
+config schedular {
+    sched = "linear"
+    lr = 1e-4
+    epochs = 41
+    num_warmup_steps = 2500
+}
+
+config accelerator {
+    CLIP_GRAD_NORM = 1.0
+    RNG_SEED = 42
+}
+
+task pretrain {
+    dim T = max_tokens
+    dim M = max_masks
+    dim R = image_res
+    let P = image_res // patch_size
+    let S = 1 + P * P
+
+    model as "": XVLM(Swin, BertForMaskedLM, vision_config, text_config, embed_dim, temp)
+
+    optimizer adamw {
+        lr = optimizer.lr
+        weight_decay = optimizer.weight_decay
+        lr_mult = optimizer.lr_mult
+        beta1 = 0.9
+        beta2 = 0.98
+        epsilon = 1e-8
+        clip = accelerator.CLIP_GRAD_NORM
+    }
+
+    # Substring rule of the official optimizer (facts 4.1).
+    no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
+
+    # Region-text pairs: text about a part of an image, and where that part is.
+    entry regions(
+        image: [I, 3, R, R], idx_to_group_img: int[B], text_ids: int[B, T], text_atts: int[B, T],
+        text_ids_masked: int[B, T], masked_pos: int[B, M], masked_ids: int[B, M], image_atts: int[B, S],
+        target_bbox: [B, 4], is_image: int[B]) {
+        data "regions" {}
+        probability regions.iter_perc
+        advances false
+        dim B = regions.batch_size
+        dim I = regions.max_images
+
+        image_embeds, full = model.vision_encoder.regions(image, idx_to_group_img, image_atts)
+        output image_embeds = image_embeds
+        output image_embeds_fullatts = full
+        output image_atts = image_atts
+        output text_embeds = model.text_encoder.bert.text(text_ids, text_atts)
+        output image_feat = model.image_feature(image_embeds)
+        output text_feat = model.text_feature(text_embeds)
+        output itc_logits = all_gather(image_feat) @ all_gather(text_feat).T / model.temp
+        output loss_itc = itc(itc_logits)
+
+        similarity = image_feat @ text_feat.T / model.temp
+        output itm_weights_i2t = negative_weights(similarity)
+        output itm_weights_t2i = negative_weights(similarity.T)
+        draw neg_image_idx = sample_categorical(itm_weights_t2i)
+        draw neg_text_idx = sample_categorical(itm_weights_i2t)
+        output cross_pos = model.text_encoder.bert.fusion(text_embeds, text_atts, image_embeds, image_atts)
+        output cross_neg = model.text_encoder.bert.fusion(
+            concat([text_embeds, text_embeds[neg_text_idx]], 0), concat([text_atts, text_atts[neg_text_idx]], 0),
+            concat([image_embeds[neg_image_idx], image_embeds], 0), concat([image_atts[neg_image_idx], image_atts], 0))
+        output itm_logits = concat([model.match(cross_pos), model.match(cross_neg)], 0)
+        matched = int(arange(3 * B) < B)
+        output loss_itm = mean(cross_entropy(itm_logits, matched), 0)
+
+        output mlm_logits = model.masked_words(text_ids_masked, text_atts, image_embeds, image_atts, masked_pos)
+        output loss_mlm = masked_cross_entropy(
+            reshape(mlm_logits, [B * M, text_config.vocab_size]), reshape(masked_ids, [B * M]))
+
+        everywhere = ones([B, S])
+        output cross_bbox = model.text_encoder.bert.fusion(text_embeds, text_atts, full, int(everywhere))
+        output bbox_head_out = model.bbox_head(cross_bbox[:, 0])
+        output output_coord = sigmoid(bbox_head_out)
+        counts = ones([B]) if calc_image_bbox_loss else 1.0 - float(is_image)
+        output loss_bbox = box_l1(output_coord, target_bbox, counts)
+        output loss_giou = box_giou(output_coord, target_bbox, counts)
+
+        iou, giou = box_overlap(output_coord, target_bbox)
+        metric box_accuracy = sum(float(iou >= 0.5) * counts), sum(counts)
+        minimise loss_itc + loss_itm + loss_mlm + loss_bbox + loss_giou
+    }
+
+    # Image-text pairs.
+    entry images(
+        image: [B, 3, R, R], text_ids: int[B, T], text_atts: int[B, T], text_ids_masked: int[B, T],
+        masked_pos: int[B, M], masked_ids: int[B, M]) {
+        data "image_text" {}
+        probability 1.0
+        advances true
+        dim B = images.batch_size
+
+        output image_embeds = model.vision_encoder(image)
+        output image_atts = int(ones([B, S]))
+        output text_embeds = model.text_encoder.bert.text(text_ids, text_atts)
+        output image_feat = model.image_feature(image_embeds)
+        output text_feat = model.text_feature(text_embeds)
+        output itc_logits = all_gather(image_feat) @ all_gather(text_feat).T / model.temp
+        output loss_itc = itc(itc_logits)
+
+        similarity = image_feat @ text_feat.T / model.temp
+        output itm_weights_i2t = negative_weights(similarity)
+        output itm_weights_t2i = negative_weights(similarity.T)
+        draw neg_image_idx = sample_categorical(itm_weights_t2i)
+        draw neg_text_idx = sample_categorical(itm_weights_i2t)
+        output cross_pos = model.text_encoder.bert.fusion(text_embeds, text_atts, image_embeds, image_atts)
+        output cross_neg = model.text_encoder.bert.fusion(
+            concat([text_embeds, text_embeds[neg_text_idx]], 0), concat([text_atts, text_atts[neg_text_idx]], 0),
+            concat([image_embeds[neg_image_idx], image_embeds], 0), concat([image_atts[neg_image_idx], image_atts], 0))
+        output itm_logits = concat([model.match(cross_pos), model.match(cross_neg)], 0)
+        matched = int(arange(3 * B) < B)
+        output loss_itm = mean(cross_entropy(itm_logits, matched), 0)
+
+        output mlm_logits = model.masked_words(text_ids_masked, text_atts, image_embeds, image_atts, masked_pos)
+        labels = reshape(masked_ids, [B * M])
+        flat = reshape(mlm_logits, [B * M, text_config.vocab_size])
+        output loss_mlm = masked_cross_entropy(flat, labels)
+
+        metric itm_accuracy = sum(float(argmax(itm_logits, -1) == matched)), float(3 * B)
+        metric mlm_accuracy = sum(float(argmax(flat, -1) == labels)), sum(float(labels != -100))
+        minimise loss_itc + loss_itm + loss_mlm
+    }
+}
