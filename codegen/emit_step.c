@@ -1,0 +1,268 @@
+// The step of a graph as a straight list of calls, and the table of its values. See runtime/device/*.h for the calls.
+#include "codegen/emit_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct StepWriter {
+    Emission *emission;
+    Out *out;
+    const Program *program;
+    ValueNames names;
+} StepWriter;
+
+static const char *text_of(StepWriter *writer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static const char *text_of(StepWriter *writer, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    size_t size = strlen(text) + 1;
+    char *copy = arena_alloc(writer->emission->arena, size);
+    memcpy(copy, text, size);
+    return copy;
+}
+
+// The C expression of a value's storage.
+static const char *storage_text(StepWriter *writer, NodeId node)
+{
+    NodeId root = storage_root(writer->program, node);
+    const Storage *storage = &writer->program->storage[root];
+    if (storage->region == REGION_ARENA) {
+        return writer->names.name[root];
+    }
+    const Parameter *parameter = &writer->emission->task->parameters[storage->parameter];
+    const char *name = name_identifier(writer->emission->arena, parameter->name, false);
+    return text_of(writer, "%s_%s", storage->region == REGION_PARAMETER ? "p" : "g", name);
+}
+
+static const char *view_text(StepWriter *writer, const View *view)
+{
+    const char *base = storage_text(writer, view->node);
+    return view->offset ? text_of(writer, "%s + %lld", base, (long long)view->offset) : base;
+}
+
+// Where a step comes from in the DSL.
+static void note_place(StepWriter *writer, NodeId id)
+{
+    const Node *node = &writer->program->graph->nodes[id];
+    const char *path = node->path && *node->path ? node->path : "";
+    out_line(writer->out, "// %s%s%s", diag_place(writer->emission->arena, node->span), *path ? "  " : "", path);
+}
+
+static void kernel_step(StepWriter *writer, const Step *step)
+{
+    const Kernel *kernel = step->kernel;
+    const char *name = emitted_kernel(writer->emission, writer->program, step);
+    const char *args = "";
+    for (int i = 0; i < kernel->n_buffers; i++) {
+        args = text_of(writer, "%s%s%s", args, i ? ", " : "", storage_text(writer, kernel->buffers[i].node));
+    }
+    int draws[64];
+    int n_draws = render_draws(kernel, draws, 64);
+    for (int i = 0; i < n_draws; i++) {
+        args = text_of(writer, "%s%s&run->draws[%d]", args, *args ? ", " : "", draws[i]);
+    }
+    if (kernel_columns(kernel) > 0) {
+        args = text_of(writer, "%s%sscratch", args, *args ? ", " : "");
+    }
+    out_line(writer->out, "%s(%s);", name, args);
+}
+
+// How a [batch, rows, columns] view is handed to a matrix product.
+typedef struct Operand {
+    const char *pointer;
+    bool is_transposed;
+    long long stride, batch_stride;
+} Operand;
+
+static Operand operand_of(StepWriter *writer, const View *view)
+{
+    Operand operand = {.pointer = view_text(writer, view)};
+    int last = view->rank - 1;
+    bool is_row_major = view->stride[last] == 1 || view->dim[last] == 1;
+    operand.is_transposed = !is_row_major;
+    int64_t stride = is_row_major ? view->stride[last - 1] : view->stride[last];
+    int64_t length = is_row_major ? view->dim[last] : view->dim[last - 1];
+    operand.stride = stride > length ? stride : length;
+    operand.batch_stride = view->rank > 2 ? view->stride[0] : 0;
+    return operand;
+}
+
+static void matmul_step(StepWriter *writer, const Step *step)
+{
+    const View *a_view = &step->reads[0];
+    Operand a = operand_of(writer, a_view);
+    Operand b = operand_of(writer, &step->reads[1]);
+    Operand c = operand_of(writer, &step->writes[0]);
+    int last = a_view->rank - 1;
+    long long batch = a_view->rank > 2 ? (long long)a_view->dim[0] : 1;
+    const View *result = &step->writes[0];
+    Out *out = writer->out;
+    out_line(out, "xv_gemm(&(XvGemm){.m = %lld, .n = %lld, .k = %lld, .trans_a = %s, .trans_b = %s, .alpha = 1,",
+             (long long)result->dim[last - 1], (long long)result->dim[last], (long long)a_view->dim[last],
+             a.is_transposed ? "true" : "false", b.is_transposed ? "true" : "false");
+    out_line(out, "    .accumulate = %s, .batch = %lld, .a = %s, .b = %s,", step->accumulates ? "true" : "false", batch,
+             a.pointer, b.pointer);
+    out_line(out, "    .c = %s, .lda = %lld, .ldb = %lld, .ldc = %lld, .batch_a = %lld, .batch_b = %lld, .batch_c = %lld});",
+             c.pointer, a.stride, b.stride, c.stride, a.batch_stride, b.batch_stride, c.batch_stride);
+}
+
+static const char *strides_text(StepWriter *writer, const View *view)
+{
+    return text_of(writer, "{%s, %lld, %lld, %lld}", view_text(writer, view), (long long)view->stride[0],
+                   (long long)view->stride[1], (long long)view->stride[2]);
+}
+
+static void attention_biases(StepWriter *writer, const Step *step, int first)
+{
+    for (int i = first; i < step->n_reads; i++) {
+        const View *bias = &step->reads[i];
+        long long stride[4];
+        for (int j = 0; j < 4; j++) {
+            stride[j] = bias->dim[j] == 1 ? 0 : (long long)bias->stride[j];
+        }
+        out_line(writer->out, "    .bias[%d] = {%s, %lld, %lld, %lld, %lld, .batches = %lld},", i - first,
+                 view_text(writer, bias), stride[0], stride[1], stride[2], stride[3], (long long)bias->dim[0]);
+    }
+}
+
+static void attention_head(StepWriter *writer, const Step *step)
+{
+    const Node *node = &writer->program->graph->nodes[step->node];
+    const View *q = &step->reads[0];
+    out_line(writer->out, "    .batch = %lld, .heads = %lld, .n_query = %lld, .n_key = %lld, .head_dim = %lld, .value_dim = %lld,",
+             (long long)q->dim[0], (long long)q->dim[1], (long long)q->dim[2], (long long)step->reads[1].dim[2],
+             (long long)q->dim[3], (long long)step->reads[2].dim[3]);
+    const char *draw = node->attr.index >= 0 ? text_of(writer, "&run->draws[%d]", node->attr.index) : "NULL";
+    out_line(writer->out, "    .scale = %.9gf, .draw = %s,", node->attr.number, draw);
+    out_line(writer->out, "    .q = %s, .k = %s, .v = %s,", strides_text(writer, q),
+             strides_text(writer, &step->reads[1]), strides_text(writer, &step->reads[2]));
+}
+
+static void attention_step(StepWriter *writer, const Step *step)
+{
+    out_line(writer->out, "xv_attention(&(XvAttention){");
+    attention_head(writer, step);
+    attention_biases(writer, step, 3);
+    const char *lse = step->n_writes > 1 ? view_text(writer, &step->writes[1]) : "NULL";
+    out_line(writer->out, "    .out = %s, .lse = %s});", strides_text(writer, &step->writes[0]), lse);
+}
+
+static void attention_grad_step(StepWriter *writer, const Step *step)
+{
+    const Node *node = &writer->program->graph->nodes[step->node];
+    out_line(writer->out, "xv_attention_grad(&(XvAttention){");
+    attention_head(writer, step);
+    attention_biases(writer, step, 6);
+    out_line(writer->out, "    .out = %s, .lse = %s, .d_out = %s,", strides_text(writer, &step->reads[3]),
+             view_text(writer, &step->reads[4]), strides_text(writer, &step->reads[5]));
+    int write = 3;
+    for (int i = 0; i < step->n_reads - 6; i++) {
+        if (node->attr.axes >> i & 1u) {
+            out_line(writer->out, "    .d_bias[%d] = %s,", i, view_text(writer, &step->writes[write++]));
+        }
+    }
+    out_line(writer->out, "    .d_q = %s, .d_k = %s, .d_v = %s});", strides_text(writer, &step->writes[0]),
+             strides_text(writer, &step->writes[1]), strides_text(writer, &step->writes[2]));
+}
+
+static void scatter_add_step(StepWriter *writer, const Step *step)
+{
+    const Graph *graph = writer->program->graph;
+    const Node *node = &graph->nodes[step->node];
+    int64_t count = shape_count(&graph->nodes[node->inputs[0]].shape);
+    int64_t width = shape_count(&node->shape) / (node->shape.dim[0] ? node->shape.dim[0] : 1);
+    out_line(writer->out, "xv_scatter_add_rows(%s, %s, %s, &(XvScatter){.rows = %lld, .count = %lld, .width = %lld, .accumulate = %s});",
+             view_text(writer, &step->writes[0]), view_text(writer, &step->reads[0]), view_text(writer, &step->reads[1]),
+             (long long)node->shape.dim[0], (long long)count, (long long)width, step->accumulates ? "true" : "false");
+}
+
+static void sample_step(StepWriter *writer, const Step *step)
+{
+    const Graph *graph = writer->program->graph;
+    const Node *node = &graph->nodes[step->node];
+    const Shape *weights = &graph->nodes[node->inputs[0]].shape;
+    out_line(writer->out, "xv_sample_categorical(%s, %lld, %lld, &run->draws[%d], %s);",
+             view_text(writer, &step->reads[0]), (long long)weights->dim[0], (long long)weights->dim[1],
+             node->attr.index, view_text(writer, &step->writes[0]));
+}
+
+static void emit_step(StepWriter *writer, const Step *step)
+{
+    switch (step->kind) {
+    case STEP_KERNEL:
+        kernel_step(writer, step);
+        break;
+    case STEP_MATMUL:
+        matmul_step(writer, step);
+        break;
+    case STEP_ATTENTION:
+        attention_step(writer, step);
+        break;
+    case STEP_ATTENTION_GRAD:
+        attention_grad_step(writer, step);
+        break;
+    case STEP_SCATTER_ADD:
+        scatter_add_step(writer, step);
+        break;
+    case STEP_SAMPLE:
+        sample_step(writer, step);
+        break;
+    }
+}
+
+static void emit_values(StepWriter *writer)
+{
+    static const char *const macros[] = {[DTYPE_F32] = "XV_AT_F32", [DTYPE_I32] = "XV_AT_I32", [DTYPE_BOOL] = "XV_AT_U8"};
+    const Program *program = writer->program;
+    out_line(writer->out, "// Values in the arena: bytes from its start, chosen by the memory plan.");
+    for (NodeId id = 0; id < program->graph->n_nodes; id++) {
+        const Storage *storage = &program->storage[id];
+        if (writer->names.name[id] && storage->same_as == NO_NODE) {
+            out_line(writer->out, "#define %s %s(%lld)  // %s", writer->names.name[id],
+                     macros[program->graph->nodes[id].dtype], (long long)storage->offset,
+                     shape_text(writer->emission->arena, &program->graph->nodes[id].shape));
+        }
+    }
+    out_line(writer->out, "");
+}
+
+int64_t scratch_bytes(const Program *program)
+{
+    int64_t floats = 0;
+    for (int i = 0; i < program->n_steps; i++) {
+        if (program->steps[i].kind == STEP_KERNEL) {
+            int64_t needed = render_scratch_floats(program->steps[i].kernel);
+            floats = needed > floats ? needed : floats;
+        }
+    }
+    return floats * 4;
+}
+
+static bool uses_run(const Program *program)
+{
+    return program->n_steps > 0;
+}
+
+void emit_steps(Emission *emission, Out *out, const Program *program, const char *name)
+{
+    StepWriter writer = {emission, out, program, name_values(emission->arena, program)};
+    emit_values(&writer);
+    out_line(out, "void %s(const XvRun *run)", name);
+    out_open(out, "");
+    if (scratch_bytes(program) > 0) {
+        out_line(out, "float *const scratch = XV_AT_F32(%lld);", (long long)program->arena_bytes);
+    }
+    if (!uses_run(program)) {
+        out_line(out, "(void)run;");
+    }
+    for (int i = 0; i < program->n_steps; i++) {
+        note_place(&writer, program->steps[i].node);
+        emit_step(&writer, &program->steps[i]);
+    }
+    out_close(out, "");
+}

@@ -1,0 +1,249 @@
+// The constant tables of a program: parameters, entry points, inputs, outputs, draws. See runtime/program.h.
+#include "codegen/emit_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const INIT_NAMES[] = {
+    [INIT_CONSTANT] = "XV_INIT_CONSTANT",
+    [INIT_NORMAL] = "XV_INIT_NORMAL",
+    [INIT_TRUNCATED] = "XV_INIT_TRUNCATED",
+    [INIT_UNIFORM] = "XV_INIT_UNIFORM",
+};
+
+static const char *dims_text(Arena *arena, const Shape *shape)
+{
+    char *text = arena_alloc(arena, 24 * MAX_RANK + 8);
+    int used = sprintf(text, "{");
+    for (int i = 0; i < shape->rank; i++) {
+        used += sprintf(text + used, "%s%lld", i ? ", " : "", (long long)shape->dim[i]);
+    }
+    sprintf(text + used, "%s}", shape->rank ? "" : "0");
+    return text;
+}
+
+static void emit_parameters(Out *out, Arena *arena, const Task *task)
+{
+    out_line(out, "static const XvParameter parameters[] = {");
+    for (int i = 0; i < task->n_parameters; i++) {
+        const Parameter *p = &task->parameters[i];
+        out_line(out, "    {.name = \"%s\", .rank = %d, .shape = %s, .offset = %lld, .count = %lld,", p->name,
+                 p->shape.rank, dims_text(arena, &p->shape), (long long)task->offsets[i],
+                 (long long)shape_count(&p->shape));
+        out_line(out, "     .init = %s, .init_a = %.17g, .init_b = %.17g, .is_trainable = %s, .has_decay = %s,",
+                 INIT_NAMES[p->init], p->init_a, p->init_b, p->is_trainable ? "true" : "false",
+                 p->has_decay ? "true" : "false");
+        out_line(out, "     .is_fresh = %s, .has_clamp = %s, .clamp_low = %.17g, .clamp_high = %.17g, .source = \"%s\"},",
+                 p->is_fresh ? "true" : "false", p->has_clamp ? "true" : "false", p->clamp_low, p->clamp_high,
+                 diag_place(arena, p->span));
+    }
+    out_line(out, "};");
+    out_line(out, "");
+}
+
+static void emit_names_of_state(Out *out, Arena *arena, const Task *task)
+{
+    if (task->n_aliases > 0) {
+        out_line(out, "static const XvAlias aliases[] = {");
+        for (int i = 0; i < task->n_aliases; i++) {
+            out_line(out, "    {.name = \"%s\", .parameter = %d},", task->aliases[i].name, task->aliases[i].parameter);
+        }
+        out_line(out, "};");
+        out_line(out, "");
+    }
+    if (task->n_buffers > 0) {
+        out_line(out, "static const XvBuffer buffers[] = {");
+        for (int i = 0; i < task->n_buffers; i++) {
+            const Buffer *buffer = &task->buffers[i];
+            out_line(out, "    {.name = \"%s\", .dtype = %s, .rank = %d, .shape = %s},", buffer->name,
+                     buffer->dtype == DTYPE_F32 ? "XV_F32" : "XV_I64", buffer->shape.rank,
+                     dims_text(arena, &buffer->shape));
+        }
+        out_line(out, "};");
+        out_line(out, "");
+    }
+}
+
+static void emit_value(Out *out, Arena *arena, const Program *program, const char *name, NodeId node)
+{
+    const Node *value = &program->graph->nodes[node];
+    out_line(out, "    {.name = \"%s\", .dtype = %s, .rank = %d, .shape = %s, .offset = %lldu},", name,
+             value->dtype == DTYPE_F32 ? "XV_F32" : "XV_I32", value->shape.rank, dims_text(arena, &value->shape),
+             (long long)program->storage[storage_root(program, node)].offset);
+}
+
+static int emit_inputs(Out *out, Arena *arena, const Program *program, const char *prefix)
+{
+    const Graph *graph = program->graph;
+    int n_inputs = 0;
+    out_line(out, "static const XvValue %s_inputs[] = {", prefix);
+    for (NodeId id = 0; id < graph->n_nodes; id++) {
+        if (graph->nodes[id].op == OP_INPUT && program->storage[id].is_stored) {
+            emit_value(out, arena, program, graph->inputs[graph->nodes[id].attr.index].name, id);
+            n_inputs++;
+        }
+    }
+    out_line(out, "};");
+    return n_inputs;
+}
+
+static int emit_outputs(Out *out, Arena *arena, const Program *program, const char *prefix)
+{
+    int n_outputs = 0;
+    out_line(out, "static const XvValue %s_outputs[] = {", prefix);
+    for (int i = 0; i < program->graph->n_outputs; i++) {
+        const Output *output = &program->graph->outputs[i];
+        if (output->kind != OUTPUT_GRADIENT) {
+            emit_value(out, arena, program, output->name, output->node);
+            n_outputs++;
+        }
+    }
+    out_line(out, "};");
+    return n_outputs;
+}
+
+static void emit_draws(Out *out, Arena *arena, const Graph *graph, const char *prefix)
+{
+    if (graph->n_draws == 0) {
+        return;
+    }
+    out_line(out, "static const XvDrawInfo %s_draws[] = {", prefix);
+    for (int i = 0; i < graph->n_draws; i++) {
+        const Draw *draw = &graph->draws[i];
+        out_line(out, "    {.name = \"%s\", .kind = %s, .rate = %.17g, .rank = %d, .shape = %s},", draw->name,
+                 draw->kind == DRAW_KEEP ? "XV_DRAW_KEEP" : "XV_DRAW_SAMPLE", draw->rate, draw->shape.rank,
+                 dims_text(arena, &draw->shape));
+    }
+    out_line(out, "};");
+}
+
+static const char *graph_initializer(Arena *arena, const Program *program, const char *prefix, int inputs, int outputs)
+{
+    double flops = 0;
+    double bytes = 0;
+    for (int i = 0; i < program->n_steps; i++) {
+        flops += program->steps[i].flops;
+        bytes += (double)program->steps[i].bytes;
+    }
+    char *text = arena_alloc(arena, 1024);
+    snprintf(text, 1024,
+             "{.arena_bytes = %lldu, .run = %s, .inputs = %s_inputs, .n_inputs = %d, .outputs = %s_outputs, "
+             ".n_outputs = %d,\n               .draws = %s%s, .n_draws = %d, .matmul_flops = %.0f, .bytes = %.0f, "
+             ".n_kernels = %d}",
+             (long long)(program->arena_bytes + scratch_bytes(program)), prefix, prefix, inputs, prefix, outputs,
+             program->graph->n_draws ? prefix : "NULL", program->graph->n_draws ? "_draws" : "", program->graph->n_draws,
+             flops, bytes, program->n_steps);
+    return text;
+}
+
+static void emit_name_list(Out *out, const char *entry, const char *what, const Sym *names, int n_names)
+{
+    out_line(out, "static const char *const %s_%s[] = {", entry, what);
+    for (int i = 0; i < n_names; i++) {
+        out_line(out, "    \"%s\",", names[i]);
+    }
+    out_line(out, "    NULL,");
+    out_line(out, "};");
+}
+
+static const char *graph_tables(Out *out, Arena *arena, const Program *program, const char *prefix)
+{
+    int inputs = emit_inputs(out, arena, program, prefix);
+    int outputs = emit_outputs(out, arena, program, prefix);
+    emit_draws(out, arena, program->graph, prefix);
+    return graph_initializer(arena, program, prefix, inputs, outputs);
+}
+
+static void emit_has_gradient(Out *out, const Task *task, const Entry *entry)
+{
+    out_line(out, "static const uint8_t %s_has_gradient[] = {", entry->name);
+    for (int i = 0; i < task->n_parameters; i += 32) {
+        char line[128];
+        int used = 0;
+        for (int j = i; j < i + 32 && j < task->n_parameters; j++) {
+            used += sprintf(line + used, "%d,", entry->has_gradient[j]);
+        }
+        out_line(out, "    %s", line);
+    }
+    out_line(out, "};");
+}
+
+static void emit_entry_tables(Out *out, Arena *arena, const Task *task, const Entry *entry, const char **graphs)
+{
+    char train[256];
+    char observe[256];
+    snprintf(train, sizeof train, "%s_train", entry->name);
+    snprintf(observe, sizeof observe, "%s_observe", entry->name);
+    graphs[0] = graph_tables(out, arena, entry->train, train);
+    graphs[1] = graph_tables(out, arena, entry->observe, observe);
+    emit_name_list(out, entry->name, "losses", entry->losses, entry->n_losses);
+    emit_name_list(out, entry->name, "metrics", entry->metrics, entry->n_metrics);
+    emit_has_gradient(out, task, entry);
+    out_line(out, "");
+}
+
+static void emit_entries(Out *out, Arena *arena, const Task *task)
+{
+    const char **graphs = arena_alloc(arena, 2 * (size_t)task->n_entries * sizeof *graphs + 1);
+    for (int i = 0; i < task->n_entries; i++) {
+        emit_entry_tables(out, arena, task, &task->entries[i], graphs + 2 * i);
+    }
+    out_line(out, "static const XvEntry entries[] = {");
+    for (int i = 0; i < task->n_entries; i++) {
+        const Entry *entry = &task->entries[i];
+        out_line(out, "    {.name = \"%s\", .data = \"%s\", .probability = %.17g, .advances_schedule = %s,", entry->name,
+                 entry->data, entry->probability, entry->advances_schedule ? "true" : "false");
+        out_line(out, "     .loss = \"%s\", .losses = %s_losses, .n_losses = %d,", entry->total, entry->name,
+                 entry->n_losses);
+        out_line(out, "     .train = %s,", graphs[2 * i]);
+        out_line(out, "     .observe = %s,", graphs[2 * i + 1]);
+        out_line(out, "     .has_gradient = %s_has_gradient, .metrics = %s_metrics, .n_metrics = %d},", entry->name,
+                 entry->name, entry->n_metrics);
+    }
+    out_line(out, "};");
+    out_line(out, "");
+}
+
+// A C string literal of any text, in pieces of at most 90 characters.
+static void emit_text(Out *out, const char *text)
+{
+    size_t length = strlen(text);
+    for (size_t i = 0; i < length;) {
+        char line[256];
+        size_t used = 0;
+        size_t end = i + 90 < length ? i + 90 : length;
+        for (; i < end; i++) {
+            if (text[i] == '"' || text[i] == '\\') {
+                line[used++] = '\\';
+            }
+            if (text[i] == '\n') {
+                line[used++] = '\\';
+                line[used++] = 'n';
+            } else {
+                line[used++] = text[i];
+            }
+        }
+        line[used] = 0;
+        out_line(out, "    \"%s\"", line);
+    }
+}
+
+void emit_tables(Out *out, Arena *arena, const Task *task)
+{
+    emit_parameters(out, arena, task);
+    emit_names_of_state(out, arena, task);
+    emit_entries(out, arena, task);
+    out_line(out, "static const char config[] =");
+    emit_text(out, task->config);
+    out_line(out, "    \"\";");
+    out_line(out, "");
+    out_line(out, "const XvProgram xv_program = {");
+    out_line(out, "    .model = \"%s\", .task = \"%s\", .target = \"c\", .config = config,", task->model, task->name);
+    out_line(out, "    .parameters = parameters, .n_parameters = %d, .parameter_count = %lld,", task->n_parameters,
+             (long long)task->parameter_count);
+    out_line(out, "    .aliases = %s, .n_aliases = %d, .buffers = %s, .n_buffers = %d,",
+             task->n_aliases ? "aliases" : "NULL", task->n_aliases, task->n_buffers ? "buffers" : "NULL",
+             task->n_buffers);
+    out_line(out, "    .entries = entries, .n_entries = %d, .update = update,", task->n_entries);
+    out_line(out, "};");
+}

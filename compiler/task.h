@@ -1,0 +1,56 @@
+// A task as the elaborator leaves it and the pipeline finishes it: parameters, entry points, settings.
+#pragma once
+
+#include "compiler/program.h"
+
+typedef struct Alias {
+    Sym name;                 // second official name of a parameter
+    int parameter;
+} Alias;
+
+typedef struct Buffer {
+    Sym name;                 // official state_dict entry that the program computes itself
+    Dtype dtype;
+    Shape shape;
+} Buffer;
+
+typedef struct Entry {
+    Sym name;                 // "images"
+    Sym data;                 // loader kind, "" if none
+    double probability;       // chance that an iteration runs it; 1 for the main entry
+    bool advances_schedule;
+    Sym total;                // name of the minimised sum ("loss_total")
+    const Sym *losses;        // its terms
+    int n_losses;
+    const Sym *metrics;
+    int n_metrics;
+    Span span;
+    // Filled by the elaborator: every output, trace and metric; randomness as KEEP and SAMPLE nodes.
+    const Graph *forward;
+    // Filled by the pipeline.
+    const Program *train;     // losses and gradients
+    const Program *observe;   // every output, no gradients, no dropout
+    const uint8_t *has_gradient;  // per parameter
+} Entry;
+
+// The official AdamW variant (facts 4.2). The rates and the clip norm are read from the configuration at run time.
+typedef struct Optimizer {
+    double beta1, beta2, epsilon;
+} Optimizer;
+
+typedef struct Task {
+    Sym model;                // "xvlm_base"
+    Sym name;                 // "pretrain"
+    const char *config;       // resolved configuration as JSON
+    const Parameter *parameters;
+    int n_parameters;
+    const int64_t *offsets;   // of each parameter in the parameter region, in elements
+    int64_t parameter_count;  // elements of the region, padding included
+    const Alias *aliases;
+    int n_aliases;
+    const Buffer *buffers;
+    int n_buffers;
+    Entry *entries;           // the main entry last
+    int n_entries;
+    Optimizer optimizer;
+} Task;
