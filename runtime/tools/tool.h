@@ -1,0 +1,14 @@
+// The subcommands of `xvlm`, the toolbox over the runtime.
+//
+// Each is a main of its own: it reads its options (argv[0] is the subcommand's name), writes results to stdout and
+// errors to stderr, and returns the exit status.
+#pragma once
+
+enum {
+    XV_EXIT_OK = 0,
+    XV_EXIT_FAILED = 1,  // the work could not be done: a file, a value, the machine
+    XV_EXIT_USAGE = 2,   // the command line makes no sense
+};
+
+// Draws a data set of simple pictures with records for every task; see scenes.h.
+int xv_tool_scenes(int argc, char **argv);
