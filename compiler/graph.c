@@ -9,7 +9,8 @@
 
 #include <string.h>
 
-Graph *graph_new(Arena *arena, const Graph *like) {
+Graph *graph_new(Arena *arena, const Graph *like)
+{
     Graph *graph = arena_alloc(arena, sizeof *graph);
     graph->arena = arena;
     graph->name = "";
@@ -25,12 +26,14 @@ Graph *graph_new(Arena *arena, const Graph *like) {
     return graph;
 }
 
-Origin node_origin(const Graph *graph, NodeId node) {
+Origin node_origin(const Graph *graph, NodeId node)
+{
     const Node *from = &graph->nodes[node];
     return (Origin){.span = from->span, .path = from->path, .name = from->name};
 }
 
-static void append(Graph *graph, const Node *node) {
+static void append(Graph *graph, const Node *node)
+{
     const char *fault = graph_node_fault(graph, node, graph->n_nodes);
     if (fault != NULL) {
         const char *op = (unsigned)node->op < OP_COUNT ? op_info(node->op)->name : "?";
@@ -40,7 +43,8 @@ static void append(Graph *graph, const Node *node) {
 }
 
 NodeId graph_add(Graph *graph, Op op, Dtype dtype, const Shape *shape, const NodeId *inputs, int n_inputs,
-                 const Attr *attr, const Origin *origin) {
+                 const Attr *attr, const Origin *origin)
+{
     NodeId *owned = NULL;
     if (n_inputs > 0) {
         owned = arena_alloc(graph->arena, (size_t)n_inputs * sizeof *owned);
@@ -60,46 +64,54 @@ NodeId graph_add(Graph *graph, Op op, Dtype dtype, const Shape *shape, const Nod
     return graph->n_nodes - 1;
 }
 
-void graph_output(Graph *graph, Sym name, OutputKind kind, NodeId node, int parameter) {
+void graph_output(Graph *graph, Sym name, OutputKind kind, NodeId node, int parameter)
+{
     XV_ASSERT(node >= 0 && node < graph->n_nodes);
     Output output = {.name = name, .kind = kind, .node = node, .parameter = parameter};
     VEC_PUSH(graph->arena, graph->outputs, graph->n_outputs, graph->output_capacity, output);
 }
 
-static const Node *at(const Graph *graph, NodeId id) {
+static const Node *at(const Graph *graph, NodeId id)
+{
     if (id < 0 || id >= graph->n_nodes) {
         XV_BUG("there is no node %d among %d", id, graph->n_nodes);
     }
     return &graph->nodes[id];
 }
 
-static bool is_const(const Graph *graph, NodeId id) {
+static bool is_const(const Graph *graph, NodeId id)
+{
     return at(graph, id)->op == OP_CONST;
 }
 
 // A node with one input and attributes.
-static NodeId add_one(Graph *graph, Op op, NodeId x, const Shape *shape, const Attr *attr, const Origin *origin) {
+static NodeId add_one(Graph *graph, Op op, NodeId x, const Shape *shape, const Attr *attr, const Origin *origin)
+{
     return graph_add(graph, op, at(graph, x)->dtype, shape, &x, 1, attr, origin);
 }
 
 // The constant of the node `like`, in another shape.
-static NodeId reshaped_const(Graph *graph, NodeId like, const Shape *shape, const Origin *origin) {
+static NodeId reshaped_const(Graph *graph, NodeId like, const Shape *shape, const Origin *origin)
+{
     return graph_const(graph, at(graph, like)->attr.number, at(graph, like)->dtype, shape, origin);
 }
 
 // Sources and elementwise --------------------------------------------------------------------------------------
 
-NodeId graph_const(Graph *graph, double number, Dtype dtype, const Shape *shape, const Origin *origin) {
+NodeId graph_const(Graph *graph, double number, Dtype dtype, const Shape *shape, const Origin *origin)
+{
     Attr attr = {.number = number};
     return graph_add(graph, OP_CONST, dtype, shape, NULL, 0, &attr, origin);
 }
 
-NodeId graph_iota(Graph *graph, const Shape *shape, int axis, const Origin *origin) {
+NodeId graph_iota(Graph *graph, const Shape *shape, int axis, const Origin *origin)
+{
     Attr attr = {.axis = axis};
     return graph_add(graph, OP_IOTA, DTYPE_I32, shape, NULL, 0, &attr, origin);
 }
 
-NodeId graph_unary(Graph *graph, Op op, NodeId x, const Origin *origin) {
+NodeId graph_unary(Graph *graph, Op op, NodeId x, const Origin *origin)
+{
     Shape shape = at(graph, x)->shape;
     if (op == OP_CAST) {
         XV_BUG("a cast needs graph_cast");
@@ -107,22 +119,26 @@ NodeId graph_unary(Graph *graph, Op op, NodeId x, const Origin *origin) {
     return add_one(graph, op, x, &shape, NULL, origin);
 }
 
-static bool is_comparison(Op op) {
+static bool is_comparison(Op op)
+{
     return op == OP_LT || op == OP_LE || op == OP_EQ || op == OP_NE;
 }
 
-NodeId graph_binary(Graph *graph, Op op, NodeId x, NodeId y, const Origin *origin) {
+NodeId graph_binary(Graph *graph, Op op, NodeId x, NodeId y, const Origin *origin)
+{
     Shape shape = at(graph, x)->shape;
     Dtype dtype = is_comparison(op) ? DTYPE_BOOL : at(graph, x)->dtype;
     return graph_add(graph, op, dtype, &shape, (NodeId[]){x, y}, 2, NULL, origin);
 }
 
-NodeId graph_where(Graph *graph, NodeId condition, NodeId x, NodeId y, const Origin *origin) {
+NodeId graph_where(Graph *graph, NodeId condition, NodeId x, NodeId y, const Origin *origin)
+{
     Shape shape = at(graph, condition)->shape;
     return graph_add(graph, OP_WHERE, at(graph, x)->dtype, &shape, (NodeId[]){condition, x, y}, 3, NULL, origin);
 }
 
-NodeId graph_cast(Graph *graph, NodeId x, Dtype dtype, const Origin *origin) {
+NodeId graph_cast(Graph *graph, NodeId x, Dtype dtype, const Origin *origin)
+{
     if (at(graph, x)->dtype == dtype) {
         return x;
     }
@@ -132,7 +148,8 @@ NodeId graph_cast(Graph *graph, NodeId x, Dtype dtype, const Origin *origin) {
 
 // Reductions ---------------------------------------------------------------------------------------------------
 
-static Shape reduced_shape(const Graph *graph, NodeId x, uint32_t axes) {
+static Shape reduced_shape(const Graph *graph, NodeId x, uint32_t axes)
+{
     Shape shape = at(graph, x)->shape;
     for (int i = 0; i < shape.rank; i++) {
         if (axes >> i & 1) {
@@ -143,7 +160,8 @@ static Shape reduced_shape(const Graph *graph, NodeId x, uint32_t axes) {
 }
 
 // Reducing extents of 1 changes nothing, so such axes are left out.
-NodeId graph_reduce(Graph *graph, Op op, NodeId x, uint32_t axes, const Origin *origin) {
+NodeId graph_reduce(Graph *graph, Op op, NodeId x, uint32_t axes, const Origin *origin)
+{
     Shape shape = reduced_shape(graph, x, axes);
     uint32_t real = 0;
     for (int i = 0; i < shape.rank; i++) {
@@ -158,7 +176,8 @@ NodeId graph_reduce(Graph *graph, Op op, NodeId x, uint32_t axes, const Origin *
     return add_one(graph, op, x, &shape, &attr, origin);
 }
 
-NodeId graph_argmax(Graph *graph, NodeId x, int axis, const Origin *origin) {
+NodeId graph_argmax(Graph *graph, NodeId x, int axis, const Origin *origin)
+{
     XV_ASSERT(axis >= 0 && axis < at(graph, x)->shape.rank);
     Shape shape = reduced_shape(graph, x, 1u << axis);
     Attr attr = {.axis = axis};
@@ -167,7 +186,8 @@ NodeId graph_argmax(Graph *graph, NodeId x, int axis, const Origin *origin) {
 
 // Movement -----------------------------------------------------------------------------------------------------
 
-NodeId graph_reshape(Graph *graph, NodeId x, const Shape *shape, const Origin *origin) {
+NodeId graph_reshape(Graph *graph, NodeId x, const Shape *shape, const Origin *origin)
+{
     while (at(graph, x)->op == OP_RESHAPE) {
         x = at(graph, x)->inputs[0];
     }
@@ -180,7 +200,8 @@ NodeId graph_reshape(Graph *graph, NodeId x, const Shape *shape, const Origin *o
     return add_one(graph, OP_RESHAPE, x, shape, NULL, origin);
 }
 
-static bool is_identity(const int32_t *dims, int rank) {
+static bool is_identity(const int32_t *dims, int rank)
+{
     for (int i = 0; i < rank; i++) {
         if (dims[i] != i) {
             return false;
@@ -189,7 +210,8 @@ static bool is_identity(const int32_t *dims, int rank) {
     return true;
 }
 
-NodeId graph_permute(Graph *graph, NodeId x, const int32_t *dims, const Origin *origin) {
+NodeId graph_permute(Graph *graph, NodeId x, const int32_t *dims, const Origin *origin)
+{
     const Node *from = at(graph, x);
     int rank = from->shape.rank;
     Attr attr = {0};
@@ -213,7 +235,8 @@ NodeId graph_permute(Graph *graph, NodeId x, const int32_t *dims, const Origin *
     return add_one(graph, OP_PERMUTE, x, &shape, &attr, origin);
 }
 
-NodeId graph_transpose(Graph *graph, NodeId x, const Origin *origin) {
+NodeId graph_transpose(Graph *graph, NodeId x, const Origin *origin)
+{
     int rank = at(graph, x)->shape.rank;
     XV_ASSERT(rank >= 2);
     int32_t dims[MAX_RANK];
@@ -225,7 +248,8 @@ NodeId graph_transpose(Graph *graph, NodeId x, const Origin *origin) {
     return graph_permute(graph, x, dims, origin);
 }
 
-NodeId graph_expand(Graph *graph, NodeId x, const Shape *shape, const Origin *origin) {
+NodeId graph_expand(Graph *graph, NodeId x, const Shape *shape, const Origin *origin)
+{
     if (shape_equal(&at(graph, x)->shape, shape)) {
         return x;
     }
@@ -239,7 +263,8 @@ NodeId graph_expand(Graph *graph, NodeId x, const Shape *shape, const Origin *or
 }
 
 // x's shape with leading extents of 1 up to `rank`.
-static Shape aligned(const Shape *x, int rank) {
+static Shape aligned(const Shape *x, int rank)
+{
     XV_ASSERT(x->rank <= rank);
     Shape shape = {.rank = rank};
     for (int i = 0; i < rank; i++) {
@@ -249,12 +274,14 @@ static Shape aligned(const Shape *x, int rank) {
     return shape;
 }
 
-NodeId graph_expand_to(Graph *graph, NodeId x, const Shape *shape, const Origin *origin) {
+NodeId graph_expand_to(Graph *graph, NodeId x, const Shape *shape, const Origin *origin)
+{
     Shape from = aligned(&at(graph, x)->shape, shape->rank);
     return graph_expand(graph, graph_reshape(graph, x, &from, origin), shape, origin);
 }
 
-NodeId graph_sum_to(Graph *graph, NodeId x, const Shape *shape, const Origin *origin) {
+NodeId graph_sum_to(Graph *graph, NodeId x, const Shape *shape, const Origin *origin)
+{
     const Shape *from = &at(graph, x)->shape;
     Shape kept = aligned(shape, from->rank);
     uint32_t axes = 0;
@@ -268,7 +295,8 @@ NodeId graph_sum_to(Graph *graph, NodeId x, const Shape *shape, const Origin *or
     return graph_reshape(graph, sum, shape, origin);
 }
 
-static Attr window(const int64_t *start, const int64_t *step, int rank) {
+static Attr window(const int64_t *start, const int64_t *step, int rank)
+{
     Attr attr = {0};
     for (int i = 0; i < rank; i++) {
         attr.start[i] = start != NULL ? start[i] : 0;
@@ -278,7 +306,8 @@ static Attr window(const int64_t *start, const int64_t *step, int rank) {
 }
 
 NodeId graph_slice(Graph *graph, NodeId x, const int64_t *start, const int64_t *step, const Shape *shape,
-                   const Origin *origin) {
+                   const Origin *origin)
+{
     const Node *from = at(graph, x);
     if (shape_equal(&from->shape, shape)) {
         return x;
@@ -291,7 +320,8 @@ NodeId graph_slice(Graph *graph, NodeId x, const int64_t *start, const int64_t *
 }
 
 NodeId graph_pad(Graph *graph, NodeId x, const int64_t *start, const int64_t *step, const Shape *shape,
-                 const Origin *origin) {
+                 const Origin *origin)
+{
     if (shape_equal(&at(graph, x)->shape, shape)) {
         return x;
     }
@@ -299,7 +329,8 @@ NodeId graph_pad(Graph *graph, NodeId x, const int64_t *start, const int64_t *st
     return add_one(graph, OP_PAD, x, shape, &attr, origin);
 }
 
-NodeId graph_roll(Graph *graph, NodeId x, const int64_t *shift, const Origin *origin) {
+NodeId graph_roll(Graph *graph, NodeId x, const int64_t *shift, const Origin *origin)
+{
     Shape shape = at(graph, x)->shape;
     Attr attr = {0};
     bool moves = false;
@@ -313,7 +344,8 @@ NodeId graph_roll(Graph *graph, NodeId x, const int64_t *shift, const Origin *or
     return add_one(graph, OP_ROLL, x, &shape, &attr, origin);
 }
 
-NodeId graph_concat(Graph *graph, const NodeId *parts, int n_parts, int axis, const Origin *origin) {
+NodeId graph_concat(Graph *graph, const NodeId *parts, int n_parts, int axis, const Origin *origin)
+{
     XV_ASSERT(n_parts >= 1);
     if (n_parts == 1) {
         return parts[0];
@@ -328,7 +360,8 @@ NodeId graph_concat(Graph *graph, const NodeId *parts, int n_parts, int axis, co
     return graph_add(graph, OP_CONCAT, at(graph, parts[0])->dtype, &shape, parts, n_parts, &attr, origin);
 }
 
-NodeId graph_take(Graph *graph, NodeId x, NodeId index, const Origin *origin) {
+NodeId graph_take(Graph *graph, NodeId x, NodeId index, const Origin *origin)
+{
     Shape shape = at(graph, index)->shape;
     const Shape *rows = &at(graph, x)->shape;
     XV_ASSERT(shape.rank + rows->rank - 1 <= MAX_RANK);
@@ -340,7 +373,8 @@ NodeId graph_take(Graph *graph, NodeId x, NodeId index, const Origin *origin) {
 
 // Contractions and results -------------------------------------------------------------------------------------
 
-NodeId graph_scatter_add(Graph *graph, NodeId index, NodeId x, int64_t rows, const Origin *origin) {
+NodeId graph_scatter_add(Graph *graph, NodeId index, NodeId x, int64_t rows, const Origin *origin)
+{
     const Shape *from = &at(graph, x)->shape;
     int index_rank = at(graph, index)->shape.rank;
     XV_ASSERT(from->rank >= index_rank);
@@ -352,7 +386,8 @@ NodeId graph_scatter_add(Graph *graph, NodeId index, NodeId x, int64_t rows, con
     return graph_add(graph, OP_SCATTER_ADD, DTYPE_F32, &shape, (NodeId[]){index, x}, 2, NULL, origin);
 }
 
-NodeId graph_matmul(Graph *graph, NodeId a, NodeId b, NodeId accumulate, const Origin *origin) {
+NodeId graph_matmul(Graph *graph, NodeId a, NodeId b, NodeId accumulate, const Origin *origin)
+{
     Shape shape = at(graph, a)->shape;
     XV_ASSERT(shape.rank >= 2 && at(graph, b)->shape.rank == shape.rank);
     shape.dim[shape.rank - 1] = at(graph, b)->shape.dim[shape.rank - 1];
@@ -360,7 +395,8 @@ NodeId graph_matmul(Graph *graph, NodeId a, NodeId b, NodeId accumulate, const O
     return graph_add(graph, OP_MATMUL, DTYPE_F32, &shape, (NodeId[]){a, b, accumulate}, n_inputs, NULL, origin);
 }
 
-static Shape result_shape(const Graph *graph, const Node *from, int index) {
+static Shape result_shape(const Graph *graph, const Node *from, int index)
+{
     if (from->op == OP_ATTENTION) {
         return shape_of(3, from->shape.dim);
     }
@@ -370,7 +406,8 @@ static Shape result_shape(const Graph *graph, const Node *from, int index) {
     return at(graph, from->inputs[index < 3 ? index : index + 3])->shape;
 }
 
-NodeId graph_result(Graph *graph, NodeId node, int index, const Origin *origin) {
+NodeId graph_result(Graph *graph, NodeId node, int index, const Origin *origin)
+{
     Shape shape = result_shape(graph, at(graph, node), index);
     Attr attr = {.index = index};
     return graph_add(graph, OP_RESULT, DTYPE_F32, &shape, &node, 1, &attr, origin);

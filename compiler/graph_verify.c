@@ -19,60 +19,71 @@
 
 typedef const char *Check(const Graph *graph, const Node *node);
 
-static const Node *input(const Graph *graph, const Node *node, int i) {
+static const Node *input(const Graph *graph, const Node *node, int i)
+{
     return &graph->nodes[node->inputs[i]];
 }
 
-static const char *text(const Graph *graph, const Shape *shape) {
+static const char *text(const Graph *graph, const Shape *shape)
+{
     return shape_text(graph->arena, shape);
 }
 
-static const char *same_shape(const Graph *graph, const Shape *wanted, const Shape *found, const char *what) {
+static const char *same_shape(const Graph *graph, const Shape *wanted, const Shape *found, const char *what)
+{
     REQUIRE(shape_equal(wanted, found), "%s has shape %s instead of %s", what, text(graph, found),
             text(graph, wanted));
     return NULL;
 }
 
-static const char *same_dtype(const Graph *graph, Dtype wanted, Dtype found, const char *what) {
+static const char *same_dtype(const Graph *graph, Dtype wanted, Dtype found, const char *what)
+{
     REQUIRE(wanted == found, "%s is %s instead of %s", what, dtype_name(found), dtype_name(wanted));
     return NULL;
 }
 
-static const char *is_number(const Graph *graph, const Node *node) {
+static const char *is_number(const Graph *graph, const Node *node)
+{
     REQUIRE(node->dtype != DTYPE_BOOL, "bool is no number");
     return NULL;
 }
 
 // Sources and randomness ---------------------------------------------------------------------------------------
 
-static const char *check_anything(const Graph *graph, const Node *node) {
+static const char *check_anything(const Graph *graph, const Node *node)
+{
     (void)graph;
     (void)node;
     return NULL;
 }
 
-static const char *check_index(const Graph *graph, const Node *node) {
+static const char *check_index(const Graph *graph, const Node *node)
+{
     REQUIRE(node->attr.index >= 0, "index %d is negative", node->attr.index);
     return NULL;
 }
 
-static const char *check_float_index(const Graph *graph, const Node *node) {
+static const char *check_float_index(const Graph *graph, const Node *node)
+{
     DELEGATE(same_dtype(graph, DTYPE_F32, node->dtype, "the result"));
     return check_index(graph, node);
 }
 
-static const char *check_axis(const Graph *graph, const Node *node) {
+static const char *check_axis(const Graph *graph, const Node *node)
+{
     REQUIRE(node->attr.axis >= 0 && node->attr.axis < node->shape.rank, "axis %d is not within rank %d",
             node->attr.axis, node->shape.rank);
     return NULL;
 }
 
-static const char *check_iota(const Graph *graph, const Node *node) {
+static const char *check_iota(const Graph *graph, const Node *node)
+{
     DELEGATE(same_dtype(graph, DTYPE_I32, node->dtype, "the result"));
     return check_axis(graph, node);
 }
 
-static const char *check_sample(const Graph *graph, const Node *node) {
+static const char *check_sample(const Graph *graph, const Node *node)
+{
     const Node *weights = input(graph, node, 0);
     REQUIRE(weights->shape.rank == 2, "weights have shape %s, not rank 2", text(graph, &weights->shape));
     DELEGATE(same_dtype(graph, DTYPE_F32, weights->dtype, "weights"));
@@ -84,7 +95,8 @@ static const char *check_sample(const Graph *graph, const Node *node) {
 
 // Elementwise --------------------------------------------------------------------------------------------------
 
-static const char *check_shapes_equal(const Graph *graph, const Node *node) {
+static const char *check_shapes_equal(const Graph *graph, const Node *node)
+{
     for (int i = 0; i < node->n_inputs; i++) {
         DELEGATE(same_shape(graph, &node->shape, &input(graph, node, i)->shape, "an input"));
     }
@@ -92,40 +104,47 @@ static const char *check_shapes_equal(const Graph *graph, const Node *node) {
 }
 
 // Inputs and result of one dtype.
-static const char *check_uniform(const Graph *graph, const Node *node) {
+static const char *check_uniform(const Graph *graph, const Node *node)
+{
     for (int i = 0; i < node->n_inputs; i++) {
         DELEGATE(same_dtype(graph, node->dtype, input(graph, node, i)->dtype, "an input"));
     }
     return check_shapes_equal(graph, node);
 }
 
-static const char *check_arithmetic(const Graph *graph, const Node *node) {
+static const char *check_arithmetic(const Graph *graph, const Node *node)
+{
     DELEGATE(is_number(graph, node));
     return check_uniform(graph, node);
 }
 
-static const char *check_float(const Graph *graph, const Node *node) {
+static const char *check_float(const Graph *graph, const Node *node)
+{
     DELEGATE(same_dtype(graph, DTYPE_F32, node->dtype, "the result"));
     return check_uniform(graph, node);
 }
 
-static const char *check_logic(const Graph *graph, const Node *node) {
+static const char *check_logic(const Graph *graph, const Node *node)
+{
     DELEGATE(same_dtype(graph, DTYPE_BOOL, node->dtype, "the result"));
     return check_uniform(graph, node);
 }
 
-static const char *check_comparison(const Graph *graph, const Node *node) {
+static const char *check_comparison(const Graph *graph, const Node *node)
+{
     DELEGATE(same_dtype(graph, DTYPE_BOOL, node->dtype, "the result"));
     DELEGATE(same_dtype(graph, input(graph, node, 0)->dtype, input(graph, node, 1)->dtype, "the second input"));
     return check_shapes_equal(graph, node);
 }
 
-static const char *check_order(const Graph *graph, const Node *node) {
+static const char *check_order(const Graph *graph, const Node *node)
+{
     DELEGATE(is_number(graph, input(graph, node, 0)));
     return check_comparison(graph, node);
 }
 
-static const char *check_where(const Graph *graph, const Node *node) {
+static const char *check_where(const Graph *graph, const Node *node)
+{
     DELEGATE(same_dtype(graph, DTYPE_BOOL, input(graph, node, 0)->dtype, "the condition"));
     DELEGATE(same_dtype(graph, node->dtype, input(graph, node, 1)->dtype, "an input"));
     DELEGATE(same_dtype(graph, node->dtype, input(graph, node, 2)->dtype, "an input"));
@@ -134,7 +153,8 @@ static const char *check_where(const Graph *graph, const Node *node) {
 
 // Reductions ---------------------------------------------------------------------------------------------------
 
-static const char *check_reduced_shape(const Graph *graph, const Node *node, uint32_t axes) {
+static const char *check_reduced_shape(const Graph *graph, const Node *node, uint32_t axes)
+{
     Shape reduced = input(graph, node, 0)->shape;
     REQUIRE(axes != 0 && axes >> reduced.rank == 0, "axes %#x do not fit rank %d", axes, reduced.rank);
     for (int i = 0; i < reduced.rank; i++) {
@@ -145,13 +165,15 @@ static const char *check_reduced_shape(const Graph *graph, const Node *node, uin
     return same_shape(graph, &reduced, &node->shape, "the result");
 }
 
-static const char *check_reduce(const Graph *graph, const Node *node) {
+static const char *check_reduce(const Graph *graph, const Node *node)
+{
     DELEGATE(is_number(graph, node));
     DELEGATE(same_dtype(graph, node->dtype, input(graph, node, 0)->dtype, "the input"));
     return check_reduced_shape(graph, node, node->attr.axes);
 }
 
-static const char *check_argmax(const Graph *graph, const Node *node) {
+static const char *check_argmax(const Graph *graph, const Node *node)
+{
     DELEGATE(is_number(graph, input(graph, node, 0)));
     DELEGATE(same_dtype(graph, DTYPE_I32, node->dtype, "the result"));
     DELEGATE(check_axis(graph, node));
@@ -160,14 +182,16 @@ static const char *check_argmax(const Graph *graph, const Node *node) {
 
 // Movement -----------------------------------------------------------------------------------------------------
 
-static const char *check_move(const Graph *graph, const Node *node) {
+static const char *check_move(const Graph *graph, const Node *node)
+{
     DELEGATE(same_dtype(graph, node->dtype, input(graph, node, 0)->dtype, "the input"));
     int rank = input(graph, node, 0)->shape.rank;
     REQUIRE(node->shape.rank == rank, "rank %d becomes %d", rank, node->shape.rank);
     return NULL;
 }
 
-static const char *check_reshape(const Graph *graph, const Node *node) {
+static const char *check_reshape(const Graph *graph, const Node *node)
+{
     const Node *x = input(graph, node, 0);
     DELEGATE(same_dtype(graph, node->dtype, x->dtype, "the input"));
     REQUIRE(shape_count(&x->shape) == shape_count(&node->shape), "%s cannot become %s", text(graph, &x->shape),
@@ -175,7 +199,8 @@ static const char *check_reshape(const Graph *graph, const Node *node) {
     return NULL;
 }
 
-static const char *check_permute(const Graph *graph, const Node *node) {
+static const char *check_permute(const Graph *graph, const Node *node)
+{
     DELEGATE(check_move(graph, node));
     const Shape *x = &input(graph, node, 0)->shape;
     uint32_t seen = 0;
@@ -188,7 +213,8 @@ static const char *check_permute(const Graph *graph, const Node *node) {
     return NULL;
 }
 
-static const char *check_expand(const Graph *graph, const Node *node) {
+static const char *check_expand(const Graph *graph, const Node *node)
+{
     DELEGATE(check_move(graph, node));
     const Shape *x = &input(graph, node, 0)->shape;
     for (int i = 0; i < x->rank; i++) {
@@ -199,7 +225,8 @@ static const char *check_expand(const Graph *graph, const Node *node) {
 }
 
 // start, step must place every element of `small` inside `large`.
-static const char *check_window(const Graph *graph, const Attr *attr, const Shape *small, const Shape *large) {
+static const char *check_window(const Graph *graph, const Attr *attr, const Shape *small, const Shape *large)
+{
     for (int i = 0; i < small->rank; i++) {
         REQUIRE(attr->step[i] >= 1, "step %lld of dimension %d", (long long)attr->step[i], i);
         int64_t last = attr->start[i] + (small->dim[i] - 1) * attr->step[i];
@@ -209,22 +236,26 @@ static const char *check_window(const Graph *graph, const Attr *attr, const Shap
     return NULL;
 }
 
-static const char *check_slice(const Graph *graph, const Node *node) {
+static const char *check_slice(const Graph *graph, const Node *node)
+{
     DELEGATE(check_move(graph, node));
     return check_window(graph, &node->attr, &node->shape, &input(graph, node, 0)->shape);
 }
 
-static const char *check_pad(const Graph *graph, const Node *node) {
+static const char *check_pad(const Graph *graph, const Node *node)
+{
     DELEGATE(check_move(graph, node));
     return check_window(graph, &node->attr, &input(graph, node, 0)->shape, &node->shape);
 }
 
-static const char *check_roll(const Graph *graph, const Node *node) {
+static const char *check_roll(const Graph *graph, const Node *node)
+{
     DELEGATE(check_move(graph, node));
     return check_shapes_equal(graph, node);
 }
 
-static const char *check_concat(const Graph *graph, const Node *node) {
+static const char *check_concat(const Graph *graph, const Node *node)
+{
     REQUIRE(node->n_inputs >= 1, "no parts");
     DELEGATE(check_axis(graph, node));
     int64_t extent = 0;
@@ -243,7 +274,8 @@ static const char *check_concat(const Graph *graph, const Node *node) {
 }
 
 // [S, rest] from index [S] and data [any, rest].
-static const char *check_rows(const Graph *graph, const Shape *index, const Shape *data, const Shape *rows) {
+static const char *check_rows(const Graph *graph, const Shape *index, const Shape *data, const Shape *rows)
+{
     REQUIRE(data->rank >= 1, "there are no rows in a scalar");
     REQUIRE(rows->rank == index->rank + data->rank - 1, "rank %d from index of rank %d and rows of rank %d",
             rows->rank, index->rank, data->rank - 1);
@@ -255,7 +287,8 @@ static const char *check_rows(const Graph *graph, const Shape *index, const Shap
     return NULL;
 }
 
-static const char *check_take(const Graph *graph, const Node *node) {
+static const char *check_take(const Graph *graph, const Node *node)
+{
     const Node *x = input(graph, node, 0);
     const Node *index = input(graph, node, 1);
     DELEGATE(same_dtype(graph, DTYPE_I32, index->dtype, "the index"));
@@ -265,7 +298,8 @@ static const char *check_take(const Graph *graph, const Node *node) {
 
 // Contractions -------------------------------------------------------------------------------------------------
 
-static const char *check_scatter_add(const Graph *graph, const Node *node) {
+static const char *check_scatter_add(const Graph *graph, const Node *node)
+{
     const Node *index = input(graph, node, 0);
     const Node *x = input(graph, node, 1);
     DELEGATE(same_dtype(graph, DTYPE_I32, index->dtype, "the index"));
@@ -274,7 +308,8 @@ static const char *check_scatter_add(const Graph *graph, const Node *node) {
     return check_rows(graph, &index->shape, &node->shape, &x->shape);
 }
 
-static const char *check_matmul(const Graph *graph, const Node *node) {
+static const char *check_matmul(const Graph *graph, const Node *node)
+{
     REQUIRE(node->n_inputs == 2 || node->n_inputs == 3, "%d inputs", node->n_inputs);
     for (int i = 0; i < node->n_inputs; i++) {
         DELEGATE(same_dtype(graph, DTYPE_F32, input(graph, node, i)->dtype, "an input"));
@@ -298,12 +333,14 @@ static const char *check_matmul(const Graph *graph, const Node *node) {
 
 // Compounds ----------------------------------------------------------------------------------------------------
 
-static const char *check_softmax(const Graph *graph, const Node *node) {
+static const char *check_softmax(const Graph *graph, const Node *node)
+{
     REQUIRE(node->shape.rank >= 1, "a scalar has no last axis");
     return check_float(graph, node);
 }
 
-static const char *check_layer_norm(const Graph *graph, const Node *node) {
+static const char *check_layer_norm(const Graph *graph, const Node *node)
+{
     const Node *x = input(graph, node, 0);
     for (int i = 0; i < 3; i++) {
         DELEGATE(same_dtype(graph, DTYPE_F32, input(graph, node, i)->dtype, "an input"));
@@ -316,7 +353,8 @@ static const char *check_layer_norm(const Graph *graph, const Node *node) {
     return same_shape(graph, &x->shape, &node->shape, "the result");
 }
 
-static const char *check_cross_entropy(const Graph *graph, const Node *node) {
+static const char *check_cross_entropy(const Graph *graph, const Node *node)
+{
     const Node *logits = input(graph, node, 0);
     DELEGATE(same_dtype(graph, DTYPE_F32, logits->dtype, "logits"));
     DELEGATE(same_dtype(graph, DTYPE_I32, input(graph, node, 1)->dtype, "labels"));
@@ -328,7 +366,8 @@ static const char *check_cross_entropy(const Graph *graph, const Node *node) {
 }
 
 // q [B,H,N,D], k [B,H,M,D], v [B,H,M,E].
-static const char *check_heads(const Graph *graph, const Node *node) {
+static const char *check_heads(const Graph *graph, const Node *node)
+{
     for (int i = 0; i < node->n_inputs; i++) {
         DELEGATE(same_dtype(graph, DTYPE_F32, input(graph, node, i)->dtype, "an input"));
     }
@@ -345,7 +384,8 @@ static const char *check_heads(const Graph *graph, const Node *node) {
     return same_shape(graph, &v_wanted, &input(graph, node, 2)->shape, "v");
 }
 
-static const char *check_biases(const Graph *graph, const Node *node, int first) {
+static const char *check_biases(const Graph *graph, const Node *node, int first)
+{
     const int64_t *q = input(graph, node, 0)->shape.dim;
     const int64_t full[] = {q[0], q[1], q[2], input(graph, node, 1)->shape.dim[2]};
     for (int i = first; i < node->n_inputs; i++) {
@@ -360,7 +400,8 @@ static const char *check_biases(const Graph *graph, const Node *node, int first)
     return NULL;
 }
 
-static const char *check_attention(const Graph *graph, const Node *node) {
+static const char *check_attention(const Graph *graph, const Node *node)
+{
     REQUIRE(node->n_inputs >= 3 && node->n_inputs <= 5, "%d inputs", node->n_inputs);
     REQUIRE(node->attr.index >= -1, "draw %d", node->attr.index);
     DELEGATE(check_heads(graph, node));
@@ -370,7 +411,8 @@ static const char *check_attention(const Graph *graph, const Node *node) {
     return check_biases(graph, node, 3);
 }
 
-static const char *check_attention_grad(const Graph *graph, const Node *node) {
+static const char *check_attention_grad(const Graph *graph, const Node *node)
+{
     REQUIRE(node->n_inputs >= 6 && node->n_inputs <= 8, "%d inputs", node->n_inputs);
     REQUIRE(node->attr.index >= -1, "draw %d", node->attr.index);
     REQUIRE(node->attr.axes >> (node->n_inputs - 6) == 0, "axes %#x name biases that do not exist",
@@ -386,7 +428,8 @@ static const char *check_attention_grad(const Graph *graph, const Node *node) {
     return check_biases(graph, node, 6);
 }
 
-static const char *check_result(const Graph *graph, const Node *node) {
+static const char *check_result(const Graph *graph, const Node *node)
+{
     const Node *x = input(graph, node, 0);
     int index = node->attr.index;
     DELEGATE(same_dtype(graph, DTYPE_F32, node->dtype, "the result"));
@@ -404,7 +447,8 @@ static const char *check_result(const Graph *graph, const Node *node) {
 
 // Collectives --------------------------------------------------------------------------------------------------
 
-static const char *check_ranks(const Graph *graph, const Shape *local, const Shape *global) {
+static const char *check_ranks(const Graph *graph, const Shape *local, const Shape *global)
+{
     REQUIRE(local->rank >= 1 && local->rank == global->rank, "ranks %d and %d", local->rank, global->rank);
     Shape wanted = *global;
     wanted.dim[0] = local->dim[0];
@@ -414,12 +458,14 @@ static const char *check_ranks(const Graph *graph, const Shape *local, const Sha
     return NULL;
 }
 
-static const char *check_all_gather(const Graph *graph, const Node *node) {
+static const char *check_all_gather(const Graph *graph, const Node *node)
+{
     DELEGATE(same_dtype(graph, node->dtype, input(graph, node, 0)->dtype, "the input"));
     return check_ranks(graph, &input(graph, node, 0)->shape, &node->shape);
 }
 
-static const char *check_own_rows(const Graph *graph, const Node *node) {
+static const char *check_own_rows(const Graph *graph, const Node *node)
+{
     DELEGATE(same_dtype(graph, node->dtype, input(graph, node, 0)->dtype, "the input"));
     return check_ranks(graph, &node->shape, &input(graph, node, 0)->shape);
 }
@@ -446,7 +492,8 @@ static Check *const CHECKS[OP_COUNT] = {
     [OP_OWN_ROWS] = check_own_rows,
 };
 
-static const char *check_shape(const Graph *graph, const Shape *shape) {
+static const char *check_shape(const Graph *graph, const Shape *shape)
+{
     REQUIRE(shape->rank >= 0 && shape->rank <= MAX_RANK, "rank %d is not within 0..%d", shape->rank, MAX_RANK);
     for (int i = 0; i < shape->rank; i++) {
         REQUIRE(shape->dim[i] >= 1, "extent %d is %lld", i, (long long)shape->dim[i]);
@@ -454,7 +501,8 @@ static const char *check_shape(const Graph *graph, const Shape *shape) {
     return NULL;
 }
 
-const char *graph_node_fault(const Graph *graph, const Node *node, NodeId limit) {
+const char *graph_node_fault(const Graph *graph, const Node *node, NodeId limit)
+{
     REQUIRE((unsigned)node->op < OP_COUNT, "there is no op %d", (int)node->op);
     REQUIRE(node->dtype == DTYPE_F32 || node->dtype == DTYPE_I32 || node->dtype == DTYPE_BOOL, "no dtype %d",
             (int)node->dtype);
@@ -470,26 +518,30 @@ const char *graph_node_fault(const Graph *graph, const Node *node, NodeId limit)
 
 // Tables -------------------------------------------------------------------------------------------------------
 
-static const char *check_input_entry(const Graph *graph, const Node *node) {
+static const char *check_input_entry(const Graph *graph, const Node *node)
+{
     REQUIRE(node->attr.index < graph->n_inputs, "there is no input %d", node->attr.index);
     const GraphInput *entry = &graph->inputs[node->attr.index];
     DELEGATE(same_dtype(graph, entry->dtype, node->dtype, "the node"));
     return same_shape(graph, &entry->shape, &node->shape, "the node");
 }
 
-static const char *check_param_entry(const Graph *graph, const Node *node) {
+static const char *check_param_entry(const Graph *graph, const Node *node)
+{
     REQUIRE(node->attr.index < graph->n_parameters, "there is no parameter %d", node->attr.index);
     return same_shape(graph, &graph->parameters[node->attr.index].shape, &node->shape, "the node");
 }
 
-static const char *check_draw_entry(const Graph *graph, const Node *node, DrawKind kind, const Shape *shape) {
+static const char *check_draw_entry(const Graph *graph, const Node *node, DrawKind kind, const Shape *shape)
+{
     REQUIRE(node->attr.index < graph->n_draws, "there is no draw %d", node->attr.index);
     const Draw *draw = &graph->draws[node->attr.index];
     REQUIRE(draw->kind == kind, "draw %d is of the other kind", node->attr.index);
     return same_shape(graph, &draw->shape, shape, "the node");
 }
 
-static const char *check_tables(const Graph *graph, const Node *node) {
+static const char *check_tables(const Graph *graph, const Node *node)
+{
     switch (node->op) {
     case OP_INPUT:
         return check_input_entry(graph, node);
@@ -513,7 +565,8 @@ static const char *check_tables(const Graph *graph, const Node *node) {
     }
 }
 
-static const char *check_output(const Graph *graph, const Output *output) {
+static const char *check_output(const Graph *graph, const Output *output)
+{
     REQUIRE(output->node >= 0 && output->node < graph->n_nodes, "there is no node %%%d", output->node);
     if (output->kind != OUTPUT_GRADIENT) {
         REQUIRE(output->parameter == -1, "only gradients belong to a parameter");
@@ -525,7 +578,8 @@ static const char *check_output(const Graph *graph, const Output *output) {
                       "the gradient");
 }
 
-const char *graph_verify(const Graph *graph) {
+const char *graph_verify(const Graph *graph)
+{
     for (NodeId id = 0; id < graph->n_nodes; id++) {
         const Node *node = &graph->nodes[id];
         const char *fault = graph_node_fault(graph, node, id);

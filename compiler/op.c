@@ -9,7 +9,8 @@ static const OpInfo OP_TABLE[OP_COUNT] = {
 #undef OP
 };
 
-const OpInfo *op_info(Op op) {
+const OpInfo *op_info(Op op)
+{
     XV_ASSERT((unsigned)op < OP_COUNT);
     return &OP_TABLE[op];
 }

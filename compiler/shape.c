@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-int64_t shape_count(const Shape *shape) {
+int64_t shape_count(const Shape *shape)
+{
     int64_t count = 1;
     for (int i = 0; i < shape->rank; i++) {
         count *= shape->dim[i];
@@ -12,12 +13,14 @@ int64_t shape_count(const Shape *shape) {
     return count;
 }
 
-bool shape_equal(const Shape *a, const Shape *b) {
+bool shape_equal(const Shape *a, const Shape *b)
+{
     return a->rank == b->rank && memcmp(a->dim, b->dim, (size_t)a->rank * sizeof a->dim[0]) == 0;
 }
 
 // Unused extents are zero, so shapes of one value are equal as bytes too.
-Shape shape_of(int rank, const int64_t *dims) {
+Shape shape_of(int rank, const int64_t *dims)
+{
     if (rank < 0 || rank > MAX_RANK) {
         XV_BUG("rank %d is not within 0..%d", rank, MAX_RANK);
     }
@@ -28,11 +31,13 @@ Shape shape_of(int rank, const int64_t *dims) {
     return shape;
 }
 
-Shape shape_scalar(void) {
+Shape shape_scalar(void)
+{
     return (Shape){.rank = 0};
 }
 
-const char *shape_text(Arena *arena, const Shape *shape) {
+const char *shape_text(Arena *arena, const Shape *shape)
+{
     char text[MAX_RANK * 24];
     size_t at = 0;
     text[at++] = '[';
@@ -43,7 +48,8 @@ const char *shape_text(Arena *arena, const Shape *shape) {
     return arena_copy(arena, text, at);
 }
 
-const char *dtype_name(Dtype dtype) {
+const char *dtype_name(Dtype dtype)
+{
     switch (dtype) {
     case DTYPE_F32:
         return "f32";
