@@ -32,11 +32,11 @@ typedef struct ConfigEntry {
 } ConfigEntry;
 
 typedef struct Config {
-    const Dsl *dsl;
+    const ParseContext *context;
     Map *entries;                             // Sym -> ConfigEntry *, in order
 } Config;
 
-Config *config_new(const Dsl *dsl);
+Config *config_new(const ParseContext *context);
 
 // Adds the entries of a file. False when errors were reported.
 bool config_read(Config *config, const char *path);

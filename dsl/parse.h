@@ -7,29 +7,27 @@
 #include "dsl/ast.h"
 
 // What the front end works with; all borrowed. Trees, texts and names live in the arena.
-typedef struct Dsl {
+typedef struct ParseContext {
     Arena *arena;
     Interner *names;
     Diag *diag;
-} Dsl;
+} ParseContext;
 
-// A text as a source. The bytes are copied; `name` is what messages show.
-const Source *dsl_source(const Dsl *dsl, const char *name, const char *text, size_t length);
+// A file as a source, kept as long as the arena; NULL with errno set when it cannot be read (EFBIG above 64 MiB).
+const Source *source_read(Arena *arena, const char *path);
 
-// The file as a source, or NULL after an error at `span` (an import, or {0}).
-const Source *dsl_read(const Dsl *dsl, const char *path, Span span);
-
-// Parses one text; imports are listed, not followed. NULL when errors were reported.
-AstFile *dsl_parse(const Dsl *dsl, const Source *source);
+// Parses one text; imports are listed, not followed. Errors are reported and what could be understood is returned,
+// never NULL: compare context->diag->n_errors.
+AstFile *parse_source(const ParseContext *context, const Source *source);
 
 // Parses the file and, once each, the files it imports, found relative to the importing file. The result is a list
 // through AstFile.next in which a file stands behind the files it imports (cycles aside), so the last one is `path`.
 // NULL when errors were reported.
-AstFile *dsl_load(const Dsl *dsl, const char *path);
+AstFile *load_files(const ParseContext *context, const char *path);
 
 // Prints the text in its canonical form: same tree, same comments, single blank lines kept. Formatting a formatted
-// text changes nothing. False when the text has errors, which were reported.
-bool dsl_format(const Dsl *dsl, const Source *source, Out *out);
+// text changes nothing. False when the text has errors, which were reported; then nothing is printed.
+bool format_source(const ParseContext *context, const Source *source, Out *out);
 
 // The canonical text of one expression, on one line.
-const char *dsl_expr_text(Arena *arena, const AstExpr *expr);
+const char *expr_text(Arena *arena, const AstExpr *expr);
