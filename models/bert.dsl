@@ -83,13 +83,13 @@ module BertEmbeddings(config) {
 
 module BertEncoder(config, memory_width) {
     for i in 0..config.num_hidden_layers {
-        layer[i]: BertLayer(config, memory_width, i >= config.fusion_layer)
+        layer[i]: BertLayer(config, memory_width, i >= config.fusion_layer) traced
     }
 }
 
 # Masks become additive biases: -1e4 on padded text, -1e9 on masked image tokens (facts 1.7).
 module Bert(config, memory_width) {
-    embeddings: BertEmbeddings(config)
+    embeddings: BertEmbeddings(config) traced
     encoder: BertEncoder(config, memory_width)
 
     # Text only: layers below fusion_layer.

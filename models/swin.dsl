@@ -19,7 +19,7 @@ fn grid_of(x: [W, N, C], grid, window) {
 fn shift_mask(grid, window, shift) {
     i = arange(grid)
     part = int(i >= grid - window) + int(i >= grid - shift)
-    region = windows_of((part[:, none] * 3 + part)[none, :, :, none], window)
+    region = windows_of(float(part[:, none] * 3 + part)[none, :, :, none], window)
     return where(region == permute(region, [0, 2, 1]), 0.0, -100.0)
 }
 
@@ -94,7 +94,7 @@ module PatchMerging(width, grid) {
 
 module SwinStage(width, depth, heads, grid, window_size, drop_rates, is_last) {
     for i in 0..depth {
-        blocks[i]: SwinBlock(width, heads, grid, window_size, i % 2 == 1, drop_rates[i])
+        blocks[i]: SwinBlock(width, heads, grid, window_size, i % 2 == 1, drop_rates[i]) traced
     }
     if not is_last {
         downsample: PatchMerging(width, grid)
@@ -135,11 +135,11 @@ module Swin(config) {
     let depths = config.depths
     let blocks = sum(depths)
     let stages = len(depths)
-    patch_embed: PatchEmbed(width)
+    patch_embed: PatchEmbed(width) traced
     for i in 0..stages {
         layers[i]: SwinStage(
             width * 2 ** i, depths[i], config.num_heads[i], config.image_res // 4 // 2 ** i, config.window_size,
-            [config.drop_path_rate * (sum(depths[:i]) + j) / max(blocks - 1, 1) for j in 0..depths[i]], i == stages - 1)
+            [config.drop_path_rate * (sum(depths[:i]) + j) / max(blocks - 1, 1) for j in 0..depths[i]], i == stages - 1) traced
     }
     norm: LayerNorm(width * 2 ** (stages - 1))
 

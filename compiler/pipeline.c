@@ -1,0 +1,111 @@
+// The passes in order. Each takes a graph and gives a new one; with --verify the rules of graph.h are checked in between.
+#include "compiler/pipeline.h"
+
+#include "compiler/expand.h"
+#include "compiler/grad.h"
+#include "compiler/graph_print.h"
+#include "compiler/graph_verify.h"
+#include "compiler/recognise.h"
+#include "compiler/rewrite.h"
+#include "compiler/simplify.h"
+#include "compiler/variant.h"
+
+#include <string.h>
+
+typedef struct Pipeline {
+    Arena *arena;
+    Interner *names;
+    const PipelineOptions *options;
+} Pipeline;
+
+static const Graph *checked(const Pipeline *pipeline, const Graph *graph, const char *pass)
+{
+    if (pipeline->options->is_verified) {
+        const char *problem = graph_verify(pipeline->arena, graph);
+        if (problem) {
+            XV_BUG("graph '%s' after %s: %s", graph->name, pass, problem);
+        }
+    }
+    return graph;
+}
+
+static void show(const Pipeline *pipeline, const Graph *graph, EmitStage stage)
+{
+    if (pipeline->options->emit == stage) {
+        fprintf(pipeline->options->stream, "graph %s\n%s\n", graph->name, graph_print(pipeline->arena, graph));
+    }
+}
+
+static const Program *lowered(const Pipeline *pipeline, const Graph *graph)
+{
+    const PipelineOptions *options = pipeline->options;
+    graph = checked(pipeline, expand(pipeline->arena, graph, EXPAND_SIMPLE), "expand");
+    graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
+    show(pipeline, graph, EMIT_BACKWARD);
+    Program *program = fuse(pipeline->arena, graph, options->is_fused);
+    if (options->emit == EMIT_FUSED) {
+        fprintf(options->stream, "%s\n", program_print(pipeline->arena, program));
+    }
+    plan_memory(program);
+    if (options->emit == EMIT_PLAN) {
+        fprintf(options->stream, "%s\n", plan_print(pipeline->arena, program));
+    }
+    return program;
+}
+
+static NodeId output_named(const Graph *graph, Sym name)
+{
+    for (int i = 0; i < graph->n_outputs; i++) {
+        if (graph->outputs[i].name == name) {
+            return graph->outputs[i].node;
+        }
+    }
+    XV_BUG("graph '%s' has no output '%s'", graph->name, name);
+}
+
+static const Program *train_program(const Pipeline *pipeline, const Entry *entry)
+{
+    Sym name = intern_format(pipeline->names, "%s.train", entry->name);
+    const Graph *graph = checked(pipeline, variant_train(pipeline->arena, entry->forward, name), "variant");
+    graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
+    if (pipeline->options->is_fused) {
+        graph = checked(pipeline, recognise_attention(pipeline->arena, graph), "recognise");
+    }
+    show(pipeline, graph, EMIT_GRAPH);
+    graph = checked(pipeline, grad(pipeline->arena, graph, output_named(graph, entry->total)), "grad");
+    return lowered(pipeline, graph);
+}
+
+static const Program *observe_program(const Pipeline *pipeline, const Entry *entry)
+{
+    Sym name = intern_format(pipeline->names, "%s.observe", entry->name);
+    const Graph *graph = checked(pipeline, variant_observe(pipeline->arena, entry->forward, name), "variant");
+    graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
+    if (pipeline->options->is_fused) {
+        graph = checked(pipeline, recognise_attention(pipeline->arena, graph), "recognise");
+    }
+    show(pipeline, graph, EMIT_GRAPH);
+    return lowered(pipeline, graph);
+}
+
+static const uint8_t *gradient_marks(Arena *arena, const Task *task, const Graph *graph)
+{
+    uint8_t *marks = arena_alloc(arena, (size_t)task->n_parameters + 1);
+    for (int i = 0; i < graph->n_outputs; i++) {
+        if (graph->outputs[i].kind == OUTPUT_GRADIENT) {
+            marks[graph->outputs[i].parameter] = 1;
+        }
+    }
+    return marks;
+}
+
+void pipeline_run(Arena *arena, Interner *names, Task *task, const PipelineOptions *options)
+{
+    Pipeline pipeline = {arena, names, options};
+    for (int i = 0; i < task->n_entries; i++) {
+        Entry *entry = &task->entries[i];
+        entry->train = train_program(&pipeline, entry);
+        entry->observe = observe_program(&pipeline, entry);
+        entry->has_gradient = gradient_marks(arena, task, entry->train->graph);
+    }
+}
