@@ -1,0 +1,81 @@
+// Attention, forward; see attention.h.
+#include "runtime/device/attention.h"
+
+#include "runtime/device/attention_head.h"
+#include "runtime/device/scratch.h"
+
+#include <omp.h>
+
+enum {
+    BLOCK_SCORES = 4096,     // scores held at once, 16 kB: they share the first-level cache with keys and values
+    SMALL_PRODUCTS = 50000,  // below this, starting threads costs more than it saves
+};
+
+static void apply_keep(const Head *head, int64_t rows)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        float *p = head->scores + r * head->key_lanes;
+        const float *keep = head->keep + r * head->attention->n_key;
+        for (int64_t j = 0; j < head->key_lanes; j += XV_LANES) {
+            xv_vec_store(p + j, xv_vec_load(p + j) * xv_vec_load(keep + j));
+        }
+    }
+}
+
+static void prefetch_pair(const XvAttention *attention, int64_t pair)
+{
+    int64_t b = pair / attention->heads, h = pair % attention->heads;
+    xv_head_prefetch(&attention->q, b, h, attention->n_query, attention->head_dim);
+    xv_head_prefetch(&attention->k, b, h, attention->n_key, attention->head_dim);
+    xv_head_prefetch(&attention->v, b, h, attention->n_key, attention->value_dim);
+}
+
+// Output of the current pair; `values` is [n_key][value_lanes].
+static void attend(const Head *head, const float *values)
+{
+    const XvAttention *attention = head->attention;
+    const XvHeadsOut *out = &attention->out;
+    int64_t pair = head->b * attention->heads + head->h;
+    for (int64_t s = 0; s < head->query_strips; s += head->block_strips) {
+        int64_t end = s + head->block_strips < head->query_strips ? s + head->block_strips : head->query_strips;
+        int64_t first = strip_row(s, attention->n_query, head->query_strips);
+        int64_t rows = strip_row(end, attention->n_query, head->query_strips) - first;
+        xv_head_softmax(head, first, rows, attention->lse ? attention->lse + pair * attention->n_query + first : NULL);
+        if (head->keep != NULL) {
+            xv_head_keep(head, first, rows);
+            apply_keep(head, rows);
+        }
+        Product product = {.a = head->scores, .a_row = head->key_lanes, .a_step = 1, .b = values,
+                           .b_step = whole_vectors(attention->value_dim), .c_row = out->row, .n_rows = rows,
+                           .c = out->at + head->b * out->batch + head->h * out->head + first * out->row,
+                           .cols = attention->value_dim, .depth = attention->n_key, .alpha = 1.0f};
+        xv_head_multiply(&product);
+    }
+}
+
+void xv_attention(const XvAttention *attention)
+{
+    int64_t value_lanes = whole_vectors(attention->value_dim), pairs = attention->batch * attention->heads;
+    bool is_small = pairs * attention->n_query * attention->n_key * attention->head_dim < SMALL_PRODUCTS;
+#pragma omp parallel if(!is_small)
+    {
+        Head head;
+        xv_head_init(&head, attention, BLOCK_SCORES);
+        float *memory = xv_scratch(xv_head_floats(&head) + attention->n_key * value_lanes);
+        float *values = memory + xv_head_floats(&head);
+        xv_head_place(&head, memory);
+#pragma omp for schedule(static)
+        for (int64_t pair = 0; pair < pairs; pair++) {
+            int64_t b = pair / attention->heads, h = pair % attention->heads;
+            xv_head_load(&head, b, h);
+            XvHeads v = attention->v;
+            v.at += b * v.batch + h * v.head;
+            xv_head_copy(values, value_lanes, &v, attention->n_key, attention->value_dim, 1.0f);
+            if (pair + 1 < pairs) {
+                prefetch_pair(attention, pair + 1);
+            }
+            attend(&head, values);
+        }
+        xv_scratch_free(memory);
+    }
+}

@@ -1,0 +1,287 @@
+// Attention, backward; see attention.h. For one pair, with P the probabilities, K the keep values and dO = d_out:
+//
+//   dV = (K P)^T dO      dP = K (dO V^T)      dS = P (dP - rowsum(P dP))      dQ = scale dS K      dK = scale dS^T Q
+//
+// and d_bias is dS summed over whatever shares the bias. Pairs are grouped into items, each a head and a range of
+// the batch; an item adds up the dS of its pairs in order, and the items are then added in order. The ranges are a
+// function of the shapes alone.
+#include "runtime/device/attention.h"
+
+#include "runtime/device/attention_head.h"
+#include "runtime/device/scratch.h"
+
+#include <omp.h>
+
+enum {
+    BLOCK_SCORES = 16384,    // scores held at once; there are two such blocks
+    BIAS_ITEMS = 64,         // items wanted when a bias gradient is summed over the batch
+    SMALL_PRODUCTS = 20000,  // below this, starting threads costs more than it saves
+};
+
+typedef struct HeadGrad {
+    Head head;
+    const XvAttentionGrad *grad;
+    int64_t dim_lanes, value_lanes;
+    float *key_rows;      // [n_key][dim_lanes]
+    float *query_rows;    // [n_query][dim_lanes], times scale
+    float *values;        // transposed: [value_dim][key_lanes]
+    float *out_rows;      // d_out: [n_query][value_lanes]
+    float *d_scores;      // [block rows][key_lanes]: dP, then dS
+} HeadGrad;
+
+static int64_t grad_floats(const HeadGrad *work)
+{
+    const XvAttention *attention = work->head.attention;
+    return xv_head_floats(&work->head) + (attention->n_key + attention->n_query) * work->dim_lanes
+        + attention->value_dim * work->head.key_lanes + attention->n_query * work->value_lanes
+        + xv_head_block_rows(&work->head) * work->head.key_lanes;
+}
+
+static HeadGrad grad_init(const XvAttentionGrad *grad)
+{
+    HeadGrad work = {.grad = grad, .dim_lanes = whole_vectors(grad->forward->head_dim),
+                     .value_lanes = whole_vectors(grad->forward->value_dim)};
+    xv_head_init(&work.head, grad->forward, BLOCK_SCORES);
+    return work;
+}
+
+static void grad_place(HeadGrad *work, float *memory)
+{
+    const XvAttention *attention = work->head.attention;
+    xv_head_place(&work->head, memory);
+    work->key_rows = memory + xv_head_floats(&work->head);
+    work->query_rows = work->key_rows + attention->n_key * work->dim_lanes;
+    work->values = work->query_rows + attention->n_query * work->dim_lanes;
+    work->out_rows = work->values + attention->value_dim * work->head.key_lanes;
+    work->d_scores = work->out_rows + attention->n_query * work->value_lanes;
+}
+
+static void grad_load(HeadGrad *work, int64_t b, int64_t h)
+{
+    const XvAttention *attention = work->head.attention;
+    xv_head_load(&work->head, b, h);
+    XvHeads q = attention->q, k = attention->k, v = attention->v, d_out = work->grad->d_out;
+    q.at += b * q.batch + h * q.head;
+    k.at += b * k.batch + h * k.head;
+    v.at += b * v.batch + h * v.head;
+    d_out.at += b * d_out.batch + h * d_out.head;
+    xv_head_copy(work->query_rows, work->dim_lanes, &q, attention->n_query, attention->head_dim, attention->scale);
+    xv_head_copy(work->key_rows, work->dim_lanes, &k, attention->n_key, attention->head_dim, 1.0f);
+    xv_head_transpose(work->values, work->head.key_lanes, v.at, attention->n_key, v.row, attention->value_dim);
+    xv_head_copy(work->out_rows, work->value_lanes, &d_out, attention->n_query, attention->value_dim, 1.0f);
+}
+
+// In place, for one row: p becomes K P, d (dO V^T) becomes dS. `keep` may be NULL. Padding of p is zero.
+static void score_gradient(float *p, float *d, const float *keep, int64_t lanes)
+{
+    XvVec sum = {0};
+    for (int64_t j = 0; j < lanes; j += XV_LANES) {
+        XvVec d_p = xv_vec_load(d + j);
+        if (keep != NULL) {
+            d_p *= xv_vec_load(keep + j);
+            xv_vec_store(d + j, d_p);
+        }
+        sum = xv_vec_fma(xv_vec_load(p + j), d_p, sum);
+    }
+    XvVec mean = xv_vec_all(xv_vec_sum(sum));
+    for (int64_t j = 0; j < lanes; j += XV_LANES) {
+        XvVec probability = xv_vec_load(p + j);
+        xv_vec_store(d + j, probability * (xv_vec_load(d + j) - mean));
+        if (keep != NULL) {
+            xv_vec_store(p + j, probability * xv_vec_load(keep + j));
+        }
+    }
+}
+
+// scores = K P and d_scores = dS of a block of rows.
+static void block_gradient(const HeadGrad *work, int64_t first, int64_t rows)
+{
+    const Head *head = &work->head;
+    const XvAttention *attention = head->attention;
+    int64_t lanes = head->key_lanes;
+    xv_head_softmax(head, first, rows, NULL);
+    if (head->keep != NULL) {
+        xv_head_keep(head, first, rows);
+    }
+    Product product = {.a = work->out_rows + first * work->value_lanes, .a_row = work->value_lanes, .a_step = 1,
+                       .b = work->values, .b_step = lanes, .c = work->d_scores, .c_row = lanes, .n_rows = rows,
+                       .cols = lanes, .depth = attention->value_dim, .alpha = 1.0f};
+    xv_head_multiply(&product);
+    for (int64_t r = 0; r < rows; r++) {
+        const float *keep = head->keep == NULL ? NULL : head->keep + r * attention->n_key;
+        score_gradient(head->scores + r * lanes, work->d_scores + r * lanes, keep, lanes);
+    }
+}
+
+static void block_products(const HeadGrad *work, int64_t first, int64_t rows)
+{
+    const Head *head = &work->head;
+    const XvAttention *attention = head->attention;
+    const XvHeadsOut *dq = &work->grad->dq, *dk = &work->grad->dk, *dv = &work->grad->dv;
+    int64_t lanes = head->key_lanes;
+    Product to_values = {.a = head->scores, .a_row = 1, .a_step = lanes, .b = work->out_rows + first * work->value_lanes,
+                         .b_step = work->value_lanes, .c = dv->at + head->b * dv->batch + head->h * dv->head,
+                         .c_row = dv->row, .n_rows = attention->n_key, .cols = attention->value_dim, .depth = rows,
+                         .alpha = 1.0f, .accumulate = first > 0};
+    xv_head_multiply(&to_values);
+    Product to_queries = {.a = work->d_scores, .a_row = lanes, .a_step = 1, .b = work->key_rows,
+                          .b_step = work->dim_lanes, .c_row = dq->row, .n_rows = rows, .cols = attention->head_dim,
+                          .c = dq->at + head->b * dq->batch + head->h * dq->head + first * dq->row,
+                          .depth = attention->n_key, .alpha = attention->scale};
+    xv_head_multiply(&to_queries);
+    Product to_keys = {.a = work->d_scores, .a_row = 1, .a_step = lanes, .b = work->query_rows + first * work->dim_lanes,
+                       .b_step = work->dim_lanes, .c = dk->at + head->b * dk->batch + head->h * dk->head,
+                       .c_row = dk->row, .n_rows = attention->n_key, .cols = attention->head_dim, .depth = rows,
+                       .alpha = 1.0f, .accumulate = first > 0};
+    xv_head_multiply(&to_keys);
+}
+
+// Gradients of the current pair; its dS is added to sum [n_query][n_key] unless that is NULL.
+static void pair_gradient(const HeadGrad *work, float *sum)
+{
+    const Head *head = &work->head;
+    const XvAttention *attention = head->attention;
+    for (int64_t s = 0; s < head->query_strips; s += head->block_strips) {
+        int64_t end = s + head->block_strips < head->query_strips ? s + head->block_strips : head->query_strips;
+        int64_t first = strip_row(s, attention->n_query, head->query_strips);
+        int64_t rows = strip_row(end, attention->n_query, head->query_strips) - first;
+        block_gradient(work, first, rows);
+        block_products(work, first, rows);
+        for (int64_t r = 0; sum != NULL && r < rows; r++) {
+            float *to = sum + (first + r) * attention->n_key;
+            const float *from = work->d_scores + r * head->key_lanes;
+#pragma omp simd
+            for (int64_t j = 0; j < attention->n_key; j++) {
+                to[j] += from[j];
+            }
+        }
+    }
+}
+
+// The pairs of an item: head i % heads, batch entries [i / heads * range, + range).
+typedef struct Items {
+    int64_t count, range;
+    int64_t square;  // n_query * n_key
+    float *sums;     // [count][n_query][n_key], or NULL
+} Items;
+
+static Items make_items(const XvAttentionGrad *grad)
+{
+    const XvAttention *attention = grad->forward;
+    Items items = {.range = 1, .square = attention->n_query * attention->n_key};
+    bool has_bias = false, is_shared = true;  // shared: no wanted bias differs within the batch
+    for (int i = 0; i < attention->n_biases; i++) {
+        has_bias |= grad->d_bias[i] != NULL;
+        is_shared &= grad->d_bias[i] == NULL || attention->bias[i].batch == 0 || attention->bias[i].modulus == 1;
+    }
+    if (has_bias && is_shared) {
+        int64_t ranges = (BIAS_ITEMS + attention->heads - 1) / attention->heads;
+        items.range = (attention->batch + ranges - 1) / ranges;
+    }
+    items.count = (attention->batch + items.range - 1) / items.range * attention->heads;
+    if (has_bias) {
+        items.sums = xv_scratch(items.count * items.square);
+    }
+    return items;
+}
+
+static void prefetch_pair(const HeadGrad *work, int64_t b, int64_t h)
+{
+    const XvAttention *attention = work->head.attention;
+    xv_head_prefetch(&attention->q, b, h, attention->n_query, attention->head_dim);
+    xv_head_prefetch(&attention->k, b, h, attention->n_key, attention->head_dim);
+    xv_head_prefetch(&attention->v, b, h, attention->n_key, attention->value_dim);
+    xv_head_prefetch(&work->grad->d_out, b, h, attention->n_query, attention->value_dim);
+}
+
+static void run_item(HeadGrad *work, const Items *items, int64_t item)
+{
+    const XvAttention *attention = work->head.attention;
+    int64_t first = item / attention->heads * items->range, end = first + items->range;
+    float *sum = items->sums == NULL ? NULL : items->sums + item * items->square;
+    if (sum != NULL) {
+        memset(sum, 0, (size_t)items->square * sizeof *sum);
+    }
+    end = end < attention->batch ? end : attention->batch;
+    for (int64_t b = first; b < end; b++) {
+        grad_load(work, b, item % attention->heads);
+        if (b + 1 < end) {
+            prefetch_pair(work, b + 1, item % attention->heads);
+        } else if (item + 1 < items->count) {
+            prefetch_pair(work, (item + 1) / attention->heads * items->range, (item + 1) % attention->heads);
+        }
+        pair_gradient(work, sum);
+    }
+}
+
+// Sets the elements of a view to zero that one (batch, head) index reaches, then or otherwise adds sum to them.
+static void add_sum(const XvAttention *attention, const XvAttentionBias *bias, float *to, const float *sum)
+{
+    for (int64_t i = 0; i < attention->n_query; i++) {
+        float *row = to + i * bias->query;
+        for (int64_t j = 0; j < attention->n_key; j++) {
+            float *at = row + j * bias->key;
+            *at = sum == NULL ? 0.0f : *at + sum[i * attention->n_key + j];
+        }
+    }
+}
+
+// Adds the sums of all items of head `h` to one bias gradient.
+static void reduce_head(const XvAttentionGrad *grad, const Items *items, int which, int64_t h)
+{
+    const XvAttention *attention = grad->forward;
+    const XvAttentionBias *bias = &attention->bias[which];
+    for (int64_t item = h; item < items->count; item += attention->heads) {
+        int64_t b = item / attention->heads * items->range;
+        float *to = grad->d_bias[which] + b / bias->divisor % bias->modulus * bias->batch + h * bias->head;
+        add_sum(attention, bias, to, items->sums + item * items->square);
+    }
+}
+
+static void reduce_bias(const XvAttentionGrad *grad, const Items *items, int which)
+{
+    const XvAttention *attention = grad->forward;
+    const XvAttentionBias *bias = &attention->bias[which];
+    int64_t entries = bias->batch == 0 ? 1 : bias->modulus, owners = bias->head == 0 ? 1 : attention->heads;
+    for (int64_t c = 0; c < entries; c++) {
+        for (int64_t h = 0; h < owners; h++) {
+            add_sum(attention, bias, grad->d_bias[which] + c * bias->batch + h * bias->head, NULL);
+        }
+    }
+    if (owners == 1) {
+        for (int64_t h = 0; h < attention->heads; h++) {
+            reduce_head(grad, items, which, h);
+        }
+        return;
+    }
+#pragma omp parallel for schedule(static)
+    for (int64_t h = 0; h < attention->heads; h++) {
+        reduce_head(grad, items, which, h);
+    }
+}
+
+void xv_attention_grad(const XvAttentionGrad *grad)
+{
+    const XvAttention *attention = grad->forward;
+    Items items = make_items(grad);
+    bool is_small = attention->batch * attention->heads * items.square * attention->head_dim < SMALL_PRODUCTS;
+#pragma omp parallel if(!is_small)
+    {
+        HeadGrad work = grad_init(grad);
+        float *memory = xv_scratch(grad_floats(&work));
+        grad_place(&work, memory);
+#pragma omp for schedule(static)
+        for (int64_t item = 0; item < items.count; item++) {
+            run_item(&work, &items, item);
+        }
+        xv_scratch_free(memory);
+    }
+    for (int i = 0; i < attention->n_biases; i++) {
+        if (grad->d_bias[i] != NULL) {
+            reduce_bias(grad, &items, i);
+        }
+    }
+    if (items.sums != NULL) {
+        xv_scratch_free(items.sums);
+    }
+}

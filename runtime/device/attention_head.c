@@ -1,0 +1,227 @@
+// Loading, scores and softmax of one (batch, head) pair; see attention_head.h.
+#include "runtime/device/attention_head.h"
+
+#include "runtime/device/random_rows.h"
+
+static int64_t in_cache_lines(int64_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
+void xv_head_init(Head *head, const XvAttention *attention, int64_t block_floats)
+{
+    *head = (Head){.attention = attention, .key_lanes = whole_vectors(attention->n_key)};
+    head->query_strips = strips_of(attention->n_query);
+    int64_t strips = block_floats / (head->key_lanes * TILE_ROWS);
+    strips = strips < 1 ? 1 : strips;
+    head->block_strips = strips < head->query_strips ? strips : head->query_strips;
+}
+
+int64_t xv_head_block_rows(const Head *head)
+{
+    return head->block_strips * TILE_ROWS;
+}
+
+int64_t xv_head_floats(const Head *head)
+{
+    const XvAttention *attention = head->attention;
+    int64_t rows = xv_head_block_rows(head);
+    int64_t keep = xv_keep_is_active(attention->keep) ? rows * attention->n_key + XV_LANES : 0;
+    return in_cache_lines(attention->n_query * attention->head_dim)
+        + in_cache_lines(attention->head_dim * head->key_lanes) + in_cache_lines(rows * head->key_lanes)
+        + in_cache_lines(2 * rows) + in_cache_lines(keep);
+}
+
+void xv_head_place(Head *head, float *memory)
+{
+    const XvAttention *attention = head->attention;
+    head->queries = memory;
+    head->keys = head->queries + in_cache_lines(attention->n_query * attention->head_dim);
+    head->scores = head->keys + in_cache_lines(attention->head_dim * head->key_lanes);
+    head->row_values = head->scores + in_cache_lines(xv_head_block_rows(head) * head->key_lanes);
+    float *keep = head->row_values + in_cache_lines(2 * xv_head_block_rows(head));
+    head->keep = xv_keep_is_active(attention->keep) ? keep : NULL;
+}
+
+void xv_head_transpose(float *to, int64_t padded, const float *from, int64_t rows, int64_t row_stride, int64_t dim)
+{
+    int64_t whole_rows = rows / 4 * 4, whole_dim = dim / 4 * 4;
+    for (int64_t r = 0; r < whole_rows; r += 4) {
+        for (int64_t d = 0; d < whole_dim; d += 4) {
+            xv_transpose_quad(to + d * padded + r, padded, from + r * row_stride + d, row_stride);
+        }
+    }
+    for (int64_t d = 0; d < dim; d++) {
+        for (int64_t r = d < whole_dim ? whole_rows : 0; r < padded; r++) {
+            to[d * padded + r] = r < rows ? from[r * row_stride + d] : 0.0f;
+        }
+    }
+}
+
+void xv_head_copy(float *to, int64_t padded, const XvHeads *from, int64_t rows, int64_t dim, float factor)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const float *row = from->at + r * from->row;
+#pragma omp simd
+        for (int64_t d = 0; d < dim; d++) {
+            to[r * padded + d] = factor * row[d];
+        }
+        for (int64_t d = dim; d < padded; d++) {
+            to[r * padded + d] = 0.0f;
+        }
+    }
+}
+
+void xv_head_prefetch(const XvHeads *view, int64_t b, int64_t h, int64_t rows, int64_t dim)
+{
+    const float *at = view->at + b * view->batch + h * view->head;
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t d = 0; d < dim; d += 16) {
+            __builtin_prefetch(at + r * view->row + d);
+        }
+    }
+}
+
+void xv_head_load(Head *head, int64_t b, int64_t h)
+{
+    const XvAttention *attention = head->attention;
+    head->b = b;
+    head->h = h;
+    XvHeads q = attention->q;
+    q.at += b * q.batch + h * q.head;
+    xv_head_copy(head->queries, attention->head_dim, &q, attention->n_query, attention->head_dim, attention->scale);
+    const XvHeads *k = &attention->k;
+    xv_head_transpose(head->keys, head->key_lanes, k->at + b * k->batch + h * k->head, attention->n_key, k->row,
+                      attention->head_dim);
+}
+
+void xv_head_multiply(const Product *product)
+{
+    int64_t strips = strips_of(product->n_rows);
+    for (int64_t col = 0; col < product->cols; col += TILE_COLS) {
+        int64_t cols = product->cols - col;
+        Tile tile = {.a_row = product->a_row, .a_step = product->a_step, .b = product->b + col, .c_row = product->c_row,
+                     .b_step = product->b_step, .depth = product->depth, .alpha = product->alpha,
+                     .cols = (int)(cols < TILE_COLS ? cols : TILE_COLS), .accumulate = product->accumulate};
+        for (int64_t s = 0; s < strips; s++) {
+            int64_t row = strip_row(s, product->n_rows, strips);
+            tile.a = product->a + row * product->a_row;
+            tile.c = product->c + row * product->c_row + col;
+            tile_run(&tile, strip_row(s + 1, product->n_rows, strips) - row);
+        }
+    }
+}
+
+// The last elements of a row of n >= XV_LANES in the first lanes, read without reaching beyond the row.
+XV_INLINE XvVec load_tail(const float *row, int64_t n)
+{
+    return xv_vec_turn(xv_vec_load(row + n - XV_LANES), (int)(XV_LANES - n % XV_LANES));
+}
+
+// Adds a row of a bias to a row of scores; what lands in the padding does not matter.
+static void add_bias(const float *bias, int64_t step, float *scores, int64_t n)
+{
+    int64_t j = 0;
+    if (step == 1 && n >= XV_LANES) {
+        for (; j + XV_LANES <= n; j += XV_LANES) {
+            xv_vec_store(scores + j, xv_vec_load(scores + j) + xv_vec_load(bias + j));
+        }
+        if (j < n) {
+            xv_vec_store(scores + j, xv_vec_load(scores + j) + load_tail(bias, n));
+        }
+        return;
+    }
+    for (; j < n; j++) {
+        scores[j] += bias[j * step];
+    }
+}
+
+static void add_biases(const Head *head, int64_t first, int64_t rows)
+{
+    const XvAttention *attention = head->attention;
+    for (int i = 0; i < attention->n_biases; i++) {
+        const XvAttentionBias *bias = &attention->bias[i];
+        const float *at = bias->at + head->b / bias->divisor % bias->modulus * bias->batch + head->h * bias->head;
+        for (int64_t r = 0; r < rows; r++) {
+            add_bias(at + (first + r) * bias->query, bias->key, head->scores + r * head->key_lanes, attention->n_key);
+        }
+    }
+}
+
+// The three passes of softmax over a block of rows. Each is free of chains from row to row, so that the latencies
+// of several rows overlap. The first also fills the padding.
+static void find_tops(const Head *head, int64_t rows, float *tops)
+{
+    int64_t lanes = head->key_lanes, last = lanes - XV_LANES;
+    XvVec pad = {0};
+    for (int64_t j = head->attention->n_key; j < lanes; j++) {
+        pad[j - last] = -INFINITY;
+    }
+    XvVecInt is_pad = pad < xv_vec_all(0.0f);
+    for (int64_t r = 0; r < rows; r++) {
+        float *scores = head->scores + r * lanes;
+        XvVec top = (XvVec)(((XvVecInt)xv_vec_load(scores + last) & ~is_pad) | (XvVecInt)pad);
+        xv_vec_store(scores + last, top);
+        for (int64_t j = 0; j < last; j += XV_LANES) {
+            top = xv_vec_max(xv_vec_load(scores + j), top);
+        }
+        tops[r] = xv_vec_max_all(top)[0];
+    }
+}
+
+static void exponentiate(const Head *head, int64_t rows, const float *tops, float *totals)
+{
+    int64_t lanes = head->key_lanes;
+    for (int64_t r = 0; r < rows; r++) {
+        float *scores = head->scores + r * lanes;
+        XvVec top = xv_vec_all(tops[r]), sum = {0};
+        for (int64_t j = 0; j < lanes; j += XV_LANES) {
+            XvVec p = xv_vec_exp(xv_vec_load(scores + j) - top);
+            xv_vec_store(scores + j, p);
+            sum += p;
+        }
+        totals[r] = xv_vec_sum(sum);
+    }
+}
+
+static void normalise(const Head *head, int64_t rows, const float *totals)
+{
+    int64_t lanes = head->key_lanes;
+    for (int64_t r = 0; r < rows; r++) {
+        float *scores = head->scores + r * lanes;
+        XvVec inverse = xv_vec_all(1.0f / totals[r]);
+        for (int64_t j = 0; j < lanes; j += XV_LANES) {
+            xv_vec_store(scores + j, xv_vec_load(scores + j) * inverse);
+        }
+    }
+}
+
+void xv_head_softmax(const Head *head, int64_t first, int64_t rows, float *lse)
+{
+    const XvAttention *attention = head->attention;
+    Product product = {.a = head->queries + first * attention->head_dim, .a_row = attention->head_dim, .a_step = 1,
+                       .b = head->keys, .b_step = head->key_lanes, .c = head->scores, .c_row = head->key_lanes,
+                       .n_rows = rows, .cols = head->key_lanes, .depth = attention->head_dim, .alpha = 1.0f};
+    xv_head_multiply(&product);
+    add_biases(head, first, rows);
+    float *tops = head->row_values, *totals = tops + xv_head_block_rows(head);
+    find_tops(head, rows, tops);
+    exponentiate(head, rows, tops, totals);
+    normalise(head, rows, totals);
+    if (lse != NULL) {
+#pragma omp simd
+        for (int64_t r = 0; r < rows; r++) {
+            lse[r] = tops[r] + xv_log(totals[r]);
+        }
+    }
+}
+
+void xv_head_keep(const Head *head, int64_t first, int64_t rows)
+{
+    const XvAttention *attention = head->attention;
+    uint64_t row = (uint64_t)((head->b * attention->heads + head->h) * attention->n_query + first);
+    xv_keep_row(attention->keep, row * (uint64_t)attention->n_key, rows * attention->n_key, head->keep);
+    for (int64_t i = 0; i < XV_LANES; i++) {
+        head->keep[rows * attention->n_key + i] = 0.0f;  // the last row is read in whole vectors
+    }
+}
