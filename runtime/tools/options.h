@@ -20,13 +20,13 @@ typedef struct XvOption {
     const char *help;
 } XvOption;
 
-// Reads argv[1..argc-1] into the values. Texts point into argv. Unknown options, missing values, values that are not
-// integers or out of range fail with a message that names the option.
+// Reads argv[1..argc-1] into the values. Texts point into argv. Unknown options, missing values, values that
+// are not integers or out of range fail with a message that names the option.
 bool xv_options_parse(const XvOption *options, int n_options, int argc, char **argv, XvError *error);
 
 // One aligned line per option.
 void xv_options_print(FILE *file, const XvOption *options, int n_options);
 
-// Number of single-character insertions, deletions and replacements that turn one word into the other; words are
-// compared up to 31 characters. Serves "did you mean".
+// Number of single-character insertions, deletions and replacements that turn one word into the other; words
+// are compared up to 31 characters. Serves "did you mean".
 int xv_edit_distance(const char *a, const char *b);

@@ -1,6 +1,8 @@
-// `xvlm scenes`: draws a data set of simple scenes, for demonstrations and tests of every task without a download.
+// `xvlm scenes`: draws a data set of simple scenes, for demonstrations and tests of every task without a
+// download.
 //
-// The set is a function of the options alone: same options, same bytes, however many threads paint the pictures.
+// The set is a function of the options alone: same options, same bytes, however many threads paint the
+// pictures.
 #include "runtime/tools/scenes.h"
 
 #include "runtime/tools/options.h"
@@ -32,9 +34,12 @@ static void list_options(Arguments *arguments, XvOption options[N_OPTIONS])
         {"--seed", "S", XV_OPTION_INTEGER, &a->seed, 0, INT64_MAX, "another seed, other scenes (1)"},
         {"--min-objects", "N", XV_OPTION_INTEGER, &a->min_objects, 2, XV_SCENE_MAX_OBJECTS, "per scene (2)"},
         {"--max-objects", "N", XV_OPTION_INTEGER, &a->max_objects, 2, XV_SCENE_MAX_OBJECTS, "per scene (3)"},
-        {"--shapes", "N", XV_OPTION_INTEGER, &a->n_shapes, 2, XV_N_SHAPES, "use only the first N shapes (10)"},
-        {"--colors", "N", XV_OPTION_INTEGER, &a->n_colours, 2, XV_N_COLOURS, "use only the first N colors (10)"},
-        {"--textures", "N", XV_OPTION_INTEGER, &a->n_textures, 1, XV_N_TEXTURES, "use only the first N textures (4)"},
+        {"--shapes", "N", XV_OPTION_INTEGER, &a->n_shapes, 2, XV_N_SHAPES,
+         "use only the first N shapes (10)"},
+        {"--colors", "N", XV_OPTION_INTEGER, &a->n_colours, 2, XV_N_COLOURS,
+         "use only the first N colors (10)"},
+        {"--textures", "N", XV_OPTION_INTEGER, &a->n_textures, 1, XV_N_TEXTURES,
+         "use only the first N textures (4)"},
         {"--plain", NULL, XV_OPTION_FLAG, &a->has_plain_backgrounds, 0, 0, "no patterns in the background"},
         {"--quality", "Q", XV_OPTION_INTEGER, &a->quality, 1, 100, "of the JPEG files (92)"},
         {"--help", NULL, XV_OPTION_FLAG, &a->wants_help, 0, 0, "this list"},
@@ -110,7 +115,8 @@ static bool make_folders(const char *output, XvError *error)
     return true;
 }
 
-static bool write_pictures(const XvScenesOptions *options, const XvScene *scenes, int n_scenes, XvError *error)
+static bool write_pictures(const XvScenesOptions *options, const XvScene *scenes, int n_scenes,
+                           XvError *error)
 {
     bool is_written = true;
 #pragma omp parallel for schedule(dynamic, 16)
@@ -138,7 +144,8 @@ static bool write_set(const XvScenesOptions *options, XvError *error)
     }
     int n_scenes = options->n_scenes[XV_TRAIN] + options->n_scenes[XV_VAL] + options->n_scenes[XV_TEST];
     // Records come last: a set that was interrupted has none.
-    bool is_written = make_folders(options->output, error) && write_pictures(options, scenes, n_scenes, error) &&
+    bool is_written = make_folders(options->output, error) &&
+                      write_pictures(options, scenes, n_scenes, error) &&
                       xv_scenes_write_records(options, scenes, error);
     free(scenes);
     return is_written;
@@ -147,8 +154,15 @@ static bool write_set(const XvScenesOptions *options, XvError *error)
 int xv_tool_scenes(int argc, char **argv)
 {
     Arguments arguments = {
-        .n_scenes = {2000, 100, 100}, .pixels = 128, .quality = 92, .seed = 1, .min_objects = 2, .max_objects = 3,
-        .n_shapes = XV_N_SHAPES, .n_colours = XV_N_COLOURS, .n_textures = XV_N_TEXTURES,
+        .n_scenes = {2000, 100, 100},
+        .pixels = 128,
+        .quality = 92,
+        .seed = 1,
+        .min_objects = 2,
+        .max_objects = 3,
+        .n_shapes = XV_N_SHAPES,
+        .n_colours = XV_N_COLOURS,
+        .n_textures = XV_N_TEXTURES,
     };
     XvOption rows[N_OPTIONS];
     list_options(&arguments, rows);

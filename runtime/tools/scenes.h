@@ -1,7 +1,7 @@
 // Scenes: small pictures of coloured shapes whose truth is known exactly, with texts for every task.
 //
-// A scene is drawn from (seed, split, number) alone; its picture, its captions, its questions and so on are pure
-// functions of the scene. Coordinates are fractions of the picture's side, y downwards, until an XvBox gives pixels.
+// A scene's picture, captions, questions and so on are pure functions of the scene, whose random streams have a
+// key of their own. Coordinates are fractions of the picture's side, y downwards, until an XvBox gives pixels.
 // Words are only those of the shipped vocabulary (scenes_words.h).
 #pragma once
 
@@ -87,10 +87,11 @@ XvStream xv_scene_stream(const XvScene *scene, XvScenePurpose purpose);
 
 // ---- scenes_layout.c: which objects, where
 
-// Draws all scenes of all splits; the caller frees the array. scenes[0 .. n_scenes[TRAIN]-1] are for training, then
-// val, then test. No combination of object kinds occurs in two splits, nor twice within val or test; within these two
-// no pair (colour, shape) + (colour, shape) recurs as long as there are enough pairs. The test scenes do not depend on
-// the size of the other splits. NULL when the kinds are too few for so many scenes.
+// Draws all scenes of all splits; the caller frees the array. scenes[0 .. n_scenes[TRAIN]-1] are for
+// training, then val, then test. No combination of object kinds occurs in two splits, nor twice within val or
+// test; within these two no pair (colour, shape) + (colour, shape) recurs as long as there are enough pairs.
+// The test scenes do not depend on the size of the other splits. NULL when the kinds are too few for so many
+// scenes.
 XvScene *xv_scenes_draw(const XvScenesOptions *options, XvError *error);
 
 // How object a lies with regard to object b; XV_UNCLEAR when a person might disagree.
@@ -175,16 +176,19 @@ typedef struct XvQuestion {
     XvText question, answer;
 } XvQuestion;
 
-// Exactly one "yes" and one "no" among them; the others ask for colour, shape, number, pattern, size or place.
+// Exactly one "yes" and one "no" among them; the others ask for colour, shape, number, pattern, size or
+// place.
 void xv_scene_questions(const XvScene *scene, XvQuestion questions[XV_SCENE_QUESTIONS]);
 
 // ---- scenes_pairs.c: statements about two pictures
 
-// A sentence about (left, right) that has the wanted truth. False when the two scenes are too alike to find one.
-bool xv_scene_statement(const XvScene *left, const XvScene *right, bool truth, XvStream *stream, XvText *sentence);
+// A sentence about (left, right) that has the wanted truth. False when the two scenes are too alike to find
+// one.
+bool xv_scene_statement(const XvScene *left, const XvScene *right, bool truth, XvStream *stream,
+                        XvText *sentence);
 
 // ---- scenes_records.c: the files
 
-// Writes all record files, answer lists and the vocabulary into options->output. Fails when a file cannot be written
-// or a word is missing in the vocabulary.
+// Writes all record files, answer lists and the vocabulary into options->output. Fails when a file cannot be
+// written or a word is missing in the vocabulary.
 bool xv_scenes_write_records(const XvScenesOptions *options, const XvScene *scenes, XvError *error);

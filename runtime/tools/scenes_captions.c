@@ -1,7 +1,7 @@
 // Captions and grounding texts; see scenes.h.
 //
-// Training flips half of the pictures without looking at the captions, so captions say left and right seldom: in
-// one relation of six at most, and never in the first caption.
+// Training flips half of the pictures without looking at the captions, so captions say left and right seldom:
+// in one relation of six at most, and never in the first caption.
 #include "runtime/tools/scenes.h"
 
 #include <string.h>
@@ -33,9 +33,12 @@ void xv_say(const XvSceneObject *object, unsigned say, XvText *text)
 const char *xv_say_relation(XvRelation relation, XvStream *stream)
 {
     static const char *const WORDS[XV_RELATION_COUNT][3] = {
-        [XV_ABOVE] = {"above", "over", "higher than"},   [XV_BELOW] = {"below", "under", "lower than"},
-        [XV_LEFT] = {"left of", "to the left of", "left of"}, [XV_RIGHT] = {"right of", "to the right of", "right of"},
-        [XV_INSIDE] = {"inside", "in the middle of", "inside"}, [XV_AROUND] = {"around", "around", "around"},
+        [XV_ABOVE] = {"above", "over", "higher than"},
+        [XV_BELOW] = {"below", "under", "lower than"},
+        [XV_LEFT] = {"left of", "to the left of", "left of"},
+        [XV_RIGHT] = {"right of", "to the right of", "right of"},
+        [XV_INSIDE] = {"inside", "in the middle of", "inside"},
+        [XV_AROUND] = {"around", "around", "around"},
         [XV_NEAR] = {"next to", "beside", "near"},
     };
     return WORDS[relation][xv_stream_below(stream, 3)];
@@ -85,8 +88,9 @@ static XvRelation relation_to_say(const CaptionDraw *draw, int a, int b)
 
 static bool make_relation(const CaptionDraw *draw, XvText *caption)
 {
-    static const char *const FRAMES[] = {"a A C a B", "there is a A C a B", "a A is C a B", "here is a A C a B",
-                                         "you can see a A C a B", "the picture shows a A C a B"};
+    static const char *const FRAMES[] = {
+        "a A C a B",         "there is a A C a B",    "a A is C a B",
+        "here is a A C a B", "you can see a A C a B", "the picture shows a A C a B"};
     int two[2];
     draw_two(draw->scene, draw->stream, two);
     XvRelation relation = relation_to_say(draw, two[0], two[1]);
@@ -105,8 +109,9 @@ static bool make_list(const CaptionDraw *draw, XvText *caption)
 {
     static const char *const TWO[] = {"a A and a B", "a A with a B", "there is a A and a B",
                                       "here is a A and a B", "you can see a A and a B"};
-    static const char *const THREE[] = {"a A, a B and a C", "a A with a B and a C", "there is a A, a B and a C",
-                                        "here is a A, a B and a C", "you can see a A, a B and a C"};
+    static const char *const THREE[] = {"a A, a B and a C", "a A with a B and a C",
+                                        "there is a A, a B and a C", "here is a A, a B and a C",
+                                        "you can see a A, a B and a C"};
     int32_t order[XV_SCENE_MAX_OBJECTS];
     for (int i = 0; i < draw->scene->n_objects; i++) {
         order[i] = i;
@@ -189,8 +194,9 @@ static bool make_background(const CaptionDraw *draw, XvText *caption)
 static void make_caption(const CaptionDraw *draw, XvText *caption)
 {
     // One maker per chance of a tenth: relations first.
-    static const CaptionMaker MAKERS[10] = {make_relation, make_relation, make_relation, make_relation, make_relation,
-                                            make_list,     make_list,     make_between,  make_places, make_background};
+    static const CaptionMaker MAKERS[10] = {make_relation, make_relation,  make_relation, make_relation,
+                                            make_relation, make_list,      make_list,     make_between,
+                                            make_places,   make_background};
     for (;;) {
         CaptionMaker maker = MAKERS[xv_stream_below(draw->stream, 10)];
         if (maker(draw, caption) && xv_text_words(caption) <= XV_CAPTION_WORDS) {
@@ -268,7 +274,8 @@ static double sideness(const XvSceneObject *object, int side)
 
 static bool express_by_side(const XvScene *scene, int object, XvStream *stream, XvText *text)
 {
-    static const char *const FRAMES[4] = {"A on the left", "A on the right", "A at the top", "A at the bottom"};
+    static const char *const FRAMES[4] = {"A on the left", "A on the right", "A at the top",
+                                          "A at the bottom"};
     int side = (int)xv_stream_below(stream, 4);
     unsigned say = xv_stream_uniform(stream) < 0.6 ? XV_SAY_SHAPE : XV_SAY_COLOUR;
     double own = sideness(&scene->objects[object], side);

@@ -1,7 +1,8 @@
 // Drawing of scenes: kinds, places, backgrounds, and what may not recur between splits; see scenes.h.
 //
-// A draw that does not work out (no room, too little contrast, a combination that is taken) is repeated with the next
-// attempt number in its key, so a scene depends on nothing but the seed and the scenes drawn before it.
+// A draw that does not work out (no room, too little contrast, a combination that is taken) is repeated with
+// the next attempt number in its key, so a scene depends on nothing but the seed and the scenes drawn before
+// it.
 #include "runtime/tools/scenes.h"
 
 #include <math.h>
@@ -250,7 +251,8 @@ static bool draw_ground(const XvScenesOptions *options, XvScene *scene, XvStream
         draw_tone(stream, far);
         for (int c = 0; c < 3; c++) {
             double near = scene->ground_rgb[0][c];
-            scene->ground_rgb[1][c] = scene->ground == XV_GROUND_PLAIN ? near : near + reach * (far[c] - near);
+            scene->ground_rgb[1][c] =
+                scene->ground == XV_GROUND_PLAIN ? near : near + reach * (far[c] - near);
         }
         if (contrast(scene) > 0.34) {
             return true;
@@ -356,8 +358,8 @@ static bool has_known_pair(const KeySet *set, const XvScene *scene)
 
 enum { STRICT_ATTEMPTS = 100, LOOSE_ATTEMPTS = 200, ATTEMPTS = 2000 };
 
-// Captions name two objects, so evaluation scenes should not share a pair of kinds. When kinds run short this is
-// loosened in two steps; combinations never recur.
+// Captions name two objects, so evaluation scenes should not share a pair of kinds. When kinds run short this
+// is loosened in two steps; combinations never recur.
 static bool is_acceptable(const KeySet *set, const XvScene *scene, int attempt)
 {
     if (key_set_has(set, combination_key(scene, true))) {
@@ -392,7 +394,8 @@ static bool draw_split(const XvScenesOptions *options, XvSplit split, XvScene *s
     for (int i = 0; i < options->n_scenes[split]; i++) {
         bool is_drawn = false;
         for (int attempt = 0; attempt < ATTEMPTS && !is_drawn; attempt++) {
-            scenes[i] = (XvScene){.split = split, .number = FIRST_NUMBER[split] + i, .pixels = options->pixels};
+            scenes[i] =
+                (XvScene){.split = split, .number = FIRST_NUMBER[split] + i, .pixels = options->pixels};
             scenes[i].key = xv_key(xv_key(key, (uint64_t)i), (uint64_t)attempt);
             is_drawn = draw_scene(options, &scenes[i]) && is_acceptable(set, &scenes[i], attempt);
         }
@@ -435,8 +438,10 @@ XvScene *xv_scenes_draw(const XvScenesOptions *options, XvError *error)
     free(set.slots);
     if (!is_drawn) {
         free(scenes);
-        xv_fail(error, "%d shapes, %d colours and %d textures are too few for so many different scenes; allow more "
-                "kinds, more objects or fewer scenes", options->n_shapes, options->n_colours, options->n_textures);
+        xv_fail(error,
+                "%d shapes, %d colours and %d textures are too few for so many different scenes; allow more "
+                "kinds, more objects or fewer scenes",
+                options->n_shapes, options->n_colours, options->n_textures);
         return NULL;
     }
     return scenes;

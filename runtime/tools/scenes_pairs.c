@@ -1,8 +1,8 @@
 // Statements about two scenes, true or false as wanted; see scenes.h.
 //
-// A kind of statement is used only where both truths could have been stated about the two scenes, so that its wording
-// alone says nothing about its truth. Left and right are used for the pictures only, never inside one: training
-// flips each picture on its own.
+// A kind of statement is used only where both truths could have been stated about the two scenes, so that its
+// wording alone says nothing about its truth. Left and right are used for the pictures only, never inside
+// one: training flips each picture on its own.
 #include "runtime/tools/scenes.h"
 
 typedef struct Stating {
@@ -135,7 +135,8 @@ static bool state_number(const Stating *stating)
     int number = counts[stating->truth ? 0 : 1];
     const char *const *names = number == 1 ? XV_SHAPE_NAMES : XV_SHAPE_PLURALS;
     const char *parts[] = {NUMBERS[number], names[kinds[0].shape]};
-    state(stating, number == 1 ? "there is exactly A B in the two images" : "there are exactly A B in the two images",
+    state(stating,
+          number == 1 ? "there is exactly A B in the two images" : "there are exactly A B in the two images",
           parts);
     return true;
 }
@@ -180,7 +181,8 @@ static bool state_absence(const Stating *stating)
     return true;
 }
 
-bool xv_scene_statement(const XvScene *left, const XvScene *right, bool truth, XvStream *stream, XvText *sentence)
+bool xv_scene_statement(const XvScene *left, const XvScene *right, bool truth, XvStream *stream,
+                        XvText *sentence)
 {
     static const Stater STATERS[] = {state_contents, state_contents, state_shared, state_comparison,
                                      state_number,   state_relation, state_relation, state_absence};

@@ -266,7 +266,8 @@ static bool ask_whether_colour(const Asking *asking)
     while (!wants_yes(asking) && colour == asked->colour) {
         int other = draw_other(asking, object);
         bool is_from_scene = below(asking, 2) == 0;
-        colour = is_from_scene ? asking->scene->objects[other].colour : (int)below(asking, asking->scene->n_colours);
+        colour = is_from_scene ? asking->scene->objects[other].colour
+                               : (int)below(asking, asking->scene->n_colours);
     }
     const char *parts[] = {XV_SHAPE_NAMES[asked->shape], XV_COLOURS[colour].name};
     ask(asking, "is the A B?", parts);
@@ -282,7 +283,8 @@ static bool ask_comparison(const Asking *asking)
         return false;
     }
     bool is_swapped = (difference > 0) != wants_yes(asking);
-    const char *parts[] = {XV_SHAPE_PLURALS[is_swapped ? second : first], XV_SHAPE_PLURALS[is_swapped ? first : second]};
+    const char *parts[] = {XV_SHAPE_PLURALS[is_swapped ? second : first],
+                           XV_SHAPE_PLURALS[is_swapped ? first : second]};
     ask(asking, "are there more A than B?", parts);
     return true;
 }

@@ -1,7 +1,7 @@
 // Record files of a scene set in the layouts that the loaders of each task read; see scenes.h.
 //
-// All texts pass through put_text, which refuses a word that the vocabulary lacks. Since the vocabulary knows neither
-// quotation mark nor backslash, texts need no escaping.
+// All texts pass through put_text, which refuses a word that the vocabulary lacks. Since the vocabulary knows
+// neither quotation mark nor backslash, texts need no escaping.
 #include "runtime/tools/scenes.h"
 
 #include <errno.h>
@@ -113,8 +113,12 @@ static void write_image_texts(Records *records, SceneRange range)
 // Adjectives that, one at a time in front of the shape, identify the object.
 static void put_attributes(Records *records, const XvScene *scene, int object)
 {
-    static const unsigned SAYS[] = {XV_SAY_COLOUR, XV_SAY_COLOUR | XV_SAY_SIZE, XV_SAY_COLOUR | XV_SAY_TEXTURE,
-                                    XV_SAY_COLOUR | XV_SAY_SIZE | XV_SAY_TEXTURE, XV_SAY_SIZE, XV_SAY_TEXTURE};
+    static const unsigned SAYS[] = {XV_SAY_COLOUR,
+                                    XV_SAY_COLOUR | XV_SAY_SIZE,
+                                    XV_SAY_COLOUR | XV_SAY_TEXTURE,
+                                    XV_SAY_COLOUR | XV_SAY_SIZE | XV_SAY_TEXTURE,
+                                    XV_SAY_SIZE,
+                                    XV_SAY_TEXTURE};
     bool has_texture = scene->objects[object].texture > 0;
     fputs("\"attributes\": [", records->file);
     int written = 0;
@@ -279,8 +283,9 @@ static void write_questions(Records *records, SceneRange range)
 
 static bool write_answer_list(const XvScenesOptions *options, XvError *error)
 {
-    static const char *const OTHERS[] = {"yes",   "no",    "large", "small", "above",  "below", "left",
-                                         "right", "inside", "around", "solid", "striped", "dotted", "checkered"};
+    static const char *const OTHERS[] = {"yes",   "no",      "large",  "small",    "above",
+                                         "below", "left",    "right",  "inside",   "around",
+                                         "solid", "striped", "dotted", "checkered"};
     char path[1024];
     snprintf(path, sizeof path, "%s/answer_list.json", options->output);
     FILE *file = fopen(path, "wb");
@@ -376,10 +381,11 @@ static void write_boxes(Records *records, SceneRange range)
         const char *split = scene->split == XV_TEST ? test : xv_split_name(scene->split);
         for (int object = 0; object < scene->n_objects; object++) {
             begin_record(records);
-            fprintf(records->file, "\"ref_id\": %d, \"image_id\": %d, ", ref_id(scene, object), scene->number);
+            fprintf(records->file, "\"ref_id\": %d, \"image_id\": %d, ", ref_id(scene, object),
+                    scene->number);
             put_box(records, "bbox", scene->objects[object].box);
-            fprintf(records->file, ", \"split\": \"%s\", \"width\": %d, \"height\": %d, ", split, scene->pixels,
-                    scene->pixels);
+            fprintf(records->file, ", \"split\": \"%s\", \"width\": %d, \"height\": %d, ", split,
+                    scene->pixels, scene->pixels);
             fprintf(records->file, "\"file_name\": \"images/%s/%06d.jpg\"", xv_split_name(scene->split),
                     scene->number);
             end_record(records);

@@ -145,7 +145,7 @@ static Paint make_paint(const XvScene *scene, const XvSceneObject *object, XvStr
     Paint paint = {.outline = xv_outline(object, scene->pixels), .object = object};
     choose_tones(&paint, stream);
     double angle = 3.141592653589793 * (xv_stream_uniform(stream) - 0.5);
-    angle = object->texture == 1 ? angle : 0.3 * angle;  // stripes go anywhere, the others stay nearly upright
+    angle = object->texture == 1 ? angle : 0.3 * angle; // stripes go anywhere, the others stay nearly upright
     paint.cosine = cos(angle);
     paint.sine = sin(angle);
     static const double PERIODS[XV_N_TEXTURES] = {1, 0.52, 0.50, 0.80};
@@ -160,7 +160,9 @@ static double texture_share(const Paint *paint, double x, double y)
     double across = dy * paint->cosine - dx * paint->sine;
     switch (paint->object->texture) {
     case 1: return coverage(stripe_distance(along, paint->period));
-    case 2: return coverage(dot_distance(along + 100 * paint->period, across + 100 * paint->period, paint->period));
+    case 2:
+        return coverage(
+            dot_distance(along + 100 * paint->period, across + 100 * paint->period, paint->period));
     case 3: {
         double columns = coverage(stripe_distance(along, paint->period));
         double rows = coverage(stripe_distance(across, paint->period));

@@ -1,6 +1,7 @@
 // The words of the scenes: names of kinds, a composer for short texts, and the vocabulary that covers them.
 //
-// The vocabulary is fixed (it depends on no option and no seed), so models trained on different sets share it.
+// The vocabulary is fixed (it depends on no option and no seed), so models trained on different sets share
+// it.
 #pragma once
 
 #include <stdbool.h>
@@ -13,7 +14,8 @@ typedef struct XvColourName {
     double rgb[3];  // 0..1
 } XvColourName;
 
-// Ordered so that the first few are the easiest to tell apart. Texture 0 is "solid" and never said of an object.
+// Ordered so that the first few are the easiest to tell apart. Texture 0 is "solid" and never said of an
+// object.
 extern const char *const XV_SHAPE_NAMES[XV_N_SHAPES];
 extern const char *const XV_SHAPE_PLURALS[XV_N_SHAPES];
 extern const XvColourName XV_COLOURS[XV_N_COLOURS];
@@ -36,11 +38,13 @@ void xv_text_capitalise(XvText *text);
 
 int xv_text_words(const XvText *text);
 
-// What to say of an object, in this order: "large striped red circle". Without the shape, the noun is "object".
+// What to say of an object, in this order: "large striped red circle". Without the shape, the noun is
+// "object".
 enum { XV_SAY_SIZE = 1, XV_SAY_TEXTURE = 2, XV_SAY_COLOUR = 4, XV_SAY_SHAPE = 8 };
 
 // One entry per line: [PAD] [UNK] [CLS] [SEP] [MASK], characters, pieces, words. False when writing failed.
 bool xv_vocabulary_write(FILE *file);
 
-// Number of WordPiece tokens of the text (lower-cased, punctuation split off), or -1 when a word would become [UNK].
+// Number of WordPiece tokens of the text (lower-cased, punctuation split off), or -1 when a word would become
+// [UNK].
 int xv_vocabulary_count(const char *text);

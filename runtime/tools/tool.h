@@ -1,7 +1,7 @@
 // The subcommands of `xvlm`, the toolbox over the runtime.
 //
-// Each is a main of its own: it reads its options (argv[0] is the subcommand's name), writes results to stdout and
-// errors to stderr, and returns the exit status.
+// Each is a main of its own: it reads its options (argv[0] is the subcommand's name), writes results to
+// stdout and errors to stderr, and returns the exit status.
 #pragma once
 
 enum {
