@@ -17,6 +17,11 @@ typedef struct Site {
 
 typedef void Definition(Site *site);
 
+static void define_stop_gradient(Site *site)
+{
+    site->results[0] = site->inputs[0];
+}
+
 static void define_softmax(Site *site)
 {
     SoftmaxParts parts = build_softmax_parts(&site->build, site->inputs[0]);
@@ -139,6 +144,7 @@ static const struct {
     Definition *define;
     uint32_t mask;
 } DEFINITIONS[OP_COUNT] = {
+    [OP_STOP_GRADIENT] = {define_stop_gradient, EXPAND_SIMPLE},
     [OP_SOFTMAX] = {define_softmax, EXPAND_SIMPLE},
     [OP_LOG_SOFTMAX] = {define_log_softmax, EXPAND_SIMPLE},
     [OP_LAYER_NORM] = {define_layer_norm, EXPAND_SIMPLE},

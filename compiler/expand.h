@@ -7,13 +7,14 @@
 //     attention        softmax(scale q k^T + biases) * keep v
 //     attention_grad   from p = exp(scores - lse), D = d_out v^T * keep: d_s = p * (D - sum(d_out * out));
 //                      d_q = scale d_s k, d_k = scale d_s^T q, d_v = (p * keep)^T d_out, d_bias = d_s summed
+//     stop_gradient    x: its work is done in grad, and expand comes after it
 //     gelu             x / 2 * (1 + erf(x / sqrt 2)); gelu_grad its derivative
 #pragma once
 
 #include "compiler/graph.h"
 
 enum {
-    EXPAND_SIMPLE = 1,      // SOFTMAX, LOG_SOFTMAX, LAYER_NORM, CROSS_ENTROPY
+    EXPAND_SIMPLE = 1,      // SOFTMAX, LOG_SOFTMAX, LAYER_NORM, CROSS_ENTROPY, STOP_GRADIENT
     EXPAND_ATTENTION = 2,   // ATTENTION, ATTENTION_GRAD and their RESULT nodes
     EXPAND_GELU = 4,        // GELU, GELU_GRAD
 };

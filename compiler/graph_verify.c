@@ -578,7 +578,7 @@ static const char *check_output(const Graph *graph, const Output *output)
                       "the gradient");
 }
 
-const char *graph_verify(const Graph *graph)
+const char *graph_verify(Arena *arena, const Graph *graph)
 {
     for (NodeId id = 0; id < graph->n_nodes; id++) {
         const Node *node = &graph->nodes[id];
@@ -588,13 +588,13 @@ const char *graph_verify(const Graph *graph)
         }
         if (fault != NULL) {
             const char *op = (unsigned)node->op < OP_COUNT ? op_info(node->op)->name : "?";
-            return FAULT("%%%d = %s: %s", id, op, fault);
+            return arena_format(arena, "%%%d = %s: %s", id, op, fault);
         }
     }
     for (int i = 0; i < graph->n_outputs; i++) {
         const char *fault = check_output(graph, &graph->outputs[i]);
         if (fault != NULL) {
-            return FAULT("output %s: %s", graph->outputs[i].name, fault);
+            return arena_format(arena, "output %s: %s", graph->outputs[i].name, fault);
         }
     }
     return NULL;

@@ -10,5 +10,5 @@
 // arena, or NULL. Does not look at the tables of parameters, inputs and draws.
 const char *graph_node_fault(const Graph *graph, const Node *node, NodeId limit);
 
-// The first broken rule of the graph, with the node's number and name ("%12 = matmul: ..."), or NULL.
-const char *graph_verify(const Graph *graph);
+// The first broken rule of the graph, with the node's number and op ("%12 = matmul: ...") in `arena`, or NULL.
+const char *graph_verify(Arena *arena, const Graph *graph);

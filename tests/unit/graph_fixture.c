@@ -150,7 +150,7 @@ double **fixture_eval(Fixture *fixture, const Graph *graph)
 
 static void assert_verified(const Graph *graph)
 {
-    const char *fault = graph_verify(graph);
+    const char *fault = graph_verify(graph->arena, graph);
     if (fault != NULL) {
         fail_msg("%s\n%s", fault, graph_print(graph->arena, graph));
     }

@@ -254,7 +254,7 @@ static void check_gradient(Fixture *fixture, const Graph *graph, const Output *o
 
 static void check_all_gradients(Fixture *fixture, const Graph *graph, NodeId loss)
 {
-    const char *fault = graph_verify(graph);
+    const char *fault = graph_verify(graph->arena, graph);
     if (fault != NULL) {
         fail_msg("%s", fault);
     }
@@ -371,7 +371,7 @@ static void test_all_gather(void **state)
     NodeId gathered = graph_add(fixture->graph, OP_ALL_GATHER, DTYPE_F32, &both, &x, 1, NULL, &fixture->origin);
     NodeId loss = fixture_loss(fixture, gathered);
     Graph *backward = grad(fixture->arena, fixture->graph, loss);
-    assert_null(graph_verify(backward));
+    assert_null(graph_verify(fixture->arena, backward));
     assert_int_equal(backward->n_outputs, 1);
     assert_int_equal(backward->nodes[backward->outputs[0].node].op, OP_OWN_ROWS);
     fixture_free(fixture);
