@@ -48,9 +48,10 @@ typedef struct XvAttention {
 void xv_attention(const XvAttention *attention);
 
 // Gradients of the same call. dq, dk and dv are written, not added to, and may not use zero strides. d_bias[n] is
-// the gradient of bias[n] in the layout of bias[n] (its strides, divisor and modulus), written: summed over all
-// that shares an element, in an order that depends on the shapes alone; NULL: not wanted. The probabilities are
-// computed again from q, k and the biases; neither out nor lse is needed.
+// the gradient of bias[n], written: dense and row-major, [modulus, heads, n_query, n_key] with 1 for each dimension
+// in which bias[n] has stride zero, summed over all that shares an element, in an order that depends on the shapes
+// alone; NULL: not wanted. The probabilities are computed again from q, k and the biases; neither out nor lse is
+// needed.
 typedef struct XvAttentionGrad {
     const XvAttention *forward;
     XvHeads d_out;

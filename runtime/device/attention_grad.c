@@ -214,49 +214,52 @@ static void run_item(HeadGrad *work, const Items *items, int64_t item)
     }
 }
 
-// Sets the elements of a view to zero that one (batch, head) index reaches, then or otherwise adds sum to them.
-static void add_sum(const XvAttention *attention, const XvAttentionBias *bias, float *to, const float *sum)
+// A bias gradient: the bias with the strides of a dense array.
+typedef struct BiasGrad {
+    float *at;
+    int64_t entries, owners;          // distinct batch entries and heads
+    int64_t batch, head, query, key;  // strides
+} BiasGrad;
+
+static BiasGrad bias_grad(const XvAttentionGrad *grad, int which)
 {
-    for (int64_t i = 0; i < attention->n_query; i++) {
-        float *row = to + i * bias->query;
-        for (int64_t j = 0; j < attention->n_key; j++) {
-            float *at = row + j * bias->key;
-            *at = sum == NULL ? 0.0f : *at + sum[i * attention->n_key + j];
-        }
-    }
+    const XvAttention *attention = grad->forward;
+    const XvAttentionBias *bias = &attention->bias[which];
+    BiasGrad to = {.at = grad->d_bias[which], .entries = bias->batch == 0 ? 1 : bias->modulus,
+                   .owners = bias->head == 0 ? 1 : attention->heads};
+    int64_t keys = bias->key == 0 ? 1 : attention->n_key, queries = bias->query == 0 ? 1 : attention->n_query;
+    to.key = bias->key == 0 ? 0 : 1;
+    to.query = bias->query == 0 ? 0 : keys;
+    to.head = bias->head == 0 ? 0 : queries * keys;
+    to.batch = bias->batch == 0 ? 0 : to.owners * queries * keys;
+    memset(to.at, 0, (size_t)(to.entries * to.owners * queries * keys) * sizeof *to.at);
+    return to;
 }
 
-// Adds the sums of all items of head `h` to one bias gradient.
-static void reduce_head(const XvAttentionGrad *grad, const Items *items, int which, int64_t h)
+// Adds the sums of all items of head h, in order.
+static void reduce_head(const BiasGrad *to, const XvAttentionGrad *grad, const Items *items, int which, int64_t h)
 {
     const XvAttention *attention = grad->forward;
     const XvAttentionBias *bias = &attention->bias[which];
     for (int64_t item = h; item < items->count; item += attention->heads) {
         int64_t b = item / attention->heads * items->range;
-        float *to = grad->d_bias[which] + b / bias->divisor % bias->modulus * bias->batch + h * bias->head;
-        add_sum(attention, bias, to, items->sums + item * items->square);
+        float *at = to->at + b / bias->divisor % bias->modulus * to->batch + h * to->head;
+        const float *sum = items->sums + item * items->square;
+        for (int64_t i = 0; i < attention->n_query; i++) {
+            for (int64_t j = 0; j < attention->n_key; j++) {
+                at[i * to->query + j * to->key] += sum[i * attention->n_key + j];
+            }
+        }
     }
 }
 
 static void reduce_bias(const XvAttentionGrad *grad, const Items *items, int which)
 {
-    const XvAttention *attention = grad->forward;
-    const XvAttentionBias *bias = &attention->bias[which];
-    int64_t entries = bias->batch == 0 ? 1 : bias->modulus, owners = bias->head == 0 ? 1 : attention->heads;
-    for (int64_t c = 0; c < entries; c++) {
-        for (int64_t h = 0; h < owners; h++) {
-            add_sum(attention, bias, grad->d_bias[which] + c * bias->batch + h * bias->head, NULL);
-        }
-    }
-    if (owners == 1) {
-        for (int64_t h = 0; h < attention->heads; h++) {
-            reduce_head(grad, items, which, h);
-        }
-        return;
-    }
-#pragma omp parallel for schedule(static)
-    for (int64_t h = 0; h < attention->heads; h++) {
-        reduce_head(grad, items, which, h);
+    const BiasGrad to = bias_grad(grad, which);
+    int64_t heads = grad->forward->heads;
+#pragma omp parallel for schedule(static) if(to.owners > 1)
+    for (int64_t h = 0; h < heads; h++) {
+        reduce_head(&to, grad, items, which, h);
     }
 }
 

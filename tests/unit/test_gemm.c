@@ -1,0 +1,272 @@
+// runtime/device/gemm.h against a plain double-precision product: every kernel, every transposition, odd sizes,
+// strides, batches, epilogues, any number of threads.
+#include "runtime/device/gemm.h"
+
+#include "runtime/base/random.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Size {
+    int64_t m, n, k;
+} Size;
+
+static const Size SIZES[] = {
+    {1, 1, 1}, {5, 3, 2}, {6, 16, 8}, {7, 17, 9}, {13, 33, 65}, {3, 300, 128}, {16, 64, 100}, {40, 48, 32},
+    {97, 31, 300}, {130, 130, 70}, {260, 530, 40}, {33, 20, 2100}, {64, 64, 5000}, {1, 100, 257}, {300, 24, 600},
+};
+enum { N_SIZES = sizeof SIZES / sizeof SIZES[0], PAD = 5 };
+
+static const XvGemmKernel KERNELS[] = {XV_GEMM_DOT, XV_GEMM_PACKED, XV_GEMM_BLAS, XV_GEMM_SPLIT};
+
+typedef struct Problem {
+    XvGemm gemm;
+    float *a, *b, *c, *start;  // start: c before the call
+    int64_t n_c;
+} Problem;
+
+static float *random_floats(int64_t count, uint64_t key)
+{
+    float *values = malloc((size_t)count * sizeof *values);
+    XvStream stream = xv_stream(key);
+    for (int64_t i = 0; i < count; i++) {
+        values[i] = (float)xv_stream_normal(&stream);
+    }
+    return values;
+}
+
+// Row strides and batch strides are longer than needed, and what lies between is checked to stay.
+static Problem make_problem(Size size, bool trans_a, bool trans_b, int64_t batch)
+{
+    int64_t rows_a = trans_a ? size.k : size.m, lda = (trans_a ? size.m : size.k) + PAD;
+    int64_t rows_b = trans_b ? size.n : size.k, ldb = (trans_b ? size.k : size.n) + PAD;
+    int64_t ldc = size.n + PAD;
+    Problem problem = {.n_c = batch * (size.m * ldc + PAD)};
+    problem.a = random_floats(batch * (rows_a * lda + PAD), 1);
+    problem.b = random_floats(batch * (rows_b * ldb + PAD), 2);
+    problem.c = random_floats(problem.n_c, 3);
+    problem.start = random_floats(problem.n_c, 3);
+    problem.gemm = (XvGemm){.m = size.m, .n = size.n, .k = size.k, .trans_a = trans_a, .trans_b = trans_b, .alpha = 0.5f,
+                            .batch = batch, .a = problem.a, .b = problem.b, .c = problem.c, .lda = lda, .ldb = ldb,
+                            .ldc = ldc, .batch_a = rows_a * lda + PAD, .batch_b = rows_b * ldb + PAD,
+                            .batch_c = size.m * ldc + PAD};
+    return problem;
+}
+
+static void free_problem(Problem *problem)
+{
+    free(problem->a);
+    free(problem->b);
+    free(problem->c);
+    free(problem->start);
+}
+
+static double element(const XvGemm *gemm, int64_t p, int64_t i, int64_t j, double *size)
+{
+    const float *a = gemm->a + p * gemm->batch_a, *b = gemm->b + p * gemm->batch_b;
+    double sum = 0.0;
+    *size = 0.0;
+    for (int64_t k = 0; k < gemm->k; k++) {
+        double x = (double)(gemm->trans_a ? a[k * gemm->lda + i] : a[i * gemm->lda + k]);
+        double y = (double)(gemm->trans_b ? b[j * gemm->ldb + k] : b[k * gemm->ldb + j]);
+        sum += x * y;
+        *size += fabs(x * y);
+    }
+    *size += 1.0;
+    return sum * (double)gemm->alpha;
+}
+
+static void check_problem(const Problem *problem, const char *kernel)
+{
+    const XvGemm *gemm = &problem->gemm;
+    int64_t checked = 0;
+    for (int64_t p = 0; p < gemm->batch; p++) {
+        for (int64_t i = 0; i < gemm->m; i++) {
+            for (int64_t j = 0; j < gemm->ldc; j++) {
+                int64_t at = p * gemm->batch_c + i * gemm->ldc + j;
+                if (j >= gemm->n) {
+                    assert_true(problem->c[at] == problem->start[at]);
+                    continue;
+                }
+                if ((i * 31 + j * 17 + p) % 7 > 0 && i > 20 && i < gemm->m - 20) {
+                    continue;  // a seventh of the inner elements will do
+                }
+                double size, expected = element(gemm, p, i, j, &size);
+                expected += gemm->accumulate ? (double)problem->start[at] : 0.0;
+                if (!(fabs((double)problem->c[at] - expected) < 4e-7 * size)) {
+                    fail_msg("%s %lldx%lldx%lld c[%lld,%lld] = %g, expected %g", kernel, (long long)gemm->m,
+                             (long long)gemm->n, (long long)gemm->k, (long long)i, (long long)j,
+                             (double)problem->c[at], expected);
+                }
+                checked++;
+            }
+        }
+    }
+    assert_true(checked > 0);
+}
+
+static bool applies(XvGemmKernel kernel, bool trans_a, bool trans_b)
+{
+    return kernel != XV_GEMM_DOT || (trans_b && !trans_a);
+}
+
+static void check_kernel(Size size, XvGemmKernel kernel, int64_t batch, bool accumulate)
+{
+    const char *const names[] = {"dot", "packed", "blas", "split"};
+    for (int mode = 0; mode < 4; mode++) {
+        bool trans_a = mode & 1, trans_b = mode & 2;
+        if (!applies(kernel, trans_a, trans_b)) {
+            continue;
+        }
+        Problem problem = make_problem(size, trans_a, trans_b, batch);
+        problem.gemm.accumulate = accumulate;
+        xv_gemm_with(&problem.gemm, kernel);
+        check_problem(&problem, names[kernel]);
+        free_problem(&problem);
+    }
+}
+
+static void test_kernels(void **state)
+{
+    (void)state;
+    for (int s = 0; s < N_SIZES; s++) {
+        for (int k = 0; k < 4; k++) {
+            check_kernel(SIZES[s], KERNELS[k], 1, s % 2 == 0);
+        }
+    }
+}
+
+static void test_batches(void **state)
+{
+    (void)state;
+    const Size sizes[] = {{9, 20, 11}, {49, 49, 32}, {70, 65, 300}};
+    for (int s = 0; s < 3; s++) {
+        for (int k = 0; k < 4; k++) {
+            check_kernel(sizes[s], KERNELS[k], s == 2 ? 2 : 5, s % 2 == 0);
+        }
+    }
+}
+
+static void test_rule(void **state)
+{
+    (void)state;
+    for (int s = 0; s < N_SIZES; s++) {
+        for (int mode = 0; mode < 4; mode++) {
+            Problem problem = make_problem(SIZES[s], mode & 1, mode & 2, 1);
+            xv_gemm(&problem.gemm);
+            check_problem(&problem, "rule");
+            free_problem(&problem);
+        }
+    }
+}
+
+// k = 0: zeros, or C as it was; empty C: nothing.
+static void test_empty(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 2; mode++) {
+        Problem problem = make_problem((Size){6, 20, 0}, false, mode == 1, 1);
+        xv_gemm(&problem.gemm);
+        check_problem(&problem, "empty");
+        problem.gemm.accumulate = true;
+        memcpy(problem.c, problem.start, (size_t)problem.n_c * sizeof(float));
+        xv_gemm(&problem.gemm);
+        assert_memory_equal(problem.c, problem.start, (size_t)problem.n_c * sizeof(float));
+        problem.gemm.m = 0;
+        xv_gemm(&problem.gemm);
+        free_problem(&problem);
+    }
+}
+
+static void test_thread_count(void **state)
+{
+    (void)state;
+    int before = omp_get_max_threads();
+    for (int s = 0; s < N_SIZES * 12; s++) {
+        int mode = s % 3, which = s / 3 % 4;
+        Size size = SIZES[s / 12];
+        if (!applies(KERNELS[which], mode == 1, mode == 2)) {
+            continue;
+        }
+        omp_set_num_threads(1);
+        Problem one = make_problem(size, mode == 1, mode == 2, 1);
+        xv_gemm_with(&one.gemm, KERNELS[which]);
+        for (int threads = 2; threads <= 3; threads++) {
+            omp_set_num_threads(threads);
+            Problem many = make_problem(size, mode == 1, mode == 2, 1);
+            xv_gemm_with(&many.gemm, KERNELS[which]);
+            assert_memory_equal(one.c, many.c, (size_t)one.n_c * sizeof(float));
+            free_problem(&many);
+        }
+        free_problem(&one);
+    }
+    omp_set_num_threads(before);
+}
+
+typedef struct Finish {
+    const XvGemm *gemm;
+    int *calls;  // per row
+} Finish;
+
+// Doubles finished rows and counts how often each was handed over.
+static void finish(const void *args, int64_t row_begin, int64_t row_end)
+{
+    const Finish *finish_args = args;
+    const XvGemm *gemm = finish_args->gemm;
+    for (int64_t r = row_begin; r < row_end; r++) {
+        finish_args->calls[r]++;
+        for (int64_t j = 0; j < gemm->n; j++) {
+            gemm->c[r / gemm->m * gemm->batch_c + r % gemm->m * gemm->ldc + j] *= 2.0f;
+        }
+    }
+}
+
+static void check_epilogue(Size size, XvGemmKernel kernel, int64_t batch)
+{
+    bool trans_b = kernel == XV_GEMM_DOT;
+    Problem plain = make_problem(size, false, trans_b, batch), with = make_problem(size, false, trans_b, batch);
+    int *calls = calloc((size_t)(batch * size.m), sizeof *calls);
+    xv_gemm_with(&plain.gemm, kernel);
+    Finish args = {&with.gemm, calls};
+    with.gemm.epilogue = finish;
+    with.gemm.epilogue_args = &args;
+    xv_gemm_with(&with.gemm, kernel);
+    for (int64_t r = 0; r < batch * size.m; r++) {
+        assert_int_equal(calls[r], 1);
+        int64_t at = r / size.m * plain.gemm.batch_c + r % size.m * plain.gemm.ldc;
+        for (int64_t j = 0; j < size.n; j++) {
+            assert_true(with.c[at + j] == 2.0f * plain.c[at + j]);
+        }
+    }
+    free(calls);
+    free_problem(&plain);
+    free_problem(&with);
+}
+
+static void test_epilogue(void **state)
+{
+    (void)state;
+    for (int s = 0; s < N_SIZES; s++) {
+        for (int k = 0; k < 4; k++) {
+            check_epilogue(SIZES[s], KERNELS[k], s < 5 ? 3 : 1);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kernels), cmocka_unit_test(test_batches), cmocka_unit_test(test_rule),
+        cmocka_unit_test(test_empty), cmocka_unit_test(test_thread_count), cmocka_unit_test(test_epilogue),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
