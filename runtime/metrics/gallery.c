@@ -7,27 +7,37 @@ static const XvColor PAPER = {255, 255, 255}, FRAME = {222, 225, 230}, DARK = {3
                      FAINT = {110, 116, 126};
 static const XvColor TRUE_COLOR = {40, 200, 80}, PREDICTED_COLOR = {255, 60, 120}, CASING = {20, 22, 26};
 
-enum { MARGIN = 20, GAP = 16, PHRASE_LINES = 2 };
+enum { MARGIN = 20, GAP = 16, MAX_LINES = 4 };
 
 typedef struct Metrics {
     double scale;      // of phrases
+    int n_lines;       // of the longest phrase
     int caption;       // height kept for the phrase
     int header;        // height of title and legend
     int rows;
+    bool has_truth, has_prediction;
 } Metrics;
-
-static Metrics measure(const XvGallery *gallery)
-{
-    Metrics metrics = {.scale = gallery->cell >= 160 ? 1.5 : 1};
-    metrics.caption = (int)ceil(PHRASE_LINES * (XV_FONT_HEIGHT + 2) * metrics.scale) + 6;
-    metrics.header = gallery->title ? 54 : 28;
-    metrics.rows = (gallery->n_items + gallery->columns - 1) / gallery->columns;
-    return metrics;
-}
 
 static bool has_box(XvRect box)
 {
     return box.w > 0;
+}
+
+static Metrics measure(const XvGallery *gallery)
+{
+    Metrics metrics = {.scale = gallery->cell >= 160 ? 1.5 : 1};
+    for (int i = 0; i < gallery->n_items; i++) {
+        const XvGalleryItem *item = &gallery->items[i];
+        int n_lines = item->phrase ? xv_text_lines(item->phrase, gallery->cell, metrics.scale) : 0;
+        metrics.n_lines = n_lines > metrics.n_lines ? n_lines : metrics.n_lines;
+        metrics.has_truth |= has_box(item->truth);
+        metrics.has_prediction |= has_box(item->predicted);
+    }
+    metrics.n_lines = metrics.n_lines < MAX_LINES ? metrics.n_lines : MAX_LINES;
+    metrics.caption = (int)ceil(metrics.n_lines * (XV_FONT_HEIGHT + 2) * metrics.scale) + 6;
+    metrics.header = (gallery->title ? 30 : 4) + (metrics.has_truth || metrics.has_prediction ? 24 : 0);
+    metrics.rows = (gallery->n_items + gallery->columns - 1) / gallery->columns;
+    return metrics;
 }
 
 static XvRect scaled(XvRect box, XvRect place, double factor)
@@ -42,7 +52,7 @@ static void draw_box(XvPicture *page, XvRect box, XvColor color)
     xv_picture_outline(page, box, 2, color);
 }
 
-static void draw_item(XvPicture *page, const XvGallery *gallery, const XvGalleryItem *item, XvRect cell)
+static void draw_picture(XvPicture *page, const XvGallery *gallery, const XvGalleryItem *item, XvRect cell)
 {
     int longer = item->width > item->height ? item->width : item->height;
     double factor = (double)gallery->cell / longer;
@@ -57,11 +67,12 @@ static void draw_item(XvPicture *page, const XvGallery *gallery, const XvGallery
     if (has_box(item->predicted)) {
         draw_box(page, scaled(item->predicted, place, factor), PREDICTED_COLOR);
     }
-    if (item->phrase) {
-        Metrics metrics = measure(gallery);
-        XvRect lines = {cell.x, cell.y + gallery->cell + 8, gallery->cell, metrics.caption};
-        xv_picture_paragraph(page, lines, PHRASE_LINES, item->phrase, (XvTextStyle){metrics.scale, DARK});
-    }
+}
+
+static void draw_phrase(XvPicture *page, const Metrics *metrics, const char *phrase, XvRect cell)
+{
+    XvRect lines = {cell.x, cell.y + cell.w + 8, cell.w, metrics->caption};
+    xv_picture_paragraph(page, lines, metrics->n_lines, phrase, (XvTextStyle){metrics->scale, DARK});
 }
 
 static double draw_key(XvPicture *page, double x, double y, const char *name, XvColor color)
@@ -70,21 +81,15 @@ static double draw_key(XvPicture *page, double x, double y, const char *name, Xv
     return xv_picture_text(page, x + 25, y, name, (XvTextStyle){1.5, FAINT}) + 18;
 }
 
-static void draw_header(XvPicture *page, const XvGallery *gallery)
+static void draw_header(XvPicture *page, const XvGallery *gallery, const Metrics *metrics)
 {
-    double y = MARGIN - 4;
+    double x = MARGIN, y = MARGIN - 4;
     if (gallery->title) {
-        xv_picture_text(page, MARGIN, y, gallery->title, (XvTextStyle){2, DARK});
+        xv_picture_text(page, x, y, gallery->title, (XvTextStyle){2, DARK});
         y += 27;
     }
-    bool has_truth = false, has_prediction = false;
-    for (int i = 0; i < gallery->n_items; i++) {
-        has_truth |= has_box(gallery->items[i].truth);
-        has_prediction |= has_box(gallery->items[i].predicted);
-    }
-    double x = MARGIN;
-    x = has_truth ? draw_key(page, x, y, "truth", TRUE_COLOR) : x;
-    if (has_prediction) {
+    x = metrics->has_truth ? draw_key(page, x, y, "truth", TRUE_COLOR) : x;
+    if (metrics->has_prediction) {
         draw_key(page, x, y, "prediction", PREDICTED_COLOR);
     }
 }
@@ -102,11 +107,14 @@ bool xv_gallery_draw(const XvGallery *gallery, XvPicture *page, XvError *error)
     if (!xv_picture_create(page, width, height, PAPER, error)) {
         return false;
     }
-    draw_header(page, gallery);
+    draw_header(page, gallery, &metrics);
     for (int i = 0; i < gallery->n_items; i++) {
         XvRect cell = {MARGIN + i % gallery->columns * step_x, 0, gallery->cell, step_y};
         cell.y = MARGIN + metrics.header + i / gallery->columns * step_y;
-        draw_item(page, gallery, &gallery->items[i], cell);
+        draw_picture(page, gallery, &gallery->items[i], cell);
+        if (gallery->items[i].phrase) {
+            draw_phrase(page, &metrics, gallery->items[i].phrase, cell);
+        }
     }
     return true;
 }

@@ -282,28 +282,49 @@ static size_t line_length(const char *text, double width, double scale)
     return letters;
 }
 
+// The text behind a line of `length` bytes, without the space that divided them.
+static const char *skip_line(const char *text, size_t length)
+{
+    text += length;
+    return text + strspn(text, " ");
+}
+
+int xv_text_lines(const char *text, double width, double scale)
+{
+    int lines = 0;
+    for (; *text; text = skip_line(text, line_length(text, width, scale))) {
+        lines++;
+    }
+    return lines;
+}
+
+// Copies a line; with a room above 0 only as much of it as leaves space there for two dots.
+static void copy_line(char line[256], const char *text, size_t length, double room, double scale)
+{
+    int shown = (int)(length < 250 ? length : 250);
+    bool has_dots = room > 0;
+    room -= 5 * scale;
+    while (has_dots && shown > 0 && (width_of(text, (size_t)shown, scale) > room || text[shown - 1] == ' ')) {
+        shown--;
+    }
+    snprintf(line, 256, "%.*s%s", shown, text, has_dots ? ".." : "");
+}
+
 int xv_picture_paragraph(XvPicture *picture, XvRect where, int n_lines, const char *text, XvTextStyle style)
 {
-    int line = 0;
-    while (*text && line < n_lines) {
-        char buffer[256];
+    int lines = 0;
+    while (*text && lines < n_lines) {
+        char line[256];
         size_t length = line_length(text, where.w, style.scale);
-        bool is_cut = line + 1 == n_lines && text[length] != '\0';
-        int shown = (int)(length < 250 ? length : 250);
-        while (is_cut && shown > 0 &&
-               width_of(text, (size_t)shown, style.scale) + 5 * style.scale > where.w) {
-            shown--;
-        }
-        snprintf(buffer, sizeof buffer, "%.*s%s", shown, text, is_cut ? ".." : "");
-        double x = where.x + (where.w - xv_text_width(buffer, style.scale)) / 2;
-        xv_picture_text(picture, x, where.y + line * (XV_FONT_HEIGHT + 2) * style.scale, buffer, style);
-        text += length;
-        while (*text == ' ') {
-            text++;
-        }
-        line++;
+        const char *rest = skip_line(text, length);
+        bool is_cut = lines + 1 == n_lines && *rest;
+        copy_line(line, text, length, is_cut ? where.w : 0, style.scale);
+        double x = where.x + (where.w - xv_text_width(line, style.scale)) / 2;
+        xv_picture_text(picture, x, where.y + lines * (XV_FONT_HEIGHT + 2) * style.scale, line, style);
+        text = rest;
+        lines++;
     }
-    return line;
+    return lines;
 }
 
 // ---- files

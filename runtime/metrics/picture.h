@@ -58,6 +58,9 @@ typedef struct XvTextStyle {
 // Width in pixels.
 double xv_text_width(const char *text, double scale);
 
+// Lines that a paragraph of this width needs.
+int xv_text_lines(const char *text, double width, double scale);
+
 // Draws a line of text with its top left corner at (x, y); returns the x after it.
 double xv_picture_text(XvPicture *picture, double x, double y, const char *text, XvTextStyle style);
 

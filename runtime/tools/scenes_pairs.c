@@ -187,8 +187,11 @@ bool xv_scene_statement(const XvScene *left, const XvScene *right, bool truth, X
     static const Stater STATERS[] = {state_contents, state_contents, state_shared, state_comparison,
                                      state_number,   state_relation, state_relation, state_absence};
     Stating stating = {{left, right}, truth, stream, sentence};
-    for (int attempt = 0; attempt < 200; attempt++) {
-        if (STATERS[xv_stream_below(stream, 8)](&stating)) {
+    Stater stater = NULL;
+    for (int attempt = 0; attempt < 300; attempt++) {
+        // Several tries for each kind, or the kinds that always succeed would crowd out the others.
+        stater = attempt % 6 == 0 ? STATERS[xv_stream_below(stream, 8)] : stater;
+        if (stater(&stating)) {
             return true;
         }
     }

@@ -79,9 +79,13 @@ static bool ask_shape(const Asking *asking)
     return true;
 }
 
+// Solid and small objects are frequent, so answers are drawn against that here and in ask_size.
 static bool ask_pattern(const Asking *asking)
 {
     const XvSceneObject *object = &asking->scene->objects[draw_object(asking)];
+    if (object->texture != (int)below(asking, XV_N_TEXTURES)) {
+        return false;
+    }
     XvText a;
     xv_say(object, KIND, &a);
     const char *parts[] = {a.text};
@@ -93,6 +97,10 @@ static bool ask_pattern(const Asking *asking)
 static bool ask_size(const Asking *asking)
 {
     const XvSceneObject *object = &asking->scene->objects[draw_object(asking)];
+    bool wants_large = below(asking, 3) > 0;
+    if (object->is_large != wants_large) {
+        return false;
+    }
     XvText a;
     xv_say(object, KIND, &a);
     const char *parts[] = {a.text};

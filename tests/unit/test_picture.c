@@ -200,6 +200,7 @@ static void test_paragraph_breaks_between_words(void **state)
     assert_int_equal(xv_picture_paragraph(&picture, where, 3, "red circle above the blue square", style), 3);
     assert_int_equal(xv_picture_paragraph(&picture, where, 3, "red", style), 1);
     assert_int_equal(xv_picture_paragraph(&picture, where, 3, "", style), 0);
+    assert_int_equal(xv_text_lines("red circle above the blue square", 60, 1), 3);
     assert_int_equal(
         xv_picture_paragraph(&picture, where, 2, "a text of far too many words to fit here", style), 2);
     assert_int_equal(xv_picture_paragraph(&picture, where, 9, "averyveryverylongsingleword", style), 3);
