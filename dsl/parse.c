@@ -58,10 +58,34 @@ static int grouped(const char **names, int n_names, const TokenGroup *group)
     return n_left;
 }
 
+static bool is_keyword(const char *text)
+{
+    const char *words[64];
+    return contains(words, tokens_words(words, 64), text) || strcmp(text, "as") == 0 || strcmp(text, "init") == 0;
+}
+
+// The name of a kind of token as messages write it: `'else'`, `a name`, `'+'`, `end of line`.
+static const char *in_words(Arena *arena, const char *name)
+{
+    if (is_keyword(name)) {
+        return arena_format(arena, "'%s'", name);
+    }
+    bool has_article = strcmp(name, "name") == 0 || strcmp(name, "integer") == 0 || strcmp(name, "number") == 0;
+    return has_article ? arena_format(arena, "%s %s", *name == 'i' ? "an" : "a", name) : name;
+}
+
+static bool is_end(Span span)
+{
+    return span.begin == span.source->length;
+}
+
 // ", expected A, B or C", or nothing when the list would be too long to help.
 static const char *expectation(Arena *arena, const SyntaxError *error)
 {
     enum { MOST = 5 };
+    if (is_end(error->span) && contains(error->expected, error->n_expected, "'}'")) {
+        return ", expected '}'";
+    }
     int n_names = error->n_expected;
     for (size_t i = 0; i < sizeof GROUPS / sizeof *GROUPS; i++) {
         n_names = grouped(error->expected, n_names, &GROUPS[i]);
@@ -69,8 +93,7 @@ static const char *expectation(Arena *arena, const SyntaxError *error)
     const char *text = "";
     for (int i = 0; i < n_names && n_names <= MOST; i++) {
         const char *joint = i == 0 ? ", expected " : i == n_names - 1 ? " or " : ", ";
-        bool is_article = strcmp(error->expected[i], "name") == 0 || strcmp(error->expected[i], "text") == 0;
-        text = arena_format(arena, "%s%s%s%s", text, joint, is_article ? "a " : "", error->expected[i]);
+        text = arena_format(arena, "%s%s%s", text, joint, in_words(arena, error->expected[i]));
     }
     return text;
 }
@@ -82,7 +105,7 @@ static const char *found_text(Arena *arena, const SyntaxError *error)
     Span span = error->span;
     size_t length = span.end - span.begin;
     const char *text = span.source->text + span.begin;
-    if (length == 0) {
+    if (is_end(span)) {
         return "end of file";
     }
     if (*text == '\n') {
@@ -92,12 +115,6 @@ static const char *found_text(Arena *arena, const SyntaxError *error)
         return "text";
     }
     return arena_format(arena, "'%.*s%s'", (int)(length < LONGEST ? length : LONGEST), text, length < LONGEST ? "" : "...");
-}
-
-static bool is_keyword(const char *text)
-{
-    const char *words[64];
-    return contains(words, tokens_words(words, 64), text);
 }
 
 // "modle Name(...)": two names in a row at the start of a statement.
@@ -132,7 +149,7 @@ void parser_report(Parser *parser, const SyntaxError *error)
             const char *found = found_text(context->arena, error);
             diag_error(context->diag, error->span, "unexpected %s%s", found, expectation(context->arena, error));
         }
-        tokens_note_open(parser->tokens, error->span);
+        tokens_note_open(parser->tokens, is_end(error->span));
     }
     tokens_skip_statement(parser->tokens);
 }

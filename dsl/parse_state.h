@@ -63,8 +63,9 @@ typedef struct SyntaxError {
     int n_expected;
 } SyntaxError;
 void parser_report(Parser *parser, const SyntaxError *error);
-// Adds "opened here" to a message at `place` if a bracket or brace is open.
-void tokens_note_open(const Tokens *tokens, Span place);
+// Adds to a message at the token given last which bracket is still open; at the end of the text also which brace, and
+// what stands in it as if it were closed.
+void tokens_note_open(const Tokens *tokens, bool is_end);
 // The name directly before the token given last if it starts a statement, else NULL.
 Sym tokens_starter(const Tokens *tokens, Span *span);
 // All keywords, for suggestions.

@@ -31,6 +31,8 @@ struct Tokens {
     Span open[MAX_OPEN];             // brackets and braces
     int n_open;
     int n_braces;                    // of them, braces
+    Span forgotten;                  // bracket given up in this statement, or none
+    Span stray, stray_open;          // first declaration inside braces where none can stand, and the innermost brace there
     int skip_braces;                 // number of braces at the end of what is passed over; -1: nothing is
 };
 
@@ -183,6 +185,7 @@ static void forget_brackets(Tokens *tokens)
 {
     while (in_bracket(tokens)) {
         tokens->n_open--;
+        tokens->forgotten = tokens->open[tokens->n_open];
     }
 }
 
@@ -197,13 +200,32 @@ static void push_open(Tokens *tokens, Span span)
     tokens->n_braces += first_byte(span) == '{';
 }
 
-void tokens_note_open(const Tokens *tokens, Span place)
+void tokens_note_open(const Tokens *tokens, bool is_end)
 {
-    if (tokens->n_open > 0) {
-        Span open = tokens->open[tokens->n_open - 1];
-        if (open.begin < place.begin) {
-            diag_note(tokens->parser->context->diag, open, "'%c' is opened here", first_byte(open));
-        }
+    Diag *diag = tokens->parser->context->diag;
+    Span open = tokens->forgotten;
+    if (!open.source && tokens->n_open > 0 && (is_end || in_bracket(tokens))) {
+        open = tokens->open[tokens->n_open - 1];
+    }
+    bool is_stray = is_end && tokens->stray.source;
+    if (is_stray) {
+        open = tokens->stray_open;
+    }
+    if (open.source && open.begin != tokens->given.span.begin) {
+        diag_note(diag, open, "'%c' is opened here", first_byte(open));
+    }
+    if (is_stray) {
+        diag_note(diag, tokens->stray, "and not closed before this declaration");
+    }
+}
+
+// Modules, tasks and imports stand in no braces: one that does tells where a '}' was forgotten.
+static void watch(Tokens *tokens, const Token *token)
+{
+    bool stands_alone = token->kind == MODULE || token->kind == TASK || token->kind == IMPORT || token->kind == CONFIG;
+    if (stands_alone && tokens->n_braces > 0 && !tokens->stray.source) {
+        tokens->stray = token->span;
+        tokens->stray_open = tokens->open[tokens->n_open - 1];
     }
 }
 
@@ -319,7 +341,11 @@ static Token next_token(Tokens *tokens)
     }
     tokens->was_start = tokens->is_start;
     tokens->is_start = tokens->last == 0 || tokens->last == SEPARATOR || tokens->last == '{';
+    if (tokens->is_start) {
+        tokens->forgotten = (Span){0};
+    }
     Token token = filtered(tokens);
+    watch(tokens, &token);
     tokens->before = tokens->given;
     tokens->given = token;
     tokens->last = token.kind;
