@@ -187,7 +187,7 @@ static bool is_replaced(const Expansion *expansion, NodeId id)
 
 Graph *expand(Arena *arena, const Graph *graph, uint32_t which)
 {
-    Expansion expansion = {.to = graph_new(arena, graph), .from = graph, .which = which};
+    Expansion expansion = {.to = graph_new_rewrite(arena, graph), .from = graph, .which = which};
     expansion.map = graph_new_map(arena, graph);
     expansion.results = arena_alloc(arena, (size_t)graph->n_nodes * sizeof *expansion.results);
     for (NodeId id = 0; id < graph->n_nodes; id++) {

@@ -50,7 +50,7 @@ static bool *find_active(Arena *arena, const Graph *graph)
 static Graph *copy_forward(Arena *arena, const Graph *forward)
 {
     NodeId *map = graph_new_map(arena, forward);
-    Graph *graph = graph_new(arena, forward);
+    Graph *graph = graph_new_rewrite(arena, forward);
     for (NodeId id = 0; id < forward->n_nodes; id++) {
         map[id] = graph_copy_node(graph, forward, id, map);
     }

@@ -217,7 +217,7 @@ Graph *recognise_attention(Arena *arena, const Graph *graph)
     Matcher matcher = {.graph = graph, .uses = graph_use_counts(arena, graph)};
     matcher.has_parameter = find_parameters(arena, graph);
     NodeId *map = graph_new_map(arena, graph);
-    Graph *to = graph_new(arena, graph);
+    Graph *to = graph_new_rewrite(arena, graph);
     for (NodeId id = 0; id < graph->n_nodes; id++) {
         Found found;
         if (match_attention(&matcher, id, &found)) {

@@ -1,6 +1,14 @@
 // Shared parts of graph -> graph passes; see rewrite.h.
 #include "compiler/rewrite.h"
 
+Graph *graph_new_rewrite(Arena *arena, const Graph *from)
+{
+    Graph *graph = graph_new(arena, from);
+    graph->node_capacity = from->n_nodes + from->n_nodes / 4 + 16;
+    graph->nodes = arena_alloc(arena, (size_t)graph->node_capacity * sizeof *graph->nodes);
+    return graph;
+}
+
 NodeId graph_copy_node(Graph *to, const Graph *from, NodeId id, const NodeId *map)
 {
     const Node *node = &from->nodes[id];
@@ -65,7 +73,7 @@ Graph *graph_prune(Arena *arena, const Graph *graph)
 {
     const bool *is_live = graph_live_nodes(arena, graph);
     NodeId *map = graph_new_map(arena, graph);
-    Graph *pruned = graph_new(arena, graph);
+    Graph *pruned = graph_new_rewrite(arena, graph);
     for (NodeId id = 0; id < graph->n_nodes; id++) {
         if (is_live[id]) {
             map[id] = graph_copy_node(pruned, graph, id, map);

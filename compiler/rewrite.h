@@ -4,6 +4,9 @@
 
 #include "compiler/graph.h"
 
+// An empty graph like `from` with room for as many nodes, for passes that keep most of them.
+Graph *graph_new_rewrite(Arena *arena, const Graph *from);
+
 // Appends a copy of from's node `id` whose input i is map[old input i]. The map is indexed by from's node ids.
 NodeId graph_copy_node(Graph *to, const Graph *from, NodeId id, const NodeId *map);
 

@@ -199,7 +199,7 @@ static void visit(Round *round, NodeId id)
 static Graph *run_round(Arena *arena, const Graph *graph, int *n_changes)
 {
     Round round = {.map = graph_new_map(arena, graph), .table = {.arena = arena}};
-    Graph *to = graph_new(arena, graph);
+    Graph *to = graph_new_rewrite(arena, graph);
     round.simplifier.build.graph = to;
     round.simplifier.from = graph;
     round.simplifier.uses = graph_use_counts(arena, graph);

@@ -90,14 +90,30 @@ static bool swaps_last_two(const Node *node)
     return rank >= 2 && node->attr.dims[rank - 2] == rank - 1;
 }
 
-// (a b + c)^T = b^T a^T + c^T: the product is written transposed instead of moved afterwards.
-static NodeId transposed_product(Simplifier *s, const Node *product)
+// What `id` of the old graph accumulates onto, if that is a product used here alone; else NO_NODE.
+static NodeId accumulated(const Simplifier *s, NodeId id)
 {
-    NodeId c = product->n_inputs == 3 ? product->inputs[2] : NO_NODE;
-    NodeId a = product->inputs[0], b = product->inputs[1];
-    b = build_transpose(&s->build, b);
-    a = build_transpose(&s->build, a);
-    c = c == NO_NODE ? c : build_transpose(&s->build, c);
+    const Node *product = &s->from->nodes[id];
+    if (product->op != OP_MATMUL || product->n_inputs != 3) {
+        return NO_NODE;
+    }
+    NodeId c = product->inputs[2];
+    return s->from->nodes[c].op == OP_MATMUL && s->uses[c] == 1 ? c : NO_NODE;
+}
+
+// (a b + c)^T = b^T a^T + c^T: the product is written transposed instead of moved afterwards, and so is the chain of
+// products that it accumulates onto. `id` is the product in the new graph, `old` in the old one.
+static NodeId transposed_product(Simplifier *s, NodeId id, NodeId old)
+{
+    Node product = s->build.graph->nodes[id];
+    NodeId a = build_transpose(&s->build, product.inputs[0]);
+    NodeId b = build_transpose(&s->build, product.inputs[1]);
+    if (product.n_inputs == 2) {
+        return build_matmul(&s->build, b, a);
+    }
+    NodeId c = product.inputs[2], old_c = accumulated(s, old);
+    bool is_chain = old_c != NO_NODE && s->build.graph->nodes[c].op == OP_MATMUL;
+    c = is_chain ? transposed_product(s, c, old_c) : build_transpose(&s->build, c);
     return graph_matmul(s->build.graph, b, a, c, &s->build.origin);
 }
 
@@ -111,8 +127,7 @@ static NodeId rule_permute(Simplifier *s, const Node *node)
         return graph_permute(s->build.graph, node->inputs[0], node->attr.dims, &s->build.origin);
     }
     if (input->op == OP_MATMUL && swaps_last_two(node) && simplify_is_sole_user(s, 0)) {
-        Node product = *input;
-        return transposed_product(s, &product);
+        return transposed_product(s, node->inputs[0], s->from->nodes[s->old].inputs[0]);
     }
     return NO_NODE;
 }

@@ -178,6 +178,16 @@ static NodeId case_transposed(Small *small)
     return graph_transpose(small->graph, graph_matmul(small->graph, small->x, y, NO_NODE, small->o), small->o);
 }
 
+// The chain of products that a shared weight's gradient is.
+static NodeId case_chain(Small *small)
+{
+    NodeId c = NO_NODE;
+    for (int i = 0; i < 3; i++) {
+        c = graph_matmul(small->graph, small->x, fixture_fixed(small->fixture, shape2(6, 3)), c, small->o);
+    }
+    return graph_transpose(small->graph, c, small->o);
+}
+
 static NodeId case_batch(Small *small)
 {
     Shape one = shape3(1, 6, 3), many = shape3(2, 6, 3), cube = shape3(2, 2, 6);
@@ -223,9 +233,14 @@ static const struct {
     {case_moves, X "%1 = reshape %0 : f32[1, 4, 3, 2]\noutput value r %1\n"},
     {case_shared, X "%1 = param p1 : f32[4, 6]\n%2 = add %0 %1 : f32[4, 6]\n%3 = tanh %2 : f32[4, 6]\n"
                     "%4 = mul %3 %3 : f32[4, 6]\noutput value r %4\n"},
-    {case_transposed, X "%1 = param p1 : f32[6, 3]\n%2 = permute %1 dims=[1, 0] : f32[3, 6]\n"
-                        "%3 = permute %0 dims=[1, 0] : f32[6, 4]\n%4 = matmul %2 %3 : f32[3, 4]\n"
+    {case_transposed, X "%1 = param p1 : f32[6, 3]\n%2 = permute %0 dims=[1, 0] : f32[6, 4]\n"
+                        "%3 = permute %1 dims=[1, 0] : f32[3, 6]\n%4 = matmul %3 %2 : f32[3, 4]\n"
                         "output value r %4\n"},
+    {case_chain, X "%1 = param p1 : f32[6, 3]\n%2 = param p2 : f32[6, 3]\n%3 = param p3 : f32[6, 3]\n"
+                   "%4 = permute %0 dims=[1, 0] : f32[6, 4]\n%5 = permute %3 dims=[1, 0] : f32[3, 6]\n"
+                   "%6 = permute %2 dims=[1, 0] : f32[3, 6]\n%7 = permute %1 dims=[1, 0] : f32[3, 6]\n"
+                   "%8 = matmul %7 %4 : f32[3, 4]\n%9 = matmul %6 %4 %8 : f32[3, 4]\n"
+                   "%10 = matmul %5 %4 %9 : f32[3, 4]\noutput value r %10\n"},
     {case_batch, X "%1 = param p1 : f32[6, 3]\n%2 = matmul %0 %1 : f32[4, 3]\n"
                    "%3 = reshape %2 : f32[2, 2, 3]\noutput value r %3\n"},
     {case_collective, X "output value r %0\n"},
