@@ -91,6 +91,7 @@ struct AstType {
     Span span;
     AstDtype dtype;
     bool has_ellipsis;               // [..., dims]: any leading dimensions
+    Span ellipsis;                   // of the `...`
     AstArg *dims;                    // expressions
     AstType *parts;                  // TUPLE_TYPE: linked by next
     AstType *next;

@@ -241,14 +241,17 @@ default: %empty { $$ = NULL; } | '=' expr { $$ = $2; };
 result: %empty { $$ = NULL; } | ARROW type { $$ = $2; };
 
 type: '[' dims ']' { $$ = ast_type(parser, (AstType){.span = @$, .dims = $2.first}); }
-    | '[' ELLIPSIS ']' { $$ = ast_type(parser, (AstType){.span = @$, .has_ellipsis = true}); }
-    | '[' ELLIPSIS ',' elements ']' { $$ = ast_type(parser, (AstType){.span = @$, .has_ellipsis = true, .dims = $4.first}); }
+    | '[' ELLIPSIS ']' { $$ = ast_type(parser, (AstType){.span = @$, .has_ellipsis = true, .ellipsis = @2}); }
+    | '[' ELLIPSIS ',' elements ']' {
+        $$ = ast_type(parser, (AstType){.span = @$, .has_ellipsis = true, .ellipsis = @2, .dims = $4.first});
+    }
     | name '[' dims ']' { $$ = ast_type(parser, (AstType){.span = @$, .dtype = ast_dtype(parser, $1), .dims = $3.first}); }
     | name '[' ELLIPSIS ']' {
-        $$ = ast_type(parser, (AstType){.span = @$, .dtype = ast_dtype(parser, $1), .has_ellipsis = true});
+        $$ = ast_type(parser, (AstType){.span = @$, .dtype = ast_dtype(parser, $1), .has_ellipsis = true, .ellipsis = @3});
     }
     | name '[' ELLIPSIS ',' elements ']' {
-        $$ = ast_type(parser, (AstType){.span = @$, .dtype = ast_dtype(parser, $1), .has_ellipsis = true, .dims = $5.first});
+        $$ = ast_type(parser, (AstType){.span = @$, .dtype = ast_dtype(parser, $1), .has_ellipsis = true, .ellipsis = @3,
+                                        .dims = $5.first});
     }
     | '(' types ')' { $$ = ast_type(parser, (AstType){.kind = AST_TUPLE_TYPE, .span = @$, .parts = $2.first}); }
     ;

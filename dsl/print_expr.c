@@ -82,7 +82,7 @@ static uint32_t begin_of(Piece piece)
     return piece.arg ? piece.arg->span.begin
         : piece.param ? piece.param->name.span.begin
         : piece.type ? piece.type->span.begin
-        : piece.ellipsis ? piece.ellipsis->span.begin + 1
+        : piece.ellipsis ? piece.ellipsis->ellipsis.begin
         : piece.comprehension ? piece.comprehension->a->span.begin
         : piece.clause->b->span.begin;
 }
