@@ -1,7 +1,7 @@
 // xvlm, the toolbox over the runtime: finds the subcommand and hands it its arguments.
 //
 // Exit status: 0 done, 1 failed, 2 a command line that makes no sense.
-#include "runtime/tools/options.h"
+#include "runtime/base/options.h"
 #include "runtime/tools/tool.h"
 
 #include <stdio.h>

@@ -5,7 +5,7 @@
 // pictures.
 #include "runtime/tools/scenes.h"
 
-#include "runtime/tools/options.h"
+#include "runtime/base/options.h"
 #include "runtime/tools/tool.h"
 
 #include <errno.h>

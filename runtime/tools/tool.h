@@ -4,11 +4,7 @@
 // stdout and errors to stderr, and returns the exit status.
 #pragma once
 
-enum {
-    XV_EXIT_OK = 0,
-    XV_EXIT_FAILED = 1,  // the work could not be done: a file, a value, the machine
-    XV_EXIT_USAGE = 2,   // the command line makes no sense
-};
+#include "runtime/base/options.h"
 
 // Draws a data set of simple pictures with records for every task; see scenes.h.
 int xv_tool_scenes(int argc, char **argv);

@@ -1,8 +1,9 @@
 // Parsing and printing of option tables; see options.h.
-#include "runtime/tools/options.h"
+#include "runtime/base/options.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,6 +73,34 @@ static bool parse_integer(const XvOption *option, const char *text, XvError *err
     return true;
 }
 
+static bool parse_real(const XvOption *option, const char *text, XvError *error)
+{
+    char *end;
+    double number = strtod(text, &end);
+    if (end == text || *end || !isfinite(number)) {
+        return xv_fail(error, "%s needs a number, got \"%s\"", option->name, text);
+    }
+    if (number < (double)option->low || number > (double)option->high) {
+        return xv_fail(error, "%s must lie in %" PRId64 "..%" PRId64 ", got %s", option->name, option->low,
+                       option->high, text);
+    }
+    *(double *)option->value = number;
+    return true;
+}
+
+static bool parse_value(const XvOption *option, const char *text, XvError *error)
+{
+    switch (option->kind) {
+    case XV_OPTION_INTEGER:
+        return parse_integer(option, text, error);
+    case XV_OPTION_REAL:
+        return parse_real(option, text, error);
+    default:
+        *(const char **)option->value = text;
+        return true;
+    }
+}
+
 bool xv_options_parse(const XvOption *options, int n_options, int argc, char **argv, XvError *error)
 {
     for (int i = 1; i < argc; i++) {
@@ -92,9 +121,7 @@ bool xv_options_parse(const XvOption *options, int n_options, int argc, char **a
         if (!text) {
             return xv_fail(error, "%s needs a value", option->name);
         }
-        if (option->kind == XV_OPTION_TEXT) {
-            *(const char **)option->value = text;
-        } else if (!parse_integer(option, text, error)) {
+        if (!parse_value(option, text, error)) {
             return false;
         }
     }

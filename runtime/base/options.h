@@ -1,6 +1,6 @@
 // Command line options from a table: "--name value", "--name=value" and "--flag".
 //
-// A tool lists its options once; the same rows parse the command line and print the help.
+// A command lists its options once; the same rows parse the command line and print the help.
 #pragma once
 
 #include "runtime/base/error.h"
@@ -9,19 +9,26 @@
 #include <stdint.h>
 #include <stdio.h>
 
-typedef enum XvOptionKind { XV_OPTION_TEXT, XV_OPTION_INTEGER, XV_OPTION_FLAG } XvOptionKind;
+// Exit status of every command.
+enum {
+    XV_EXIT_OK = 0,
+    XV_EXIT_FAILED = 1,  // the work could not be done: a file, a value, the machine
+    XV_EXIT_USAGE = 2,   // the command line makes no sense
+};
+
+typedef enum XvOptionKind { XV_OPTION_TEXT, XV_OPTION_INTEGER, XV_OPTION_REAL, XV_OPTION_FLAG } XvOptionKind;
 
 typedef struct XvOption {
     const char *name;      // "--train"
     const char *argument;  // what stands for the value in the help, "N"; NULL for a flag
     XvOptionKind kind;
-    void *value;           // const char **, int64_t * or bool *; keeps its default when the option is absent
-    int64_t low, high;     // accepted range of an integer
+    void *value;           // const char **, int64_t *, double * or bool *; keeps its default without the option
+    int64_t low, high;     // accepted range of a number
     const char *help;
 } XvOption;
 
 // Reads argv[1..argc-1] into the values. Texts point into argv. Unknown options, missing values, values that
-// are not integers or out of range fail with a message that names the option.
+// are not numbers or out of range fail with a message that names the option.
 bool xv_options_parse(const XvOption *options, int n_options, int argc, char **argv, XvError *error);
 
 // One aligned line per option.
