@@ -5,7 +5,7 @@
 // A JSON file with an object "config" keeps its configuration there and in "vision_config" and "text_config" beside
 // it; its other keys are passed over. `vision_config` and `text_config` may be given as the path of a JSON file, which
 // then stands in their place; it is looked up from the working directory, the folder of the configuration file and
-// the parent of that folder.
+// the two folders above that.
 #pragma once
 
 #include "compiler/base/map.h"

@@ -67,7 +67,7 @@ typedef struct Loading {
 } Loading;
 
 // "models/../tasks/x.dsl" -> "tasks/x.dsl": names that mean the same file should read the same.
-static const char *normalised(Arena *arena, const char *path)
+const char *path_normalised(Arena *arena, const char *path)
 {
     char *plain = arena_alloc(arena, strlen(path) + 1);
     size_t used = 0;
@@ -97,9 +97,9 @@ static const char *beside(Arena *arena, const char *file, const char *path)
 {
     const char *slash = strrchr(file, '/');
     if (!slash || path[0] == '/') {
-        return normalised(arena, path);
+        return path_normalised(arena, path);
     }
-    return normalised(arena, arena_format(arena, "%.*s/%s", (int)(slash - file), file, path));
+    return path_normalised(arena, arena_format(arena, "%.*s/%s", (int)(slash - file), file, path));
 }
 
 static void load(Loading *loading, const char *path, Span from);
@@ -146,6 +146,6 @@ AstFile *load_files(const ParseContext *context, const char *path)
 {
     Loading loading = {.context = context, .seen = map_new(context->arena)};
     int n_errors = context->diag->n_errors;
-    load(&loading, normalised(context->arena, path), (Span){0});
+    load(&loading, path_normalised(context->arena, path), (Span){0});
     return context->diag->n_errors > n_errors ? NULL : loading.first;
 }

@@ -16,6 +16,9 @@ typedef struct ParseContext {
 // A file as a source, kept as long as the arena; NULL with errno set when it cannot be read (EFBIG above 64 MiB).
 const Source *source_read(Arena *arena, const char *path);
 
+// The path without "." and, where a folder stands before it, ".."; links are not looked at.
+const char *path_normalised(Arena *arena, const char *path);
+
 // Parses one text; imports are listed, not followed. Errors are reported and what could be understood is returned,
 // never NULL: compare context->diag->n_errors.
 AstFile *parse_source(const ParseContext *context, const Source *source);
