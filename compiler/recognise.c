@@ -24,6 +24,7 @@ typedef struct Found {
 typedef struct Matcher {
     const Graph *graph;
     const int *uses;
+    const int *attention_uses;   // of a SOFTMAX: how many of its uses are the p of a match
     const bool *has_parameter;   // a trainable parameter lies behind the node
 } Matcher;
 
@@ -168,17 +169,27 @@ static void order_biases(const Matcher *matcher, Found *found)
     }
 }
 
-static bool match_attention(const Matcher *matcher, NodeId id, Found *found)
+// The probabilities that the node weights values with, or NO_NODE.
+static NodeId match_probabilities(const Matcher *matcher, NodeId id, int *draw)
 {
     const Node *node = node_at(matcher, id);
     if (node->op != OP_MATMUL || node->shape.rank != 4 || node->n_inputs != 2) {
+        return NO_NODE;
+    }
+    NodeId p = without_dropout(matcher, node->inputs[0], draw);
+    bool is_alone = p == node->inputs[0] || matcher->uses[node->inputs[0]] == 1;
+    return is_alone && is_op(matcher, p, OP_SOFTMAX) ? p : NO_NODE;
+}
+
+// A softmax with several uses is recomputed by each, if all of them are attention (two draws of dropout, say).
+static bool match_attention(const Matcher *matcher, NodeId id, Found *found)
+{
+    *found = (Found){.n_biases = 0};
+    NodeId p = match_probabilities(matcher, id, &found->draw);
+    if (p == NO_NODE || matcher->attention_uses[p] != matcher->uses[p]) {
         return false;
     }
-    *found = (Found){.v = node->inputs[1]};
-    NodeId p = without_dropout(matcher, node->inputs[0], &found->draw);
-    if (!is_op(matcher, p, OP_SOFTMAX) || matcher->uses[p] != 1 || matcher->uses[node->inputs[0]] != 1) {
-        return false;
-    }
+    found->v = node_at(matcher, id)->inputs[1];
     if (!match_scores(matcher, node_at(matcher, p)->inputs[0], found) || found->n_biases > MAX_BIASES) {
         return false;
     }
@@ -212,9 +223,23 @@ static bool *find_parameters(Arena *arena, const Graph *graph)
     return has_parameter;
 }
 
+static int *count_attention_uses(Arena *arena, const Matcher *matcher)
+{
+    int *counts = arena_alloc(arena, (size_t)matcher->graph->n_nodes * sizeof *counts);
+    for (NodeId id = 0; id < matcher->graph->n_nodes; id++) {
+        int draw;
+        NodeId p = match_probabilities(matcher, id, &draw);
+        if (p != NO_NODE) {
+            counts[p]++;
+        }
+    }
+    return counts;
+}
+
 Graph *recognise_attention(Arena *arena, const Graph *graph)
 {
     Matcher matcher = {.graph = graph, .uses = graph_use_counts(arena, graph)};
+    matcher.attention_uses = count_attention_uses(arena, &matcher);
     matcher.has_parameter = find_parameters(arena, graph);
     NodeId *map = graph_new_map(arena, graph);
     Graph *to = graph_new_rewrite(arena, graph);

@@ -135,6 +135,18 @@ static NodeId form_plain(Form *form)
     return weighted(form, softmax(form, product(form, x, x)), x);
 }
 
+// One softmax under two draws of dropout.
+static NodeId form_two_draws(Form *form)
+{
+    NodeId x = heads_of(form, tokens(form)), p = softmax(form, product(form, x, x)), sum = NO_NODE;
+    for (int i = 0; i < 2; i++) {
+        NodeId keep = fixture_keep(form->fixture, fixture_draw(form->fixture, shape4(B, H, N, N)));
+        NodeId y = weighted(form, binary(form, OP_MUL, p, keep), x);
+        sum = sum == NO_NODE ? y : binary(form, OP_ADD, sum, y);
+    }
+    return sum;
+}
+
 static const struct {
     NodeId (*build)(Form *form);
     double scale;
@@ -146,6 +158,7 @@ static const struct {
     {form_bert, 1 / 1.5, 1, {{B, 1, 1, N}}, 0},
     {form_swin, 0.7, 1, {{1, H, N, N}}, -1},
     {form_swin_shifted, 0.7, 2, {{1, H, N, N}, {WINDOWS, 1, N, N}}, -1},
+    {form_two_draws, 1, 0, {{0}}, 0},
     {form_window_view, 1, 1, {{WINDOWS, 1, N, N}}, -1},
 };
 
