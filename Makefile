@@ -4,14 +4,14 @@
 CC ?= gcc
 WERROR ?= -Werror
 OPTIMISE ?= -O2
-WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-format-zero-length $(WERROR)
 SANITIZE ?=
 BUILD ?= build
 # Loop nests want the machine's vector width; math traps and errno would forbid it (ARCHITECTURE.md, Flags).
 NATIVE := -O3 -march=native -fno-math-errno -fno-trapping-math -fopenmp
 BASE_FLAGS := -std=c11 -D_GNU_SOURCE -I. -g -MMD -MP $(WARNINGS) $(SANITIZE)
 RUNTIME_LIBS := -lcjson -ljpeg -lpng -lz -lutf8proc -lopenblas -lm -lpthread
-COMPILER_LIBS := -lyaml -lm
+COMPILER_LIBS := -lyaml -lcjson -lm
 PREFIX ?= /usr/local
 
 COMPILER_SOURCES := $(wildcard compiler/base/*.c dsl/*.c compiler/*.c codegen/*.c)

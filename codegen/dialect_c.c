@@ -49,9 +49,9 @@ static const char *parameter_list(Rendering *rendering)
     for (int i = 0; i < kernel->n_buffers; i++) {
         const KernelBuffer *buffer = &kernel->buffers[i];
         const char *qualifier = buffer->kind == BUFFER_READ ? "const " : "";
-        const char *restricted = buffer->kind == BUFFER_READ_WRITE ? "" : "restrict ";
-        text = render_format(rendering, "%s%s%s%s *%s%s", text, i ? ", " : "", qualifier,
-                             rendering->dialect->stored_type[buffer->dtype], restricted, rendering->buffer_names[i]);
+
+        text = render_format(rendering, "%s%s%s%s *%s", text, i ? ", " : "", qualifier,
+                             rendering->dialect->stored_type[buffer->dtype], rendering->buffer_names[i]);
     }
     int draws[64];
     int n_draws = render_draws(kernel, draws, 64);

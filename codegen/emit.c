@@ -211,6 +211,8 @@ bool emit_program(Arena *arena, const Task *task, const char *directory)
         is_good = is_good && save_graph(&emission, directory, task->entries[i].observe, name);
         out_line(emission.kernel_header, "void %s(const XvRun *run);", name);
     }
+    out_line(emission.kernel_header, "void update(float *parameters, const float *gradients, float *moment1, float *moment2,");
+    out_line(emission.kernel_header, "            const uint8_t *has_gradient, const XvUpdate *rates);");
     Out *update = opened(arena, "One optimizer step.");
     out_line(update, "#include \"kernels.h\"");
     out_line(update, "");

@@ -1,6 +1,7 @@
 // The step of a graph as a straight list of calls, and the table of its values. See runtime/device/*.h for the calls.
 #include "codegen/emit_internal.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -111,7 +112,7 @@ static void matmul_step(StepWriter *writer, const Step *step)
              c.pointer, a.stride, b.stride, c.stride, a.batch_stride, b.batch_stride, c.batch_stride);
 }
 
-static const char *strides_text(StepWriter *writer, const View *view)
+static const char *heads_text(StepWriter *writer, const View *view)
 {
     return text_of(writer, "{%s, %lld, %lld, %lld}", view_text(writer, view), (long long)view->stride[0],
                    (long long)view->stride[1], (long long)view->stride[2]);
@@ -125,49 +126,53 @@ static void attention_biases(StepWriter *writer, const Step *step, int first)
         for (int j = 0; j < 4; j++) {
             stride[j] = bias->dim[j] == 1 ? 0 : (long long)bias->stride[j];
         }
-        out_line(writer->out, "    .bias[%d] = {%s, %lld, %lld, %lld, %lld, .batches = %lld},", i - first,
+        out_line(writer->out, "    .bias[%d] = {%s, %lld, %lld, %lld, %lld, .divisor = 1, .modulus = %lld},", i - first,
                  view_text(writer, bias), stride[0], stride[1], stride[2], stride[3], (long long)bias->dim[0]);
     }
 }
 
-static void attention_head(StepWriter *writer, const Step *step)
+// What forward and backward share; `biases` is the position of the first bias among the reads.
+static void attention_problem(StepWriter *writer, const Step *step, int biases)
 {
     const Node *node = &writer->program->graph->nodes[step->node];
     const View *q = &step->reads[0];
-    out_line(writer->out, "    .batch = %lld, .heads = %lld, .n_query = %lld, .n_key = %lld, .head_dim = %lld, .value_dim = %lld,",
+    Out *out = writer->out;
+    out_line(out, "    .batch = %lld, .heads = %lld, .n_query = %lld, .n_key = %lld, .head_dim = %lld, .value_dim = %lld,",
              (long long)q->dim[0], (long long)q->dim[1], (long long)q->dim[2], (long long)step->reads[1].dim[2],
              (long long)q->dim[3], (long long)step->reads[2].dim[3]);
-    const char *draw = node->attr.index >= 0 ? text_of(writer, "&run->draws[%d]", node->attr.index) : "NULL";
-    out_line(writer->out, "    .scale = %.9gf, .draw = %s,", node->attr.number, draw);
-    out_line(writer->out, "    .q = %s, .k = %s, .v = %s,", strides_text(writer, q),
-             strides_text(writer, &step->reads[1]), strides_text(writer, &step->reads[2]));
+    const char *keep = node->attr.index >= 0 ? text_of(writer, "&run->draws[%d]", node->attr.index) : "NULL";
+    out_line(out, "    .scale = %.9gf, .keep = %s, .n_biases = %d,", node->attr.number, keep, step->n_reads - biases);
+    attention_biases(writer, step, biases);
+    out_line(out, "    .q = %s,", heads_text(writer, q));
+    out_line(out, "    .k = %s,", heads_text(writer, &step->reads[1]));
+    out_line(out, "    .v = %s,", heads_text(writer, &step->reads[2]));
 }
 
 static void attention_step(StepWriter *writer, const Step *step)
 {
     out_line(writer->out, "xv_attention(&(XvAttention){");
-    attention_head(writer, step);
-    attention_biases(writer, step, 3);
+    attention_problem(writer, step, 3);
     const char *lse = step->n_writes > 1 ? view_text(writer, &step->writes[1]) : "NULL";
-    out_line(writer->out, "    .out = %s, .lse = %s});", strides_text(writer, &step->writes[0]), lse);
+    out_line(writer->out, "    .out = %s, .lse = %s});", heads_text(writer, &step->writes[0]), lse);
 }
 
 static void attention_grad_step(StepWriter *writer, const Step *step)
 {
     const Node *node = &writer->program->graph->nodes[step->node];
-    out_line(writer->out, "xv_attention_grad(&(XvAttention){");
-    attention_head(writer, step);
-    attention_biases(writer, step, 6);
-    out_line(writer->out, "    .out = %s, .lse = %s, .d_out = %s,", strides_text(writer, &step->reads[3]),
-             view_text(writer, &step->reads[4]), strides_text(writer, &step->reads[5]));
+    Out *out = writer->out;
+    out_line(out, "xv_attention_grad(&(XvAttentionGrad){.forward = &(XvAttention){");
+    attention_problem(writer, step, 6);
+    out_line(out, "    },");
     int write = 3;
     for (int i = 0; i < step->n_reads - 6; i++) {
         if (node->attr.axes >> i & 1u) {
-            out_line(writer->out, "    .d_bias[%d] = %s,", i, view_text(writer, &step->writes[write++]));
+            out_line(out, "    .d_bias[%d] = %s,", i, view_text(writer, &step->writes[write++]));
         }
     }
-    out_line(writer->out, "    .d_q = %s, .d_k = %s, .d_v = %s});", strides_text(writer, &step->writes[0]),
-             strides_text(writer, &step->writes[1]), strides_text(writer, &step->writes[2]));
+    out_line(out, "    .d_out = %s,", heads_text(writer, &step->reads[5]));
+    out_line(out, "    .dq = %s,", heads_text(writer, &step->writes[0]));
+    out_line(out, "    .dk = %s,", heads_text(writer, &step->writes[1]));
+    out_line(out, "    .dv = %s});", heads_text(writer, &step->writes[2]));
 }
 
 static void scatter_add_step(StepWriter *writer, const Step *step)
@@ -176,9 +181,10 @@ static void scatter_add_step(StepWriter *writer, const Step *step)
     const Node *node = &graph->nodes[step->node];
     int64_t count = shape_count(&graph->nodes[node->inputs[0]].shape);
     int64_t width = shape_count(&node->shape) / (node->shape.dim[0] ? node->shape.dim[0] : 1);
-    out_line(writer->out, "xv_scatter_add_rows(%s, %s, %s, &(XvScatter){.rows = %lld, .count = %lld, .width = %lld, .accumulate = %s});",
-             view_text(writer, &step->writes[0]), view_text(writer, &step->reads[0]), view_text(writer, &step->reads[1]),
-             (long long)node->shape.dim[0], (long long)count, (long long)width, step->accumulates ? "true" : "false");
+    out_line(writer->out, "xv_scatter_add_rows(&(XvRows){.table = %s, .n_rows = %lld, .width = %lld,",
+             view_text(writer, &step->writes[0]), (long long)node->shape.dim[0], (long long)width);
+    out_line(writer->out, "    .index = %s, .rows = %s, .count = %lld}, %s);", view_text(writer, &step->reads[0]),
+             view_text(writer, &step->reads[1]), (long long)count, step->accumulates ? "false" : "true");
 }
 
 static void sample_step(StepWriter *writer, const Step *step)

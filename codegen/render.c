@@ -542,7 +542,8 @@ static void name_ids(Rendering *rendering)
             if (!is_named) {
                 continue;
             }
-            const char *base = node_short_name(rendering, statement->node);
+            bool is_sum = statement->kind != STATEMENT_LET;
+            const char *base = is_sum ? op_info(statement->op)->name : node_short_name(rendering, statement->node);
             rendering->id_names[statement->id] = unique_name(rendering, base, kernel->n_buffers, kernel->n_ids);
             bool is_array = statement->kind == STATEMENT_LANE_ACCUMULATE
                 || (statement->kind == STATEMENT_LET && statement->is_buffered);

@@ -503,7 +503,7 @@ static void run_entry_item(EntryBuilder *builder, const AstItem *item)
     default: {
         AstItem alone = *item;
         alone.next = NULL;
-        AstItems one = {&alone, &alone};
+        AstItems one = {.first = &alone, .last = &alone};
         elab_statements(&builder->e->elab, builder->scope, &one, &ignored);
     }
     }
@@ -540,7 +540,7 @@ static void build_entry(Elaboration *e, const AstItem *task, const AstItem *item
         if (let->kind == AST_LET || let->kind == AST_ASSERT) {
             AstItem alone = *let;
             alone.next = NULL;
-            AstItems one = {&alone, &alone};
+            AstItems one = {.first = &alone, .last = &alone};
             elab_statements(elab, builder.scope, &one, &ignored);
         }
     }
@@ -645,7 +645,7 @@ static void run_task_declarations(Elaboration *e, const AstItem *task)
         default: {
             AstItem alone = *item;
             alone.next = NULL;
-            AstItems one = {&alone, &alone};
+            AstItems one = {.first = &alone, .last = &alone};
             elab_members(elab, root, &one, (Marks){0});
         }
         }

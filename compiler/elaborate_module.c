@@ -494,7 +494,7 @@ static void declare_member(Elab *elab, Instance *instance, const AstItem *item, 
     case AST_ASSERT: {
         AstItem alone = *item;
         alone.next = NULL;
-        AstItems one = {&alone, &alone};
+        AstItems one = {.first = &alone, .last = &alone};
         elab_statements(elab, instance->scope, &one, &ignored);
         break;
     }

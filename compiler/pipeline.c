@@ -5,6 +5,8 @@
 #include "compiler/grad.h"
 #include "compiler/graph_print.h"
 #include "compiler/graph_verify.h"
+#include "compiler/plan.h"
+#include "compiler/program_print.h"
 #include "compiler/recognise.h"
 #include "compiler/rewrite.h"
 #include "compiler/simplify.h"

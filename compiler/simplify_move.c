@@ -38,13 +38,25 @@ static bool carry_ones(const Shape *small, const Shape *from, const Shape *to, S
     return true;
 }
 
-// Expanding last: a reshape that only adds or removes extents of 1, or of one element.
+// How many trailing extents a and b have in common.
+static int common_suffix(const Shape *a, const Shape *b)
+{
+    int n = 0;
+    while (n < a->rank && n < b->rank && a->dim[a->rank - 1 - n] == b->dim[b->rank - 1 - n]) {
+        n++;
+    }
+    return n;
+}
+
+// Expanding last: a reshape that only adds or removes extents of 1, or that leaves alone the trailing extents in
+// which all elements of the small tensor are.
 static NodeId reshape_of_expand(Simplifier *s, const Node *node, const Node *expand)
 {
     NodeId x = expand->inputs[0];
     Shape small, from = *build_shape(&s->build, x);
-    if (shape_count(&from) == 1) {
-        small = shape_scalar();
+    int n_kept = common_suffix(&expand->shape, &node->shape);
+    small = shape_of(n_kept, from.dim + from.rank - n_kept);
+    if (shape_count(&small) == shape_count(&from)) {
         return graph_expand_to(s->build.graph, reshaped(s, x, &small), &node->shape, &s->build.origin);
     }
     if (!carry_ones(&from, &expand->shape, &node->shape, &small)) {
@@ -407,6 +419,21 @@ static NodeId rule_iota(Simplifier *s, const Node *node)
     return graph_const(s->build.graph, 0, DTYPE_I32, &node->shape, &s->build.origin);
 }
 
+// Rows of a tensor that is the same for all of them.
+static NodeId rule_take(Simplifier *s, const Node *node)
+{
+    Node x = *simplify_input(s, node, 0);
+    if (x.op == OP_CONST) {
+        return graph_const(s->build.graph, x.attr.number, node->dtype, &node->shape, &s->build.origin);
+    }
+    if (x.op != OP_EXPAND || build_shape(&s->build, x.inputs[0])->dim[0] != 1) {
+        return NO_NODE;
+    }
+    Shape row = *build_shape(&s->build, x.inputs[0]);
+    row = shape_of(row.rank - 1, row.dim + 1);
+    return graph_expand_to(s->build.graph, reshaped(s, x.inputs[0], &row), &node->shape, &s->build.origin);
+}
+
 // [batch, M, K] times one matrix for the whole batch is one [batch * M, K] product.
 static NodeId rule_matmul(Simplifier *s, const Node *node)
 {
@@ -451,6 +478,8 @@ NodeId simplify_move(Simplifier *s, const Node *node)
         return rule_collective(s, node);
     case OP_IOTA:
         return rule_iota(s, node);
+    case OP_TAKE:
+        return rule_take(s, node);
     case OP_MATMUL:
         return rule_matmul(s, node);
     default:

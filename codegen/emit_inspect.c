@@ -1,0 +1,70 @@
+// The report that `xvlmc inspect` shows: kernels, memory plan, parameters. Plain text in the program's folder.
+#include "codegen/emit_internal.h"
+
+#include "compiler/plan.h"
+
+#include <string.h>
+
+static const char *const STEP_NAMES[] = {
+    [STEP_KERNEL] = "kernel",           [STEP_MATMUL] = "matmul",           [STEP_ATTENTION] = "attention",
+    [STEP_ATTENTION_GRAD] = "attention_grad", [STEP_SCATTER_ADD] = "scatter_add", [STEP_SAMPLE] = "sample",
+};
+
+static const char *fused_ops(Arena *arena, const Program *program, const Step *step)
+{
+    if (step->kind != STEP_KERNEL) {
+        return op_info(program->graph->nodes[step->node].op)->name;
+    }
+    const char *text = "";
+    for (int i = 0; i < step->kernel->n_nodes; i++) {
+        const char *name = op_info(program->graph->nodes[step->kernel->nodes[i]].op)->name;
+        text = arena_format(arena, "%s%s%s", text, i ? " " : "", name);
+    }
+    return text;
+}
+
+static void inspect_steps(Out *out, Arena *arena, const Program *program)
+{
+    out_line(out, "steps of %s (%d)", program->graph->name, program->n_steps);
+    out_line(out, "%6s  %-15s %14s %14s  %-28s %s", "step", "kind", "flops", "bytes", "place", "ops");
+    for (int i = 0; i < program->n_steps; i++) {
+        const Step *step = &program->steps[i];
+        double flops = step->kind == STEP_KERNEL ? (double)step->kernel->flops : step->flops;
+        out_line(out, "%6d  %-15s %14.0f %14lld  %-28s %s", i, STEP_NAMES[step->kind], flops, (long long)step->bytes,
+                 diag_place(arena, program->graph->nodes[step->node].span), fused_ops(arena, program, step));
+    }
+    out_line(out, "");
+}
+
+static void inspect_parameters(Out *out, Arena *arena, const Task *task)
+{
+    int64_t total = 0;
+    out_line(out, "parameters (%d)", task->n_parameters);
+    for (int i = 0; i < task->n_parameters; i++) {
+        const Parameter *parameter = &task->parameters[i];
+        total += shape_count(&parameter->shape);
+        out_line(out, "%-80s %-20s %10lld  %s%s%s  %s", parameter->name, shape_text(arena, &parameter->shape),
+                 (long long)shape_count(&parameter->shape), parameter->has_decay ? "decay" : "-----",
+                 parameter->is_fresh ? " fresh" : "", parameter->is_trainable ? "" : " frozen",
+                 diag_place(arena, parameter->span));
+    }
+    out_line(out, "%lld values in all", (long long)total);
+    out_line(out, "");
+}
+
+void emit_inspection(Out *out, Emission *emission)
+{
+    const Task *task = emission->task;
+    out_line(out, "%s/%s: %d kernels of different text", task->model, task->name, emission->n_kernels);
+    out_line(out, "");
+    for (int i = 0; i < task->n_entries; i++) {
+        const Program *programs[] = {task->entries[i].train, task->entries[i].observe};
+        for (int j = 0; j < 2; j++) {
+            inspect_steps(out, emission->arena, programs[j]);
+            out_line(out, "memory plan of %s", programs[j]->graph->name);
+            out_raw(out, plan_print(emission->arena, programs[j]));
+            out_line(out, "");
+        }
+    }
+    inspect_parameters(out, emission->arena, task);
+}
