@@ -37,6 +37,12 @@ static inline float xv_float_of(int32_t bits)
     return x;
 }
 
+// 2^exponent for -126..127; any number for others.
+static inline float xv_power_of_two(int32_t exponent)
+{
+    return xv_float_of((int32_t)(((uint32_t)exponent + 127u) << 23));
+}
+
 // The larger / smaller of two; a NaN in either gives NaN.
 static inline float xv_max(float a, float b)
 {
@@ -77,9 +83,9 @@ static inline float xv_exp(float x)
     p = xv_fma(p, r, 0.16666521f);
     p = xv_fma(p, r, 0.49999994f);
     p = xv_fma(p, r * r, r) + 1.0f;
-    int32_t exponent = xv_bits_of(shifted) - 0x4B400000;
+    int32_t exponent = (int32_t)((uint32_t)xv_bits_of(shifted) - 0x4B400000u);
     int32_t half = exponent >> 1;  // 2^exponent in two factors, either of which is a normal number
-    return p * xv_float_of((half + 127) << 23) * xv_float_of((exponent - half + 127) << 23);
+    return p * xv_power_of_two(half) * xv_power_of_two(exponent - half);
 }
 
 // Natural logarithm within 1e-7 relative (near 1: of the result); log(0) = -inf, log of negatives NaN.
@@ -88,7 +94,7 @@ static inline float xv_log(float x)
     float is_small = x < 1.17549435e-38f ? 1.0f : 0.0f;
     float scaled = is_small > 0.0f ? x * 8388608.0f : x;
     int32_t bits = xv_bits_of(scaled);
-    int32_t exponent = (bits - 0x3F3504F3) >> 23;  // relative to sqrt(1/2), so that the rest is in [0.7, 1.42)
+    int32_t exponent = (int32_t)((uint32_t)bits - 0x3F3504F3u) >> 23;  // relative to sqrt(1/2), so that the rest is in [0.7, 1.42)
     float f = xv_float_of((int32_t)((uint32_t)bits - ((uint32_t)exponent << 23))) - 1.0f;
     float n = (float)exponent - 23.0f * is_small;
     float p = -0.0763449743f;
