@@ -17,3 +17,6 @@ typedef struct XvDraws {
 
 // Draws from a counter-based stream, which must outlive the result.
 XvDraws xv_stream_draws(XvStream *stream);
+
+// Draws that always take the first choice: between gives low, shuffle changes nothing, uniform gives almost 1.
+XvDraws xv_first_draws(void);

@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { XV_BATCH_TENSORS = 9 };  // the most any kind fills
+enum { XV_BATCH_TENSORS = 10 };  // the most any kind fills
 
 typedef enum XvLoaderMode { XV_LOADER_TRAIN, XV_LOADER_EVAL } XvLoaderMode;
 

@@ -1,0 +1,408 @@
+// The loader: options, a ring of batch buffers, and the threads that fill them; see loader.h.
+//
+// Work is handed out slot by slot, in order, so that a batch is finished as early as possible and few batches are
+// under way at once. All of `Loader` below `lock` is guarded by it, except `workspace`, `reported` and the buffer
+// that the caller holds, which only the caller's thread touches.
+#include "runtime/data/loader.h"
+
+#include "runtime/data/loader_batch.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RING = 3 };  // one batch with the caller, one complete, one in the making
+
+typedef enum BufferState { BUFFER_FREE, BUFFER_FILLING, BUFFER_READY, BUFFER_HELD } BufferState;
+
+typedef struct RingEntry {
+    XvBatchBuffer batch;
+    BufferState state;
+    int next_slot;       // slots handed out
+    int slots_left;      // slots not filled yet
+    bool has_failed;
+    XvError error;
+} RingEntry;
+
+struct XvLoader {
+    XvBatchPlan plan;
+    XvRecordFiles *files;
+    XvVocabulary *vocabulary;
+    XvWorkspace workspace;   // of the caller's thread
+    uint8_t *reported;       // one bit per record that was named
+    int n_warnings;
+    int64_t skipped;
+    int64_t position;        // next batch to deliver
+
+    pthread_mutex_t lock;
+    pthread_cond_t has_work, has_batch, is_idle;
+    RingEntry ring[RING];
+    int n_ring;              // entries in use: 1 without threads
+    int64_t next_batch;      // next batch to begin
+    int n_active;            // slots being filled
+    bool is_paused, is_stopping;
+    pthread_t *threads;
+    int n_threads;
+};
+
+XvLoaderOptions xv_loader_defaults(void)
+{
+    return (XvLoaderOptions){
+        .mode = XV_LOADER_TRAIN,
+        .image_key = "binary",
+        .caption_key = "caption",
+        .max_words = 40,
+        .mask = {.prob = 0.25, .skipgram_prb = 0.2, .skipgram_size = 3, .whole_word = true},
+        .patch_size = 32,
+        .scale_low = 0.2,
+        .scale_high = 1.0,
+        .max_regions = 5,
+        .min_perc_in_image = 0.5,
+        .world = 1,
+        .max_warnings = 20,
+    };
+}
+
+// ---- filling
+
+static bool is_beyond_end(const XvLoader *loader, int64_t batch)
+{
+    return loader->plan.options.mode == XV_LOADER_EVAL && batch >= loader->plan.n_batches;
+}
+
+static RingEntry *entry_of(XvLoader *loader, int64_t batch)
+{
+    return &loader->ring[batch % loader->n_ring];
+}
+
+// The batch whose slots are being handed out, begun if there is room; NULL if there is nothing to do.
+static RingEntry *open_entry(XvLoader *loader)
+{
+    if (loader->is_paused) {
+        return NULL;
+    }
+    RingEntry *latest = loader->next_batch > 0 ? entry_of(loader, loader->next_batch - 1) : NULL;
+    if (latest && latest->state == BUFFER_FILLING && latest->next_slot < loader->plan.n_slots) {
+        return latest;
+    }
+    RingEntry *entry = entry_of(loader, loader->next_batch);
+    if (entry->state != BUFFER_FREE || is_beyond_end(loader, loader->next_batch)) {
+        return NULL;
+    }
+    xv_batch_begin(&loader->plan, &entry->batch, loader->next_batch++);
+    entry->state = BUFFER_FILLING;
+    entry->next_slot = 0;
+    entry->slots_left = loader->plan.n_slots;
+    entry->has_failed = false;
+    return entry;
+}
+
+// Fills the next slot of the entry; called and left with the lock held, which is released meanwhile.
+static void work_on(XvLoader *loader, RingEntry *entry, XvWorkspace *workspace)
+{
+    int slot = entry->next_slot++;
+    bool is_lost = entry->has_failed;  // by another slot: this one need not be filled
+    loader->n_active++;
+    pthread_mutex_unlock(&loader->lock);
+    XvError error = {""};
+    bool ok = is_lost || xv_batch_fill_slot(&loader->plan, &entry->batch, slot, workspace, &error);
+    pthread_mutex_lock(&loader->lock);
+
+    if (!ok && !entry->has_failed) {
+        entry->has_failed = true;
+        entry->error = error;
+    }
+    if (--entry->slots_left == 0) {
+        if (!entry->has_failed) {
+            pthread_mutex_unlock(&loader->lock);
+            xv_batch_finish(&loader->plan, &entry->batch);
+            pthread_mutex_lock(&loader->lock);
+        }
+        entry->state = BUFFER_READY;
+        pthread_cond_broadcast(&loader->has_batch);
+    }
+    if (--loader->n_active == 0) {
+        pthread_cond_broadcast(&loader->is_idle);
+    }
+}
+
+static void *run_worker(void *argument)
+{
+    XvLoader *loader = argument;
+    XvWorkspace workspace = {0};
+    pthread_mutex_lock(&loader->lock);
+    while (!loader->is_stopping) {
+        RingEntry *entry = open_entry(loader);
+        if (entry) {
+            work_on(loader, entry, &workspace);
+        } else {
+            pthread_cond_wait(&loader->has_work, &loader->lock);
+        }
+    }
+    pthread_mutex_unlock(&loader->lock);
+    xv_workspace_free(&workspace);
+    return NULL;
+}
+
+// Workers take no signals: those belong to the main program.
+static bool start_threads(XvLoader *loader, int count, XvError *error)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    loader->threads = calloc((size_t)count + 1, sizeof *loader->threads);
+    if (!loader->threads) {
+        return xv_fail(error, "no memory for %d data threads", count);
+    }
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = 0;
+    while (loader->n_threads < count && failed == 0) {
+        failed = pthread_create(&loader->threads[loader->n_threads], NULL, run_worker, loader);
+        loader->n_threads += failed == 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed == 0 || xv_fail(error, "cannot start data thread %d: %s", loader->n_threads + 1, strerror(failed));
+}
+
+// ---- opening
+
+static bool check_options(const XvLoaderOptions *options, XvError *error)
+{
+    if (options->world < 1 || options->rank < 0 || options->rank >= options->world) {
+        return xv_fail(error, "rank %d is not in 0..%d", options->rank, options->world - 1);
+    }
+    if (options->patch_size < 1 || options->max_regions < 1 || options->max_words < 1 || options->threads < 0) {
+        return xv_fail(error, "patch_size, max_regions and max_words must be at least 1, threads at least 0");
+    }
+    if (!(options->scale_low > 0 && options->scale_low <= options->scale_high && options->scale_high <= 1)) {
+        return xv_fail(error, "the crop scale %g..%g is not a range within 0..1", options->scale_low,
+                       options->scale_high);
+    }
+    return true;
+}
+
+static void make_plan(XvLoader *loader)
+{
+    XvBatchPlan *plan = &loader->plan;
+    const XvLoaderOptions *options = &plan->options;
+    int B = plan->binding.batch_size;
+    plan->n_slots = B;
+    plan->samples_per_slot = 1;
+    if (plan->binding.is_regions) {
+        plan->samples_per_slot = options->max_regions;
+        plan->n_slots = options->max_images;
+        int fitting = B / options->max_regions > 1 ? B / options->max_regions : 1;
+        if (options->mode == XV_LOADER_EVAL && fitting < plan->n_slots) {
+            plan->n_slots = fitting;
+        }
+    }
+    plan->n_records = xv_records_count(loader->files);
+    int64_t per_batch = (int64_t)plan->n_slots * options->world;
+    plan->n_batches = (plan->n_records + per_batch - 1) / per_batch;
+    plan->sampler = (XvSampler){loader->files, loader->vocabulary, options, plan->binding.is_regions};
+}
+
+static bool open_parts(XvLoader *loader, XvError *error)
+{
+    XvLoaderOptions *options = &loader->plan.options;
+    if (!check_options(options, error) || !xv_loader_bind(options, &loader->plan.binding, error)) {
+        return false;
+    }
+    loader->vocabulary = xv_vocabulary_open(options->vocab_path, error);
+    loader->files = loader->vocabulary ? xv_records_open(options->paths, options->n_paths, error) : NULL;
+    if (!loader->files) {
+        return false;
+    }
+    make_plan(loader);
+    loader->reported = calloc((size_t)loader->plan.n_records / 8 + 1, 1);
+    if (!loader->reported) {
+        return xv_fail(error, "no memory for %lld records", (long long)loader->plan.n_records);
+    }
+    loader->n_ring = options->threads > 0 ? RING : 1;
+    for (int i = 0; i < loader->n_ring; i++) {
+        if (!xv_batch_buffer_init(&loader->plan, &loader->ring[i].batch, error)) {
+            return false;
+        }
+    }
+    return start_threads(loader, options->threads, error);
+}
+
+XvLoader *xv_loader_open(const XvLoaderOptions *options, XvError *error)
+{
+    XvLoader *loader = calloc(1, sizeof *loader);
+    if (!loader) {
+        xv_fail(error, "no memory for the data loader");
+        return NULL;
+    }
+    pthread_mutex_init(&loader->lock, NULL);
+    pthread_cond_init(&loader->has_work, NULL);
+    pthread_cond_init(&loader->has_batch, NULL);
+    pthread_cond_init(&loader->is_idle, NULL);
+    loader->plan.options = *options;
+    if (!open_parts(loader, error)) {
+        xv_loader_close(loader);
+        return NULL;
+    }
+    return loader;
+}
+
+void xv_loader_close(XvLoader *loader)
+{
+    if (!loader) {
+        return;
+    }
+    pthread_mutex_lock(&loader->lock);
+    loader->is_stopping = true;
+    pthread_cond_broadcast(&loader->has_work);
+    pthread_mutex_unlock(&loader->lock);
+    for (int i = 0; i < loader->n_threads; i++) {
+        pthread_join(loader->threads[i], NULL);
+    }
+    for (int i = 0; i < RING; i++) {
+        xv_batch_buffer_free(&loader->plan, &loader->ring[i].batch);
+    }
+    xv_workspace_free(&loader->workspace);
+    xv_records_close(loader->files);
+    xv_vocabulary_close(loader->vocabulary);
+    pthread_cond_destroy(&loader->has_work);
+    pthread_cond_destroy(&loader->has_batch);
+    pthread_cond_destroy(&loader->is_idle);
+    pthread_mutex_destroy(&loader->lock);
+    free(loader->reported);
+    free(loader->threads);
+    free(loader);
+}
+
+// ---- delivering
+
+static void warn(XvLoader *loader, const char *message)
+{
+    if (loader->plan.options.warn) {
+        loader->plan.options.warn(loader->plan.options.warn_context, message);
+    }
+}
+
+// Names a record the first time it is skipped.
+static void report_skip(XvLoader *loader, const XvSkip *skip)
+{
+    uint8_t *byte = &loader->reported[skip->record / 8];
+    uint8_t bit = (uint8_t)(1 << skip->record % 8);
+    loader->skipped++;
+    if ((*byte & bit) || loader->n_warnings > loader->plan.options.max_warnings) {
+        return;
+    }
+    *byte |= bit;
+    char message[1400];
+    if (loader->n_warnings++ < loader->plan.options.max_warnings) {
+        XvRecordPlace place = xv_records_place(loader->files, skip->record);
+        snprintf(message, sizeof message, "%s:%lld: %s", place.path, (long long)place.line, skip->reason);
+    } else {
+        snprintf(message, sizeof message, "more records cannot be used; they are counted, but not named any more");
+    }
+    warn(loader, message);
+}
+
+static void report_batch(XvLoader *loader, const XvBatchBuffer *buffer)
+{
+    for (int i = 0; i < loader->plan.n_slots; i++) {
+        for (int k = 0; k < buffer->slots[i].n_skips; k++) {
+            report_skip(loader, &buffer->slots[i].skips[k]);
+        }
+    }
+}
+
+// Takes back the batch that the caller held until now.
+static void release_held(XvLoader *loader)
+{
+    for (int i = 0; i < loader->n_ring; i++) {
+        if (loader->ring[i].state == BUFFER_HELD) {
+            loader->ring[i].state = BUFFER_FREE;
+            pthread_cond_broadcast(&loader->has_work);
+        }
+    }
+}
+
+// Waits for the next batch, or makes it when there are no threads.
+static RingEntry *wait_for_batch(XvLoader *loader)
+{
+    pthread_mutex_lock(&loader->lock);
+    release_held(loader);
+    RingEntry *entry = entry_of(loader, loader->position);
+    while (entry->state != BUFFER_READY) {
+        RingEntry *open = loader->n_threads == 0 ? open_entry(loader) : NULL;
+        if (open) {
+            work_on(loader, open, &loader->workspace);
+        } else {
+            pthread_cond_wait(&loader->has_batch, &loader->lock);
+        }
+    }
+    if (!entry->has_failed) {
+        entry->state = BUFFER_HELD;
+    }
+    pthread_mutex_unlock(&loader->lock);
+    return entry;
+}
+
+bool xv_loader_next(XvLoader *loader, XvBatch *batch, XvError *error)
+{
+    *batch = (XvBatch){.index = loader->position};
+    if (is_beyond_end(loader, loader->position)) {
+        batch->is_end = true;
+        return true;
+    }
+    RingEntry *entry = wait_for_batch(loader);
+    if (entry->has_failed) {
+        *error = entry->error;
+        return false;
+    }
+    report_batch(loader, &entry->batch);
+    batch->n_tensors = loader->plan.binding.n_inputs;
+    memcpy(batch->tensors, entry->batch.tensors, sizeof batch->tensors);
+    batch->valid = entry->batch.valid;
+    batch->records = entry->batch.records;
+    loader->position++;
+    return true;
+}
+
+int64_t xv_loader_position(const XvLoader *loader)
+{
+    return loader->position;
+}
+
+void xv_loader_seek(XvLoader *loader, int64_t position)
+{
+    pthread_mutex_lock(&loader->lock);
+    loader->is_paused = true;
+    while (loader->n_active > 0) {
+        pthread_cond_wait(&loader->is_idle, &loader->lock);
+    }
+    for (int i = 0; i < loader->n_ring; i++) {
+        loader->ring[i].state = BUFFER_FREE;
+    }
+    loader->position = position;
+    loader->next_batch = position;
+    loader->is_paused = false;
+    pthread_cond_broadcast(&loader->has_work);
+    pthread_mutex_unlock(&loader->lock);
+}
+
+int64_t xv_loader_records(const XvLoader *loader)
+{
+    return loader->plan.n_records;
+}
+
+int64_t xv_loader_batches(const XvLoader *loader)
+{
+    return loader->plan.n_batches;
+}
+
+int xv_loader_batch_size(const XvLoader *loader)
+{
+    return loader->plan.binding.batch_size;
+}
+
+int64_t xv_loader_skipped(const XvLoader *loader)
+{
+    return loader->skipped;
+}

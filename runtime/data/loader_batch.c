@@ -1,0 +1,310 @@
+// Filling of batches; see loader_batch.h and, for the rules, loader.h.
+#include "runtime/data/loader_batch.h"
+
+#include "runtime/base/random.h"
+#include "runtime/data/order.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_ATTEMPTS = 1000 };
+
+// Purposes of random numbers; each kind of data has its own.
+typedef enum Purpose { PURPOSE_ORDER, PURPOSE_SAMPLE, PURPOSE_COLLATE, PURPOSE_EVAL, PURPOSE_COUNT } Purpose;
+
+static uint64_t key_of(const XvBatchPlan *plan, Purpose purpose)
+{
+    uint64_t kind = plan->binding.is_regions ? 1 : 0;
+    return xv_key(xv_key(plan->options.seed, 0xDA7A), kind * PURPOSE_COUNT + (uint64_t)purpose);
+}
+
+// ---- memory
+
+static bool init_tensors(const XvBatchPlan *plan, XvBatchBuffer *buffer)
+{
+    for (int i = 0; i < plan->binding.n_inputs; i++) {
+        const XvValue *input = &plan->options.inputs[i];
+        XvTensor *tensor = &buffer->tensors[i];
+        *tensor = (XvTensor){.name = input->name, .dtype = input->dtype, .rank = input->rank};
+        memcpy(tensor->shape, input->shape, sizeof tensor->shape);
+        size_t bytes = (xv_tensor_bytes(tensor) + 63) / 64 * 64;
+        tensor->data = aligned_alloc(64, bytes);
+        if (!tensor->data) {
+            return false;
+        }
+        memset(tensor->data, 0, bytes);
+    }
+    return true;
+}
+
+static float *image_row(const XvBatchPlan *plan, const XvBatchBuffer *buffer, int row)
+{
+    if (plan->binding.image_input < 0) {
+        return NULL;
+    }
+    size_t res = (size_t)plan->options.image_res;
+    return (float *)buffer->tensors[plan->binding.image_input].data + (size_t)row * 3 * res * res;
+}
+
+static void init_slots(const XvBatchPlan *plan, XvBatchBuffer *buffer)
+{
+    int text_size = xv_sample_text_size(&plan->options);
+    int n_samples = plan->n_slots * plan->samples_per_slot;
+    for (int i = 0; i < n_samples; i++) {
+        buffer->samples[i].text = buffer->texts + (size_t)i * (size_t)text_size;
+    }
+    xv_sample_empty_text(&plan->sampler, buffer->texts + (size_t)n_samples * (size_t)text_size);
+    for (int i = 0; i < plan->n_slots; i++) {
+        buffer->slots[i].yield.samples = buffer->samples + i * plan->samples_per_slot;
+        buffer->slots[i].yield.image = image_row(plan, buffer, i);
+    }
+}
+
+bool xv_batch_buffer_init(const XvBatchPlan *plan, XvBatchBuffer *buffer, XvError *error)
+{
+    size_t n_samples = (size_t)plan->n_slots * (size_t)plan->samples_per_slot;
+    size_t B = (size_t)plan->binding.batch_size;
+    *buffer = (XvBatchBuffer){0};
+    buffer->slots = calloc((size_t)plan->n_slots, sizeof *buffer->slots);
+    buffer->samples = calloc(n_samples, sizeof *buffer->samples);
+    buffer->texts = calloc((n_samples + 1) * (size_t)xv_sample_text_size(&plan->options), sizeof *buffer->texts);
+    buffer->flat = calloc(n_samples + 1, sizeof *buffer->flat);
+    buffer->flat_slot = calloc(n_samples + 1, sizeof *buffer->flat_slot);
+    buffer->order = calloc(n_samples + 1, sizeof *buffer->order);
+    buffer->chosen = calloc(B, sizeof *buffer->chosen);
+    buffer->records = calloc(B, sizeof *buffer->records);
+    if (!buffer->slots || !buffer->samples || !buffer->texts || !buffer->flat || !buffer->flat_slot || !buffer->order
+        || !buffer->chosen || !buffer->records || !init_tensors(plan, buffer)) {
+        xv_batch_buffer_free(plan, buffer);
+        return xv_fail(error, "no memory for a batch of %zu", B);
+    }
+    init_slots(plan, buffer);
+    return true;
+}
+
+static void forget_skips(const XvBatchPlan *plan, XvBatchBuffer *buffer)
+{
+    for (int i = 0; buffer->slots && i < plan->n_slots; i++) {
+        XvSlot *slot = &buffer->slots[i];
+        for (int k = 0; k < slot->n_skips; k++) {
+            free(slot->skips[k].reason);
+        }
+        slot->n_skips = 0;
+    }
+}
+
+void xv_batch_buffer_free(const XvBatchPlan *plan, XvBatchBuffer *buffer)
+{
+    forget_skips(plan, buffer);
+    for (int i = 0; buffer->slots && i < plan->n_slots; i++) {
+        free(buffer->slots[i].skips);
+    }
+    for (int i = 0; i < XV_BATCH_TENSORS; i++) {
+        free(buffer->tensors[i].data);
+    }
+    free(buffer->slots);
+    free(buffer->samples);
+    free(buffer->texts);
+    free(buffer->flat);
+    free(buffer->flat_slot);
+    free(buffer->order);
+    free(buffer->chosen);
+    free(buffer->records);
+    *buffer = (XvBatchBuffer){0};
+}
+
+// ---- slots
+
+void xv_batch_begin(const XvBatchPlan *plan, XvBatchBuffer *buffer, int64_t index)
+{
+    forget_skips(plan, buffer);
+    buffer->index = index;
+    for (int i = 0; i < plan->n_slots; i++) {
+        buffer->slots[i].is_filled = false;
+    }
+}
+
+static bool note_skip(XvSlot *slot, int64_t record, const XvError *reason)
+{
+    if (slot->n_skips == slot->skips_room) {
+        int room = 2 * slot->skips_room + 4;
+        XvSkip *skips = realloc(slot->skips, (size_t)room * sizeof *skips);
+        if (!skips) {
+            return false;
+        }
+        slot->skips = skips;
+        slot->skips_room = room;
+    }
+    char *copy = strdup(reason->text);
+    if (copy) {
+        slot->skips[slot->n_skips++] = (XvSkip){record, copy};
+    }
+    return copy != NULL;
+}
+
+// The record that a slot tries in its attempt-th attempt, and the key of everything random about it. False when
+// evaluation has no record for it.
+static bool pick(const XvBatchPlan *plan, int64_t position, int attempt, XvPick *out)
+{
+    if (plan->options.mode == XV_LOADER_EVAL) {
+        out->record = position;
+        out->key = xv_key(key_of(plan, PURPOSE_EVAL), (uint64_t)position);
+        return attempt == 0 && position < plan->n_records;
+    }
+    int64_t at = position + (int64_t)attempt * plan->n_slots * plan->options.world;
+    uint64_t order_key = xv_key(key_of(plan, PURPOSE_ORDER), (uint64_t)(at / plan->n_records));
+    out->record = xv_permute(order_key, plan->n_records, at % plan->n_records);
+    out->key = xv_key(xv_key(key_of(plan, PURPOSE_SAMPLE), (uint64_t)position), (uint64_t)attempt);
+    return true;
+}
+
+bool xv_batch_fill_slot(const XvBatchPlan *plan, XvBatchBuffer *buffer, int slot_index, XvWorkspace *workspace,
+                        XvError *error)
+{
+    XvSlot *slot = &buffer->slots[slot_index];
+    int64_t position = (buffer->index * plan->n_slots + slot_index) * plan->options.world + plan->options.rank;
+    XvPick picked;
+    XvError reason = {""};
+    for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        if (!pick(plan, position, attempt, &picked)) {
+            return true;  // evaluation: the slot stays empty
+        }
+        if (xv_sample_make(&plan->sampler, workspace, picked, &slot->yield, &reason)) {
+            slot->record = picked.record;
+            slot->is_filled = true;
+            return true;
+        }
+        if (!note_skip(slot, picked.record, &reason)) {
+            return xv_fail(error, "no memory to note a broken record");
+        }
+    }
+    XvRecordPlace place = xv_records_place(plan->sampler.files, picked.record);
+    return xv_fail(error, "%d records in a row cannot be used; the last one is %s:%lld: %.600s", MAX_ATTEMPTS,
+                   place.path, (long long)place.line, reason.text);
+}
+
+// ---- the whole batch
+
+// Moves the pictures of filled slots to the front and repeats the first one behind them. Returns how many there are
+// and gives every filled slot its row in `rows`.
+static void gather_images(const XvBatchPlan *plan, XvBatchBuffer *buffer, int32_t *rows)
+{
+    int filled = 0;
+    size_t bytes = (size_t)plan->options.image_res * (size_t)plan->options.image_res * 3 * sizeof(float);
+    bool has_image = plan->binding.image_input >= 0;
+    for (int i = 0; i < plan->n_slots; i++) {
+        if (!buffer->slots[i].is_filled) {
+            continue;
+        }
+        if (has_image && filled != i) {
+            memcpy(image_row(plan, buffer, filled), image_row(plan, buffer, i), bytes);
+        }
+        rows[i] = filled++;
+    }
+    int64_t n_rows = has_image ? buffer->tensors[plan->binding.image_input].shape[0] : 0;
+    for (int row = filled; row < n_rows; row++) {
+        if (filled > 0) {
+            memcpy(image_row(plan, buffer, row), image_row(plan, buffer, 0), bytes);
+        } else {
+            memset(image_row(plan, buffer, row), 0, bytes);
+        }
+    }
+}
+
+// Lists the samples of all slots; returns how many.
+static int gather_samples(const XvBatchPlan *plan, XvBatchBuffer *buffer)
+{
+    int count = 0;
+    for (int i = 0; i < plan->n_slots; i++) {
+        const XvSlot *slot = &buffer->slots[i];
+        for (int k = 0; slot->is_filled && k < slot->yield.n_samples; k++) {
+            buffer->flat_slot[count] = i;
+            buffer->flat[count++] = &slot->yield.samples[k];
+        }
+    }
+    return count;
+}
+
+// Decides which samples become the rows of the batch.
+static void choose_rows(const XvBatchPlan *plan, XvBatchBuffer *buffer, int n_samples)
+{
+    int B = plan->binding.batch_size;
+    if (plan->binding.is_regions && plan->options.mode == XV_LOADER_TRAIN) {
+        uint64_t key = xv_key(key_of(plan, PURPOSE_COLLATE), (uint64_t)buffer->index);
+        XvStream stream = xv_stream(xv_key(key, (uint64_t)plan->options.rank));
+        XvDraws draws = xv_stream_draws(&stream);
+        xv_region_collate(n_samples, B, &draws, buffer->order, buffer->chosen);
+        buffer->valid = B;
+        return;
+    }
+    buffer->valid = n_samples < B ? n_samples : B;
+    for (int i = 0; i < B; i++) {
+        buffer->chosen[i] = i < buffer->valid ? i : 0;
+    }
+}
+
+static void write_text(const XvBatchPlan *plan, XvRole role, const XvSample *sample, int32_t *row)
+{
+    int T = plan->options.max_tokens, M = plan->options.mask.max;
+    int at = (int)role - (int)XV_ROLE_TEXT_IDS;  // tensors of T, T, T, M, M
+    int offset = at <= 3 ? at * T : 3 * T + M;
+    memcpy(row, sample->text + offset, (size_t)(at < 3 ? T : M) * sizeof *row);
+}
+
+static void write_row(const XvBatchPlan *plan, XvRole role, const XvSample *sample, void *row)
+{
+    switch (role) {
+    case XV_ROLE_IMAGE_ATTS:
+        xv_region_atts(&sample->region, plan->options.image_res, plan->options.patch_size, row);
+        break;
+    case XV_ROLE_TARGET_BBOX:
+        xv_region_target(&sample->region, plan->options.image_res, row);
+        break;
+    case XV_ROLE_IS_IMAGE:
+        *(int32_t *)row = sample->region.is_image;
+        break;
+    default:
+        write_text(plan, role, sample, row);
+        break;
+    }
+}
+
+static void write_tensor(const XvBatchPlan *plan, XvBatchBuffer *buffer, int input, const int32_t *image_rows)
+{
+    XvRole role = plan->binding.roles[input];
+    XvTensor *tensor = &buffer->tensors[input];
+    int64_t width = xv_tensor_count(tensor) / plan->binding.batch_size;
+    for (int b = 0; b < plan->binding.batch_size; b++) {
+        void *row = (char *)tensor->data + (size_t)(b * width) * xv_dtype_size(tensor->dtype);
+        if (role == XV_ROLE_GROUP) {
+            *(int32_t *)row = image_rows[buffer->flat_slot[buffer->chosen[b]]];
+        } else {
+            write_row(plan, role, buffer->flat[buffer->chosen[b]], row);
+        }
+    }
+}
+
+void xv_batch_finish(const XvBatchPlan *plan, XvBatchBuffer *buffer)
+{
+    XvSample empty = {.region = {.is_image = true, .w = plan->options.image_res, .h = plan->options.image_res}};
+    int n_samples = gather_samples(plan, buffer);
+    if (n_samples == 0) {  // evaluation, a rank without records: rows that attend to the start token alone
+        size_t n_texts = (size_t)plan->n_slots * (size_t)plan->samples_per_slot;
+        empty.text = buffer->texts + n_texts * (size_t)xv_sample_text_size(&plan->options);
+        buffer->flat[0] = &empty;
+        buffer->flat_slot[0] = 0;
+    }
+    choose_rows(plan, buffer, n_samples);
+
+    int32_t *image_rows = buffer->order;  // free again, and at least as long as the slots are many
+    memset(image_rows, 0, (size_t)plan->n_slots * sizeof *image_rows);
+    gather_images(plan, buffer, image_rows);
+    for (int i = 0; i < plan->binding.n_inputs; i++) {
+        if (plan->binding.roles[i] != XV_ROLE_IMAGE) {
+            write_tensor(plan, buffer, i, image_rows);
+        }
+    }
+    for (int b = 0; b < plan->binding.batch_size; b++) {
+        buffer->records[b] = n_samples > 0 ? buffer->slots[buffer->flat_slot[buffer->chosen[b]]].record : -1;
+    }
+}

@@ -1,0 +1,321 @@
+// Index of record files; see records.h. Eight bytes per record, plus a few per blank line.
+#include "runtime/data/records.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_OPEN_FILES = 256, CHUNK_BYTES = 1 << 20 };
+
+typedef struct RecordFile {
+    char *path;
+    int descriptor;       // -1 when there are too many files to keep them open
+    int64_t first;        // number of its first record
+    int64_t bytes;
+    int64_t *blanks;      // for each blank line, how many of the file's records precede it
+    int n_blanks, blanks_room;
+} RecordFile;
+
+struct XvRecordFiles {
+    RecordFile *files;
+    int n_files, files_room;
+    int64_t *starts;      // [count] byte offset of each record's line
+    int64_t count, starts_room;
+};
+
+// Grows an array by half when it is full. Returns the array, NULL without memory (the old one stays valid).
+static void *grown(void *array, int64_t count, int64_t *room, size_t size)
+{
+    if (count < *room) {
+        return array;
+    }
+    int64_t wanted = *room + *room / 2 + 16;
+    void *larger = realloc(array, (size_t)wanted * size);
+    if (larger) {
+        *room = wanted;
+    }
+    return larger;
+}
+
+static bool add_file(XvRecordFiles *set, const char *path, XvError *error)
+{
+    int64_t room = set->files_room;
+    RecordFile *files = grown(set->files, set->n_files, &room, sizeof *files);
+    char *copy = strdup(path);
+    if (files) {
+        set->files = files;
+        set->files_room = (int)room;
+    }
+    if (!files || !copy) {
+        free(copy);
+        return xv_fail(error, "%s: no memory", path);
+    }
+    set->files[set->n_files++] = (RecordFile){.path = copy, .descriptor = -1};
+    return true;
+}
+
+static int is_wanted(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.' && !strstr(entry->d_name, "_SUCCESS");
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static bool add_folder(XvRecordFiles *set, const char *folder, XvError *error)
+{
+    struct dirent **entries = NULL;
+    int count = scandir(folder, &entries, is_wanted, by_bytes);
+    if (count < 0) {
+        return xv_fail(error, "cannot list %s: %s", folder, strerror(errno));
+    }
+    bool ok = true;
+    for (int i = 0; i < count; i++) {
+        char path[4096];
+        struct stat info;
+        int length = snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
+        free(entries[i]);
+        if (ok && length < (int)sizeof path && stat(path, &info) == 0 && S_ISREG(info.st_mode)) {
+            ok = add_file(set, path, error);
+        }
+    }
+    free(entries);
+    return ok;
+}
+
+static bool add_path(XvRecordFiles *set, const char *path, XvError *error)
+{
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        return xv_fail(error, "cannot open data file %s: %s", path, strerror(errno));
+    }
+    return S_ISDIR(info.st_mode) ? add_folder(set, path, error) : add_file(set, path, error);
+}
+
+static bool add_record(XvRecordFiles *set, int64_t start)
+{
+    int64_t *starts = grown(set->starts, set->count, &set->starts_room, sizeof *starts);
+    if (!starts) {
+        return false;
+    }
+    set->starts = starts;
+    set->starts[set->count++] = start;
+    return true;
+}
+
+static bool add_blank(RecordFile *file, int64_t records_before)
+{
+    int64_t room = file->blanks_room;
+    int64_t *blanks = grown(file->blanks, file->n_blanks, &room, sizeof *blanks);
+    if (!blanks) {
+        return false;
+    }
+    file->blanks = blanks;
+    file->blanks_room = (int)room;
+    file->blanks[file->n_blanks++] = records_before;
+    return true;
+}
+
+// What the scan of a file knows about the line it is in.
+typedef struct LineScan {
+    int64_t start;   // offset of the line
+    bool is_blank;   // so far
+} LineScan;
+
+static bool end_line(XvRecordFiles *set, RecordFile *file, LineScan *line, int64_t next)
+{
+    bool ok = line->is_blank ? add_blank(file, set->count - file->first) : add_record(set, line->start);
+    *line = (LineScan){next, true};
+    return ok;
+}
+
+static bool is_blank_byte(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+static bool scan_chunk(XvRecordFiles *set, RecordFile *file, LineScan *line, const char *chunk, size_t count)
+{
+    for (size_t i = 0; i < count;) {
+        while (line->is_blank && i < count && is_blank_byte(chunk[i])) {
+            i++;
+        }
+        const char *stop = i < count ? memchr(chunk + i, '\n', count - i) : NULL;
+        size_t end = stop ? (size_t)(stop - chunk) : count;
+        line->is_blank = line->is_blank && end == i;
+        if (stop && !end_line(set, file, line, file->bytes + (int64_t)end + 1)) {
+            return false;
+        }
+        i = end + 1;
+    }
+    file->bytes += (int64_t)count;
+    return true;
+}
+
+static bool scan_descriptor(XvRecordFiles *set, RecordFile *file, int descriptor, XvError *error)
+{
+    char *chunk = malloc(CHUNK_BYTES);
+    LineScan line = {0, true};
+    bool ok = chunk || xv_fail(error, "%s: no memory", file->path);
+    while (ok) {
+        ssize_t got = read(descriptor, chunk, CHUNK_BYTES);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            ok = xv_fail(error, "cannot read data file %s: %s", file->path, strerror(errno));
+        } else if (got == 0) {
+            break;
+        } else if (!scan_chunk(set, file, &line, chunk, (size_t)got)) {
+            ok = xv_fail(error, "%s: no memory for the index of its lines", file->path);
+        }
+    }
+    if (ok && !line.is_blank && !add_record(set, line.start)) {
+        ok = xv_fail(error, "%s: no memory for the index of its lines", file->path);
+    }
+    free(chunk);
+    return ok;
+}
+
+static bool scan_file(XvRecordFiles *set, RecordFile *file, XvError *error)
+{
+    int descriptor = open(file->path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+        return xv_fail(error, "cannot open data file %s: %s", file->path, strerror(errno));
+    }
+    file->first = set->count;
+    bool ok = scan_descriptor(set, file, descriptor, error);
+    if (ok && set->n_files <= MAX_OPEN_FILES) {
+        file->descriptor = descriptor;
+    } else {
+        close(descriptor);
+    }
+    return ok;
+}
+
+XvRecordFiles *xv_records_open(const char *const *paths, int n_paths, XvError *error)
+{
+    XvRecordFiles *set = calloc(1, sizeof *set);
+    bool ok = set || xv_fail(error, "no memory for the data files");
+    for (int i = 0; ok && i < n_paths; i++) {
+        ok = add_path(set, paths[i], error);
+    }
+    for (int i = 0; ok && i < set->n_files; i++) {
+        ok = scan_file(set, &set->files[i], error);
+    }
+    if (ok && set->count == 0) {
+        ok = n_paths == 0 ? xv_fail(error, "no data file was given")
+                          : xv_fail(error, "no records in %s%s: the data set is empty", paths[0],
+                                    n_paths > 1 ? " and the other data files" : "");
+    }
+    if (!ok) {
+        xv_records_close(set);
+        return NULL;
+    }
+    return set;
+}
+
+void xv_records_close(XvRecordFiles *set)
+{
+    if (!set) {
+        return;
+    }
+    for (int i = 0; i < set->n_files; i++) {
+        if (set->files[i].descriptor >= 0) {
+            close(set->files[i].descriptor);
+        }
+        free(set->files[i].path);
+        free(set->files[i].blanks);
+    }
+    free(set->files);
+    free(set->starts);
+    free(set);
+}
+
+int64_t xv_records_count(const XvRecordFiles *set)
+{
+    return set->count;
+}
+
+// The last file that starts at or before the record; empty files share their start with the next one.
+static const RecordFile *file_of(const XvRecordFiles *set, int64_t record)
+{
+    int low = 0, high = set->n_files;
+    while (high - low > 1) {
+        int middle = low + (high - low) / 2;
+        if (set->files[middle].first <= record) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return &set->files[low];
+}
+
+XvRecordPlace xv_records_place(const XvRecordFiles *set, int64_t record)
+{
+    const RecordFile *file = file_of(set, record);
+    int64_t before = record - file->first;
+    int64_t line = before + 1;
+    for (int i = 0; i < file->n_blanks && file->blanks[i] <= before; i++) {
+        line++;
+    }
+    return (XvRecordPlace){file->path, line};
+}
+
+static bool read_range(int descriptor, int64_t start, int64_t length, XvBytes *line)
+{
+    line->count = 0;
+    while ((int64_t)line->count < length) {
+        ssize_t got = pread(descriptor, line->data + line->count, (size_t)length - line->count,
+                            start + (int64_t)line->count);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return false;
+        }
+        line->count += (size_t)got;
+    }
+    return true;
+}
+
+// A record ends before the next one's line, or with the file; line ends and blank lines between are cut off.
+static void trim(XvBytes *line)
+{
+    const uint8_t *end = memchr(line->data, '\n', line->count);
+    line->count = end ? (size_t)(end - line->data) : line->count;
+    line->data[line->count] = 0;
+}
+
+bool xv_records_read(const XvRecordFiles *set, int64_t record, XvBytes *line, XvError *error)
+{
+    const RecordFile *file = file_of(set, record);
+    bool is_last = record + 1 == set->count || file_of(set, record + 1) != file;
+    int64_t start = set->starts[record];
+    int64_t length = (is_last ? file->bytes : set->starts[record + 1]) - start;
+    if (!xv_bytes_reserve(line, (size_t)length)) {
+        return xv_fail(error, "no memory for a line of %lld bytes", (long long)length);
+    }
+    int descriptor = file->descriptor >= 0 ? file->descriptor : open(file->path, O_RDONLY | O_CLOEXEC);
+    errno = 0;
+    bool ok = descriptor >= 0 && read_range(descriptor, start, length, line);
+    if (!ok) {
+        xv_fail(error, "cannot read %lld bytes at %lld: %s", (long long)length, (long long)start,
+                errno ? strerror(errno) : "the file has become shorter");
+    } else {
+        trim(line);
+    }
+    if (file->descriptor < 0 && descriptor >= 0) {
+        close(descriptor);
+    }
+    return ok;
+}
