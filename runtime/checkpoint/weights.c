@@ -72,7 +72,7 @@ static bool is_run_state(const char *name)
 
 static bool count_unexpected(const XvProgram *program, const XvSafetensors *file, XvLoadReport *report, XvError *error)
 {
-    NameSet known;
+    NameSet known = {0};
     if (!known_names(program, &known, error)) {
         return false;
     }
