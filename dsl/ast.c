@@ -32,7 +32,8 @@ static bool is_too_deep(Parser *parser, int depth, Span span)
         return false;
     }
     if (!parser->is_stopped) {
-        diag_error(parser->context->diag, span, "this is nested more than %d deep", (int)AST_MAX_DEPTH);
+        span.end = span.begin + 1;
+        diag_error(parser->context->diag, span, "more than %d operations or blocks inside each other", (int)AST_MAX_DEPTH);
     }
     parser->is_stopped = true;
     return true;

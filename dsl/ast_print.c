@@ -24,8 +24,8 @@ static void print_block(Printer *printer, const AstItems *items, Span body, bool
         return;
     }
     print_text(printer, " {");
-    comments_end_line(printer, body.begin + 1);
     printer->indent += PRINT_INDENT;
+    comments_end_line(printer, body.begin + 1);
     print_items(printer, items, body.end - 1, is_group);
     printer->indent -= PRINT_INDENT;
     print_text(printer, "}");

@@ -107,7 +107,8 @@ static void load(Loading *loading, const char *path, Span from);
 static void load_imports(Loading *loading, const AstFile *file)
 {
     for (const AstItem *item = file->items.first; item; item = item->next) {
-        if (item->kind == AST_IMPORT) {
+        bool is_reported = item->kind == AST_IMPORT && !*item->text && loading->context->diag->n_errors > 0;
+        if (item->kind == AST_IMPORT && !is_reported) {
             load(loading, beside(loading->context->arena, file->source->name, item->text), item->text_span);
         }
     }

@@ -134,21 +134,31 @@ static bool report_starter(Parser *parser, const SyntaxError *error)
     return nearest != NULL;
 }
 
+static bool expects(const SyntaxError *error, const char *name)
+{
+    return contains(error->expected, error->n_expected, name);
+}
+
+static void report_unexpected(const ParseContext *context, const SyntaxError *error)
+{
+    static const char *const comparisons[] = {"'=='", "'!='", "'<'", "'>'", "'<='", "'>='"};
+    if (expects(error, "name") && !expects(error, "integer") && is_keyword(error->found)) {
+        diag_error(context->diag, error->span, "'%s' is a word of the language and cannot be a name", error->found);
+    } else if (contains(comparisons, 6, error->found) && expects(error, "'*'")) {
+        diag_error(context->diag, error->span, "comparisons do not chain; write `a < b and b < c`");
+    } else {
+        const char *found = found_text(context->arena, error);
+        diag_error(context->diag, error->span, "unexpected %s%s", found, expectation(context->arena, error));
+    }
+}
+
 void parser_report(Parser *parser, const SyntaxError *error)
 {
-    const ParseContext *context = parser->context;
     if (parser->is_stopped) {
         return;
     }
     if (!report_starter(parser, error)) {
-        bool wants_name = contains(error->expected, error->n_expected, "name")
-            && !contains(error->expected, error->n_expected, "integer");
-        if (wants_name && is_keyword(error->found)) {
-            diag_error(context->diag, error->span, "'%s' is a word of the language and cannot be a name", error->found);
-        } else {
-            const char *found = found_text(context->arena, error);
-            diag_error(context->diag, error->span, "unexpected %s%s", found, expectation(context->arena, error));
-        }
+        report_unexpected(parser->context, error);
         tokens_note_open(parser->tokens, is_end(error->span));
     }
     tokens_skip_statement(parser->tokens);

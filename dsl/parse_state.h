@@ -14,6 +14,7 @@ typedef struct Parser {
     uint32_t position;               // of the lexer's next byte
     bool has_code;                   // something other than blanks stands before it on its line
     AstComment *last_comment;
+    bool is_skipping;                // after an error, up to the end of the statement
     bool is_stopped;                 // nested too deeply: reported once, then the text counts as ended
 } Parser;
 

@@ -33,7 +33,7 @@ struct Tokens {
     int n_braces;                    // of them, braces
     Span forgotten;                  // bracket given up in this statement, or none
     Span stray, stray_open;          // first declaration inside braces where none can stand, and the innermost brace there
-    int skip_braces;                 // number of braces at the end of what is passed over; -1: nothing is
+    int skip_braces;                 // while the parser is skipping: number of braces where that ends
 };
 
 Tokens *tokens_new(Parser *parser, void *scanner)
@@ -41,7 +41,6 @@ Tokens *tokens_new(Parser *parser, void *scanner)
     Tokens *tokens = arena_alloc(parser->context->arena, sizeof *tokens);
     tokens->parser = parser;
     tokens->scanner = scanner;
-    tokens->skip_braces = -1;
     return tokens;
 }
 
@@ -200,6 +199,16 @@ static void push_open(Tokens *tokens, Span span)
     tokens->n_braces += first_byte(span) == '{';
 }
 
+// A bracket of the wrong kind closes too, but the one it closes is kept for the message.
+static void close_bracket(Tokens *tokens, int kind)
+{
+    if (in_bracket(tokens)) {
+        tokens->n_open--;
+        Span open = tokens->open[tokens->n_open];
+        tokens->forgotten = (first_byte(open) == '(') == (kind == ')') ? tokens->forgotten : open;
+    }
+}
+
 void tokens_note_open(const Tokens *tokens, bool is_end)
 {
     Diag *diag = tokens->parser->context->diag;
@@ -316,7 +325,7 @@ static Token filtered(Tokens *tokens)
             return token;
         case ')':
         case ']':
-            tokens->n_open -= in_bracket(tokens);
+            close_bracket(tokens, token.kind);
             return token;
         case '}':
             return closed(tokens, token);
@@ -355,6 +364,7 @@ static Token next_token(Tokens *tokens)
 void tokens_skip_statement(Tokens *tokens)
 {
     if (tokens->last != SEPARATOR && tokens->last != END) {
+        tokens->parser->is_skipping = true;
         tokens->skip_braces = tokens->n_braces - (tokens->last == '{');
     }
 }
@@ -364,7 +374,7 @@ static Token after_skipping(Tokens *tokens, Token token)
     while (token.kind != END && (token.kind != SEPARATOR || tokens->n_braces > tokens->skip_braces)) {
         token = next_token(tokens);
     }
-    tokens->skip_braces = -1;
+    tokens->parser->is_skipping = false;
     return token;
 }
 
@@ -393,7 +403,7 @@ int dsl_lex(DSL_STYPE *value, Span *span, Parser *parser)
 {
     Tokens *tokens = parser->tokens;
     Token token = next_token(tokens);
-    if (tokens->skip_braces >= 0) {
+    if (parser->is_skipping) {
         token = after_skipping(tokens, token);
     }
     if (token.kind == DSL_error) {

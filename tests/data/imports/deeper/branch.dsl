@@ -1,0 +1,4 @@
+import "../leaf.dsl"
+import "../../imports/cycle.dsl"
+
+let in_branch = 1

@@ -1,0 +1,3 @@
+fn f(x: float[B, N], y: B) -> int {
+    return x
+}

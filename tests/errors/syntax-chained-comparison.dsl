@@ -1,0 +1,3 @@
+fn f(x) {
+    assert 0 < x < 3, "out of range"
+}

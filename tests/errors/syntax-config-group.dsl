@@ -1,0 +1,5 @@
+config text {
+    width = 3, depth = 4
+    heads: 5
+    bias true
+}

@@ -1,0 +1,5 @@
+fn f(x) {
+    else {
+        return x
+    }
+}

@@ -1,0 +1,3 @@
+entry images(image: [B, 3, R, R]) {
+    output x = image
+}

@@ -1,0 +1,8 @@
+module A(width) {
+    first: Linear(width, width)
+}
+}
+
+module B(width) {
+    first: Linear(width width)
+}

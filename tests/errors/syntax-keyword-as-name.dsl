@@ -1,0 +1,4 @@
+let if = 3
+fn for(x) {
+    return x
+}

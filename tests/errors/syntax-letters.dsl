@@ -1,0 +1,2 @@
+let breite = 3
+let größe = 4

@@ -1,0 +1,8 @@
+module A(width) {
+    fn (x: [B, width]) {
+        return x
+    }
+
+module B(width) {
+    a: A(width)
+}

@@ -1,0 +1,4 @@
+module A(width) {
+    first Linear(width, width)
+    param weight [width] init zeros
+}

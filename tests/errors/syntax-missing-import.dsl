@@ -1,0 +1,3 @@
+import "nowhere/layers.dsl"
+let a = 1
+import "../errors"

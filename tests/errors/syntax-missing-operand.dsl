@@ -1,0 +1,4 @@
+fn f(x) {
+    y = x +
+    return y
+}

@@ -1,0 +1,3 @@
+fn f(x, y) {
+    return 2 x + y
+}

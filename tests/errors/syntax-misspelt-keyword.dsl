@@ -1,0 +1,7 @@
+modul A(width) {
+}
+
+task t {
+    entri images(x: [B]) {
+    }
+}

@@ -1,0 +1,5 @@
+module A(width) {
+    module B(width) {
+        b: Linear(width, width)
+    }
+}

@@ -1,0 +1,4 @@
+module A(width) {
+    first: Linear(width, width)
+    return first
+}

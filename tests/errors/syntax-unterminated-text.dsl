@@ -1,0 +1,2 @@
+import "layers.dsl
+let a = 1
