@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { MAX_ROUNDS = 24 };
+enum { MAX_ROUNDS = 64 };
 
 typedef struct Table {
     Arena *arena;
@@ -146,21 +146,24 @@ static void enter_new(Table *table, const Graph *graph)
 
 typedef struct Round {
     Simplifier simplifier;
+    SimplifyRule *first;    // tried before the ordinary rules, or NULL
     Table table;
     NodeId *map;
     int n_changes;
 } Round;
 
-static NodeId apply_rules(Simplifier *s, const Node *node)
+static NodeId apply_rules(Round *round, const Node *node)
 {
-    NodeId found = simplify_algebra(s, node);
+    Simplifier *s = &round->simplifier;
+    NodeId found = round->first != NULL ? round->first(s, node) : NO_NODE;
+    found = found != NO_NODE ? found : simplify_algebra(s, node);
     return found != NO_NODE ? found : simplify_move(s, node);
 }
 
 static NodeId rebuild(Round *round, const Node *node)
 {
     Graph *graph = round->simplifier.build.graph;
-    NodeId id = apply_rules(&round->simplifier, node);
+    NodeId id = apply_rules(round, node);
     if (id != NO_NODE) {
         round->n_changes++;
     } else {
@@ -196,9 +199,9 @@ static void visit(Round *round, NodeId id)
 }
 
 // One round; *n_changes says how many nodes were replaced, merged or dropped.
-static Graph *run_round(Arena *arena, const Graph *graph, int *n_changes)
+static Graph *run_round(Arena *arena, const Graph *graph, SimplifyRule *first, int *n_changes)
 {
-    Round round = {.map = graph_new_map(arena, graph), .table = {.arena = arena}};
+    Round round = {.first = first, .map = graph_new_map(arena, graph), .table = {.arena = arena}};
     Graph *to = graph_new_rewrite(arena, graph);
     round.simplifier.build.graph = to;
     round.simplifier.from = graph;
@@ -217,13 +220,18 @@ static Graph *run_round(Arena *arena, const Graph *graph, int *n_changes)
     return to;
 }
 
-Graph *simplify(Arena *arena, const Graph *graph)
+Graph *simplify_with(Arena *arena, const Graph *graph, SimplifyRule *first)
 {
     Graph *result = NULL;
     int n_changes = 1;
     for (int i = 0; i < MAX_ROUNDS && n_changes > 0; i++) {
-        result = run_round(arena, graph, &n_changes);
+        result = run_round(arena, graph, first, &n_changes);
         graph = result;
     }
     return n_changes > 0 ? graph_prune(arena, result) : result;
+}
+
+Graph *simplify(Arena *arena, const Graph *graph)
+{
+    return simplify_with(arena, graph, NULL);
 }

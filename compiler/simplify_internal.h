@@ -1,4 +1,4 @@
-// Between the driver (simplify.c) and the rules (simplify_algebra.c, simplify_move.c).
+// Between the driver (simplify.c), the rules (simplify_algebra.c, simplify_move.c) and passes that add one (share_rows.c).
 #pragma once
 
 #include "compiler/build.h"
@@ -20,6 +20,9 @@ const Node *simplify_input(const Simplifier *s, const Node *node, int i);
 
 // Whether nothing but the node at hand uses its input i in the old graph.
 bool simplify_is_sole_user(const Simplifier *s, int i);
+
+// simplify with one more rule, tried before the others.
+Graph *simplify_with(Arena *arena, const Graph *graph, SimplifyRule *first);
 
 SimplifyRule simplify_algebra;   // elementwise ops and reductions
 SimplifyRule simplify_move;      // movement, collectives, matmul operands

@@ -200,6 +200,46 @@ static NodeId step_matmul(Pool *pool, NodeId x)
     return below(pool, 2) ? product : graph_transpose(pool->graph, product, pool->origin);
 }
 
+// A parameter of the shape, one that exists if there is one.
+static NodeId parameter(Pool *pool, Shape shape)
+{
+    for (NodeId id = 0; id < pool->graph->n_nodes; id++) {
+        const Node *node = &pool->graph->nodes[id];
+        if (node->op == OP_PARAM && shape_equal(&node->shape, &shape)) {
+            return id;
+        }
+    }
+    bool has_room = pool->graph->n_parameters < FIXTURE_TABLE - 6;
+    return has_room ? fixture_param(pool->fixture, shape, -1, 1) : NO_NODE;
+}
+
+// Rows times a matrix, as models do it: all leading dimensions joined.
+static NodeId step_linear(Pool *pool, NodeId x)
+{
+    Shape shape = shape_at(pool, x);
+    int64_t width = shape.dim[shape.rank - 1];
+    NodeId w = parameter(pool, shape2(width, 2 + below(pool, 3)));
+    if (w == NO_NODE) {
+        return x;
+    }
+    Shape flat = shape2(shape_count(&shape) / width, width);
+    NodeId product = graph_matmul(pool->graph, graph_reshape(pool->graph, x, &flat, pool->origin), w, NO_NODE,
+                                  pool->origin);
+    shape.dim[shape.rank - 1] = pool->graph->nodes[w].shape.dim[1];
+    return graph_reshape(pool->graph, product, &shape, pool->origin);
+}
+
+static NodeId step_norm(Pool *pool, NodeId x)
+{
+    Shape shape = shape_at(pool, x);
+    NodeId w = parameter(pool, shape1(shape.dim[shape.rank - 1]));
+    if (w == NO_NODE) {
+        return x;
+    }
+    Attr attr = {.number = 0.1};
+    return graph_add(pool->graph, OP_LAYER_NORM, DTYPE_F32, &shape, (NodeId[]){x, w, w}, 3, &attr, pool->origin);
+}
+
 static NodeId step_softmax(Pool *pool, NodeId x)
 {
     return graph_unary(pool->graph, below(pool, 2) ? OP_SOFTMAX : OP_LOG_SOFTMAX, x, pool->origin);
@@ -219,7 +259,8 @@ typedef NodeId Step(Pool *pool, NodeId x);
 static Step *const STEPS[] = {
     step_unary, step_binary, step_binary, step_binary, step_divide, step_where, step_reduce, step_reshape,
     step_permute, step_slice, step_pad, step_roll, step_concat, step_matmul, step_softmax, step_take,
-    step_slice, step_pad, step_reshape, step_permute,
+    step_slice, step_pad, step_reshape, step_permute, step_linear, step_linear, step_linear, step_norm,
+    step_take, step_concat,
 };
 
 // Keeps values near 1 and sizes small: large results are squashed or left out.

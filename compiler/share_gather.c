@@ -1,0 +1,203 @@
+// Products with gathered rows become gathered products, where that is cheaper.
+//
+// A product is a pair (rows, matrix): rows a tensor [..., K], matrix [K, N]. Its cost is the number of rows that have
+// to be multiplied: none if the pair is computed elsewhere in the graph, else the least of multiplying the tensor as
+// it is and building it from the products of what it was gathered from. Built products that come out twice are merged
+// by simplify.
+#include "compiler/share.h"
+
+#include "compiler/base/vec.h"
+#include "compiler/build.h"
+#include "compiler/rewrite.h"
+
+typedef struct Product {
+    NodeId rows, matrix;     // old ids
+} Product;
+
+typedef struct Gatherer {
+    const Graph *from;
+    Product *products;       // that the new graph will have
+    int n_products, product_capacity;
+    NodeId *map;
+    Build build;             // of the new graph
+} Gatherer;
+
+static const Node *node_at(const Gatherer *g, NodeId id)
+{
+    return &g->from->nodes[id];
+}
+
+static int64_t last_extent(const Gatherer *g, NodeId id)
+{
+    const Shape *shape = &node_at(g, id)->shape;
+    return shape->dim[shape->rank - 1];
+}
+
+static int64_t row_count(const Gatherer *g, NodeId id)
+{
+    return shape_count(&node_at(g, id)->shape) / last_extent(g, id);
+}
+
+// The tensor itself behind reshapes that keep the last dimension.
+static NodeId without_reshape(const Gatherer *g, NodeId id)
+{
+    while (node_at(g, id)->op == OP_RESHAPE) {
+        NodeId x = node_at(g, id)->inputs[0];
+        if (node_at(g, x)->shape.rank < 1 || last_extent(g, x) != last_extent(g, id)) {
+            break;
+        }
+        id = x;
+    }
+    return id;
+}
+
+static bool is_product(const Node *node)
+{
+    return node->op == OP_MATMUL && node->shape.rank == 2 && node->n_inputs == 2;
+}
+
+// Whether the product exists in the new graph apart from the one at hand.
+static bool is_planned(const Gatherer *g, NodeId rows, NodeId matrix)
+{
+    for (int i = 0; i < g->n_products; i++) {
+        if (g->products[i].rows == rows && g->products[i].matrix == matrix) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void plan(Gatherer *g, NodeId rows, NodeId matrix)
+{
+    Product product = {.rows = rows, .matrix = matrix};
+    VEC_PUSH(g->build.graph->arena, g->products, g->n_products, g->product_capacity, product);
+}
+
+static bool takes_rows(const Gatherer *g, const Node *node)
+{
+    return node->op == OP_TAKE && node->shape.rank >= 2 && node_at(g, node->inputs[0])->shape.rank >= 2;
+}
+
+static bool joins_rows(const Node *node)
+{
+    return node->op == OP_CONCAT && node->attr.axis < node->shape.rank - 1;
+}
+
+static int64_t cost_of(const Gatherer *g, NodeId rows, NodeId matrix);
+
+// Rows to multiply when `rows` is built from the products of its parts; its own number if it has none.
+static int64_t cost_of_parts(const Gatherer *g, NodeId rows, NodeId matrix)
+{
+    const Node *node = node_at(g, rows);
+    if (takes_rows(g, node)) {
+        return cost_of(g, node->inputs[0], matrix);
+    }
+    if (!joins_rows(node)) {
+        return row_count(g, rows);
+    }
+    int64_t cost = 0;
+    for (int i = 0; i < node->n_inputs; i++) {
+        cost += cost_of(g, node->inputs[i], matrix);
+    }
+    return cost;
+}
+
+static int64_t cost_of(const Gatherer *g, NodeId rows, NodeId matrix)
+{
+    rows = without_reshape(g, rows);
+    if (is_planned(g, rows, matrix)) {
+        return 0;
+    }
+    int64_t whole = row_count(g, rows), parts = cost_of_parts(g, rows, matrix);
+    return parts < whole ? parts : whole;
+}
+
+// Building -----------------------------------------------------------------------------------------------------
+
+static Shape product_shape(const Gatherer *g, NodeId rows, NodeId matrix)
+{
+    Shape shape = node_at(g, rows)->shape;
+    shape.dim[shape.rank - 1] = last_extent(g, matrix);
+    return shape;
+}
+
+static NodeId build_whole(Gatherer *g, NodeId rows, NodeId matrix)
+{
+    int64_t flat[2] = {row_count(g, rows), last_extent(g, rows)};
+    NodeId x = build_reshape(&g->build, g->map[rows], 2, flat);
+    Shape shape = product_shape(g, rows, matrix);
+    return graph_reshape(g->build.graph, build_matmul(&g->build, x, g->map[matrix]), &shape, &g->build.origin);
+}
+
+static NodeId build_product(Gatherer *g, NodeId rows, NodeId matrix);
+
+static NodeId build_parts(Gatherer *g, NodeId rows, NodeId matrix)
+{
+    const Node *node = node_at(g, rows);
+    if (node->op == OP_TAKE) {
+        NodeId x = build_product(g, node->inputs[0], matrix);
+        return graph_take(g->build.graph, x, g->map[node->inputs[1]], &g->build.origin);
+    }
+    NodeId *parts = arena_alloc(g->build.graph->arena, (size_t)node->n_inputs * sizeof *parts);
+    for (int i = 0; i < node->n_inputs; i++) {
+        parts[i] = build_product(g, node->inputs[i], matrix);
+    }
+    return graph_concat(g->build.graph, parts, node->n_inputs, node->attr.axis, &g->build.origin);
+}
+
+// The product as a tensor of rows' leading shape.
+static NodeId build_product(Gatherer *g, NodeId id, NodeId matrix)
+{
+    NodeId rows = without_reshape(g, id), result;
+    if (is_planned(g, rows, matrix) || cost_of_parts(g, rows, matrix) >= row_count(g, rows)) {
+        result = build_whole(g, rows, matrix);
+        if (!is_planned(g, rows, matrix)) {
+            plan(g, rows, matrix);
+        }
+    } else {
+        result = build_parts(g, rows, matrix);
+    }
+    Shape shape = product_shape(g, id, matrix);
+    return graph_reshape(g->build.graph, result, &shape, &g->build.origin);
+}
+
+static NodeId visit(Gatherer *g, NodeId id)
+{
+    const Node *node = node_at(g, id);
+    g->build.origin = node_origin(g->from, id);
+    if (is_product(node)) {
+        NodeId matrix = node->inputs[1], rows = without_reshape(g, node->inputs[0]);
+        if (cost_of_parts(g, rows, matrix) < row_count(g, rows)) {
+            return graph_reshape(g->build.graph, build_parts(g, rows, matrix), &node->shape, &g->build.origin);
+        }
+        plan(g, rows, matrix);
+    }
+    return graph_copy_node(g->build.graph, g->from, id, g->map);
+}
+
+// Products of tensors that are not themselves gathered exist whatever happens; those of gathered ones are decided
+// in order, each counting on the ones before it.
+static void plan_existing(Gatherer *g)
+{
+    for (NodeId id = 0; id < g->from->n_nodes; id++) {
+        const Node *node = node_at(g, id);
+        if (is_product(node)) {
+            NodeId rows = without_reshape(g, node->inputs[0]);
+            if (!takes_rows(g, node_at(g, rows)) && !joins_rows(node_at(g, rows))) {
+                plan(g, rows, node->inputs[1]);
+            }
+        }
+    }
+}
+
+Graph *share_gathered(Arena *arena, const Graph *graph)
+{
+    Gatherer g = {.from = graph, .map = graph_new_map(arena, graph)};
+    g.build.graph = graph_new_rewrite(arena, graph);
+    plan_existing(&g);
+    for (NodeId id = 0; id < graph->n_nodes; id++) {
+        g.map[id] = visit(&g, id);
+    }
+    graph_copy_outputs(g.build.graph, graph, g.map);
+    return graph_prune(arena, g.build.graph);
+}
