@@ -16,6 +16,9 @@ typedef struct Elaboration {
     Value no_decay;
     bool is_optimizer_known;
     Optimizer optimizer;
+    int n_fitting;                      // entry points that the given shapes fit
+    Span misfit;                        // why one does not
+    const char *misfit_text;
 } Elaboration;
 
 // Configuration -------------------------------------------------------------------------------------------------
@@ -274,8 +277,9 @@ static const GivenShape *given_shape(const ElaborateOptions *options, Sym name)
     return NULL;
 }
 
-// Dimensions declared by `dim` take the extents of the tensors given, if any.
-static void bind_given(EntryBuilder *builder, const Map *dims, const AstParam *param, const GivenShape *given)
+// Dimensions declared by `dim` take the extents of the tensors given, if any. A file made for another entry point
+// contradicts itself here: then the entry keeps its own dimensions, and false comes back with the place.
+static bool bind_given(EntryBuilder *builder, const Map *dims, Map *bound, const AstParam *param, const GivenShape *given)
 {
     Elab *elab = &builder->e->elab;
     int i = 0;
@@ -284,16 +288,19 @@ static void bind_given(EntryBuilder *builder, const Map *dims, const AstParam *p
             continue;
         }
         Sym symbol = dim->value->text;
-        const Value *bound = map_get(builder->scope->values, symbol);
-        bool is_given = bound && bound->span.source == NULL;
-        if (is_given && bound->integer != given->shape.dim[i]) {
-            diag_error(elab->diag, dim->span, "dimension %s is %lld elsewhere and %lld in the given '%s' %s", symbol,
-                       (long long)bound->integer, (long long)given->shape.dim[i], given->name,
-                       shape_text(elab->arena, &given->shape));
-            return;
+        const Value *known = map_get(bound, symbol);
+        if (known && known->integer != given->shape.dim[i]) {
+            builder->e->misfit = dim->span;
+            builder->e->misfit_text = arena_format(elab->arena, "dimension %s is %lld elsewhere and %lld in the given '%s' %s",
+                                                   symbol, (long long)known->integer, (long long)given->shape.dim[i],
+                                                   given->name, shape_text(elab->arena, &given->shape));
+            return false;
         }
-        scope_set(builder->scope, symbol, (Value){.kind = VALUE_INT, .integer = given->shape.dim[i]});
+        Value *value = arena_alloc(elab->arena, sizeof *value);
+        *value = value_int(given->shape.dim[i], dim->span);
+        map_set(bound, symbol, value);
     }
+    return true;
 }
 
 static void declare_dim(Elab *elab, Scope *scope, Map *dims, const AstItem *item)
@@ -329,12 +336,16 @@ static void bind_dims(EntryBuilder *builder, const AstItem *task)
     if (builder->e->options->batch > 0 && map_has(dims, batch)) {
         scope_set(builder->scope, batch, value_int(builder->e->options->batch, builder->item->head));
     }
-    for (const AstParam *param = builder->item->params; param; param = param->next) {
+    Map *bound = map_new(elab->arena);
+    bool fits = true;
+    for (const AstParam *param = builder->item->params; param && fits; param = param->next) {
         const GivenShape *given = param->type ? given_shape(builder->e->options, param->name.text) : NULL;
-        if (given && !param->type->has_ellipsis) {
-            bind_given(builder, dims, param, given);
-        }
+        fits = !given || param->type->has_ellipsis || bind_given(builder, dims, bound, param, given);
     }
+    for (int i = 0; fits && i < bound->n_entries; i++) {
+        scope_set(builder->scope, bound->entries[i].key, *(const Value *)bound->entries[i].value);
+    }
+    builder->e->n_fitting += fits;
 }
 
 static void declare_input(EntryBuilder *builder, const AstParam *param)
@@ -809,6 +820,9 @@ Task *elaborate(Arena *arena, Interner *names, Diag *diag, const AstFile *files,
     }
     if (diag->n_errors == 0 && e.n_entries == 0) {
         diag_error(diag, task->head, "task '%s' has no entry point", task->name.text);
+    }
+    if (diag->n_errors == 0 && e.n_fitting == 0 && e.misfit_text) {
+        diag_error(diag, e.misfit, "the given shapes fit no entry point: %s", e.misfit_text);
     }
     if (diag->n_errors == 0 && !e.is_optimizer_known) {
         diag_error(diag, task->head, "task '%s' names no optimizer", task->name.text);

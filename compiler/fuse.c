@@ -4,6 +4,7 @@
 // those read and cannot read through strides, outputs, reductions that no kernel can take in, and values that several
 // kernels use and that would cost two or more large reads to compute again. Everything else lives inside kernels.
 #include "compiler/fuse_internal.h"
+#include "compiler/rewrite.h"
 
 #include <string.h>
 
@@ -117,6 +118,46 @@ static bool is_summand(const Fusion *fusion, NodeId id, const bool *is_product_s
         || (swaps_last_two(node) && fusion->is_stored[id] && node_at(fusion, node->inputs[0])->op == OP_MATMUL);
 }
 
+// c + a b as one product: c is computed straight into the place of the result.
+static void accumulate_onto(Fusion *fusion)
+{
+    for (NodeId id = 0; id < fusion->graph->n_nodes; id++) {
+        const Node *node = node_at(fusion, id);
+        if (node->op == OP_MATMUL && node->n_inputs == 3) {
+            lie_in(fusion, node->inputs[2], id);
+        }
+    }
+}
+
+static bool can_accumulate(const Graph *graph, const int *uses, NodeId onto)
+{
+    OpClass class = op_info(graph->nodes[onto].op)->class;
+    return uses[onto] == 1 && (class == CLASS_ELEMENTWISE || graph->nodes[onto].op == OP_MATMUL);
+}
+
+// Products that cannot be added in place become a product and a sum.
+static const Graph *split_accumulation(Arena *arena, const Graph *graph, bool is_fused)
+{
+    const int *uses = graph_use_counts(arena, graph);
+    Graph *split = graph_new(arena, graph);
+    split->name = graph->name;
+    NodeId *map = graph_new_map(arena, graph);
+    for (NodeId id = 0; id < graph->n_nodes; id++) {
+        const Node *node = &graph->nodes[id];
+        bool is_split = node->op == OP_MATMUL && node->n_inputs == 3
+            && (!is_fused || !can_accumulate(graph, uses, node->inputs[2]));
+        if (!is_split) {
+            map[id] = graph_copy_node(split, graph, id, map);
+            continue;
+        }
+        Origin origin = node_origin(graph, id);
+        NodeId product = graph_matmul(split, map[node->inputs[0]], map[node->inputs[1]], NO_NODE, &origin);
+        map[id] = graph_binary(split, OP_ADD, map[node->inputs[2]], product, &origin);
+    }
+    graph_copy_outputs(split, graph, map);
+    return split;
+}
+
 // a b + c d: the second product is added to the first in place (weight gradients of layers that run several times).
 static void accumulate_products(Fusion *fusion, bool *is_product_sum)
 {
@@ -177,7 +218,8 @@ static void store_operands(Fusion *fusion)
         if (!fusion_is_opaque(node->op) || node->op == OP_RESULT) {
             continue;
         }
-        for (int i = 0; i < node->n_inputs; i++) {
+        int n_operands = node->op == OP_MATMUL ? 2 : node->n_inputs;
+        for (int i = 0; i < n_operands; i++) {
             make_viewable(fusion, node->inputs[i], operand_test(node, i));
         }
     }
@@ -476,7 +518,7 @@ static void list_steps(Fusion *fusion, Program *program)
         finish_costs(step);
         if (op == OP_MATMUL) {
             NodeId root = fusion_root(fusion, id);
-            step->accumulates = is_started[root];
+            step->accumulates = is_started[root] || graph->nodes[id].n_inputs == 3;
             is_started[root] = true;
         }
     }
@@ -538,11 +580,13 @@ static Fusion new_fusion(Arena *arena, const Graph *graph, bool is_fused)
 
 Program *fuse(Arena *arena, const Graph *graph, bool is_fused)
 {
+    graph = split_accumulation(arena, graph, is_fused);
     Fusion fusion = new_fusion(arena, graph, is_fused);
     bool *is_product_sum = arena_alloc(arena, (size_t)graph->n_nodes + 1);
     store_sources(&fusion);
     if (is_fused) {
         transpose_products(&fusion);
+        accumulate_onto(&fusion);
         accumulate_products(&fusion, is_product_sum);
     }
     store_operands(&fusion);
