@@ -4,8 +4,6 @@
 #include "runtime/device/attention_head.h"
 #include "runtime/device/scratch.h"
 
-#include <omp.h>
-
 enum {
     BLOCK_SCORES = 4096,     // scores held at once, 16 kB: they share the first-level cache with keys and values
     SMALL_PRODUCTS = 50000,  // below this, starting threads costs more than it saves
@@ -25,9 +23,12 @@ static void apply_keep(const Head *head, int64_t rows)
 static void prefetch_pair(const XvAttention *attention, int64_t pair)
 {
     int64_t b = pair / attention->heads, h = pair % attention->heads;
-    xv_head_prefetch(&attention->q, b, h, attention->n_query, attention->head_dim);
-    xv_head_prefetch(&attention->k, b, h, attention->n_key, attention->head_dim);
-    xv_head_prefetch(&attention->v, b, h, attention->n_key, attention->value_dim);
+    Rows q = rows_of(&attention->q, b, h, attention->n_query, attention->head_dim);
+    Rows k = rows_of(&attention->k, b, h, attention->n_key, attention->head_dim);
+    Rows v = rows_of(&attention->v, b, h, attention->n_key, attention->value_dim);
+    xv_head_prefetch(&q);
+    xv_head_prefetch(&k);
+    xv_head_prefetch(&v);
 }
 
 // Output of the current pair; `values` is [n_key][value_lanes].
@@ -68,9 +69,8 @@ void xv_attention(const XvAttention *attention)
         for (int64_t pair = 0; pair < pairs; pair++) {
             int64_t b = pair / attention->heads, h = pair % attention->heads;
             xv_head_load(&head, b, h);
-            XvHeads v = attention->v;
-            v.at += b * v.batch + h * v.head;
-            xv_head_copy(values, value_lanes, &v, attention->n_key, attention->value_dim, 1.0f);
+            Rows v = rows_of(&attention->v, b, h, attention->n_key, attention->value_dim);
+            xv_head_copy(values, value_lanes, &v, 1.0f);
             if (pair + 1 < pairs) {
                 prefetch_pair(attention, pair + 1);
             }

@@ -10,8 +10,6 @@
 #include "runtime/device/attention_head.h"
 #include "runtime/device/scratch.h"
 
-#include <omp.h>
-
 enum {
     BLOCK_SCORES = 16384,    // scores held at once; there are two such blocks
     BIAS_ITEMS = 64,         // items wanted when a bias gradient is summed over the batch
@@ -56,19 +54,31 @@ static void grad_place(HeadGrad *work, float *memory)
     work->d_scores = work->out_rows + attention->n_query * work->value_lanes;
 }
 
+// What is read of one pair.
+typedef struct PairRows {
+    Rows q, k, v, d_out;
+} PairRows;
+
+static PairRows pair_rows(const HeadGrad *work, int64_t b, int64_t h)
+{
+    const XvAttention *attention = work->head.attention;
+    return (PairRows){
+        .q = rows_of(&attention->q, b, h, attention->n_query, attention->head_dim),
+        .k = rows_of(&attention->k, b, h, attention->n_key, attention->head_dim),
+        .v = rows_of(&attention->v, b, h, attention->n_key, attention->value_dim),
+        .d_out = rows_of(&work->grad->d_out, b, h, attention->n_query, attention->value_dim),
+    };
+}
+
 static void grad_load(HeadGrad *work, int64_t b, int64_t h)
 {
     const XvAttention *attention = work->head.attention;
     xv_head_load(&work->head, b, h);
-    XvHeads q = attention->q, k = attention->k, v = attention->v, d_out = work->grad->d_out;
-    q.at += b * q.batch + h * q.head;
-    k.at += b * k.batch + h * k.head;
-    v.at += b * v.batch + h * v.head;
-    d_out.at += b * d_out.batch + h * d_out.head;
-    xv_head_copy(work->query_rows, work->dim_lanes, &q, attention->n_query, attention->head_dim, attention->scale);
-    xv_head_copy(work->key_rows, work->dim_lanes, &k, attention->n_key, attention->head_dim, 1.0f);
-    xv_head_transpose(work->values, work->head.key_lanes, v.at, attention->n_key, v.row, attention->value_dim);
-    xv_head_copy(work->out_rows, work->value_lanes, &d_out, attention->n_query, attention->value_dim, 1.0f);
+    PairRows rows = pair_rows(work, b, h);
+    xv_head_copy(work->query_rows, work->dim_lanes, &rows.q, attention->scale);
+    xv_head_copy(work->key_rows, work->dim_lanes, &rows.k, 1.0f);
+    xv_head_transpose(work->values, work->head.key_lanes, &rows.v);
+    xv_head_copy(work->out_rows, work->value_lanes, &rows.d_out, 1.0f);
 }
 
 // In place, for one row: p becomes K P, d (dO V^T) becomes dS. `keep` may be NULL. Padding of p is zero.
@@ -187,11 +197,11 @@ static Items make_items(const XvAttentionGrad *grad)
 
 static void prefetch_pair(const HeadGrad *work, int64_t b, int64_t h)
 {
-    const XvAttention *attention = work->head.attention;
-    xv_head_prefetch(&attention->q, b, h, attention->n_query, attention->head_dim);
-    xv_head_prefetch(&attention->k, b, h, attention->n_key, attention->head_dim);
-    xv_head_prefetch(&attention->v, b, h, attention->n_key, attention->value_dim);
-    xv_head_prefetch(&work->grad->d_out, b, h, attention->n_query, attention->value_dim);
+    PairRows rows = pair_rows(work, b, h);
+    xv_head_prefetch(&rows.q);
+    xv_head_prefetch(&rows.k);
+    xv_head_prefetch(&rows.v);
+    xv_head_prefetch(&rows.d_out);
 }
 
 static void run_item(HeadGrad *work, const Items *items, int64_t item)

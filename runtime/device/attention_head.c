@@ -43,41 +43,40 @@ void xv_head_place(Head *head, float *memory)
     head->keep = xv_keep_is_active(attention->keep) ? keep : NULL;
 }
 
-void xv_head_transpose(float *to, int64_t padded, const float *from, int64_t rows, int64_t row_stride, int64_t dim)
+void xv_head_transpose(float *to, int64_t padded, const Rows *from)
 {
-    int64_t whole_rows = rows / 4 * 4, whole_dim = dim / 4 * 4;
+    int64_t whole_rows = from->count / 4 * 4, whole_dim = from->dim / 4 * 4;
     for (int64_t r = 0; r < whole_rows; r += 4) {
         for (int64_t d = 0; d < whole_dim; d += 4) {
-            xv_transpose_quad(to + d * padded + r, padded, from + r * row_stride + d, row_stride);
+            xv_transpose_quad(to + d * padded + r, padded, from->at + r * from->stride + d, from->stride);
         }
     }
-    for (int64_t d = 0; d < dim; d++) {
+    for (int64_t d = 0; d < from->dim; d++) {
         for (int64_t r = d < whole_dim ? whole_rows : 0; r < padded; r++) {
-            to[d * padded + r] = r < rows ? from[r * row_stride + d] : 0.0f;
+            to[d * padded + r] = r < from->count ? from->at[r * from->stride + d] : 0.0f;
         }
     }
 }
 
-void xv_head_copy(float *to, int64_t padded, const XvHeads *from, int64_t rows, int64_t dim, float factor)
+void xv_head_copy(float *to, int64_t padded, const Rows *from, float factor)
 {
-    for (int64_t r = 0; r < rows; r++) {
-        const float *row = from->at + r * from->row;
+    for (int64_t r = 0; r < from->count; r++) {
+        const float *row = from->at + r * from->stride;
 #pragma omp simd
-        for (int64_t d = 0; d < dim; d++) {
+        for (int64_t d = 0; d < from->dim; d++) {
             to[r * padded + d] = factor * row[d];
         }
-        for (int64_t d = dim; d < padded; d++) {
+        for (int64_t d = from->dim; d < padded; d++) {
             to[r * padded + d] = 0.0f;
         }
     }
 }
 
-void xv_head_prefetch(const XvHeads *view, int64_t b, int64_t h, int64_t rows, int64_t dim)
+void xv_head_prefetch(const Rows *rows)
 {
-    const float *at = view->at + b * view->batch + h * view->head;
-    for (int64_t r = 0; r < rows; r++) {
-        for (int64_t d = 0; d < dim; d += 16) {
-            __builtin_prefetch(at + r * view->row + d);
+    for (int64_t r = 0; r < rows->count; r++) {
+        for (int64_t d = 0; d < rows->dim; d += 16) {
+            __builtin_prefetch(rows->at + r * rows->stride + d);
         }
     }
 }
@@ -87,12 +86,10 @@ void xv_head_load(Head *head, int64_t b, int64_t h)
     const XvAttention *attention = head->attention;
     head->b = b;
     head->h = h;
-    XvHeads q = attention->q;
-    q.at += b * q.batch + h * q.head;
-    xv_head_copy(head->queries, attention->head_dim, &q, attention->n_query, attention->head_dim, attention->scale);
-    const XvHeads *k = &attention->k;
-    xv_head_transpose(head->keys, head->key_lanes, k->at + b * k->batch + h * k->head, attention->n_key, k->row,
-                      attention->head_dim);
+    Rows q = rows_of(&attention->q, b, h, attention->n_query, attention->head_dim);
+    Rows k = rows_of(&attention->k, b, h, attention->n_key, attention->head_dim);
+    xv_head_copy(head->queries, attention->head_dim, &q, attention->scale);
+    xv_head_transpose(head->keys, head->key_lanes, &k);
 }
 
 void xv_head_multiply(const Product *product)

@@ -34,6 +34,18 @@ typedef struct Product {
     bool accumulate;
 } Product;
 
+// Rows of one pair in a view.
+typedef struct Rows {
+    const float *at;
+    int64_t stride;        // from one row to the next
+    int64_t count, dim;
+} Rows;
+
+static inline Rows rows_of(const XvHeads *view, int64_t b, int64_t h, int64_t count, int64_t dim)
+{
+    return (Rows){.at = view->at + b * view->batch + h * view->head, .stride = view->row, .count = count, .dim = dim};
+}
+
 static inline int64_t whole_vectors(int64_t n)
 {
     return (n + XV_LANES - 1) / XV_LANES * XV_LANES;
@@ -60,7 +72,7 @@ int64_t xv_head_floats(const Head *head);
 void xv_head_place(Head *head, float *memory);
 
 // Asks for the rows of a pair that will be loaded next: pieces of a row are too short for the hardware to foresee.
-void xv_head_prefetch(const XvHeads *view, int64_t b, int64_t h, int64_t rows, int64_t dim);
+void xv_head_prefetch(const Rows *rows);
 
 // Moves to pair (b, h): fills queries and keys.
 void xv_head_load(Head *head, int64_t b, int64_t h);
@@ -71,10 +83,10 @@ void xv_head_softmax(const Head *head, int64_t first, int64_t rows, float *lse);
 // keep[r * n_key + j] of the same rows; the head must have dropout.
 void xv_head_keep(const Head *head, int64_t first, int64_t rows);
 
-// to[d][r] = from[r][d], zero for rows..padded-1; to has row stride `padded`.
-void xv_head_transpose(float *to, int64_t padded, const float *from, int64_t rows, int64_t row_stride, int64_t dim);
+// to[d][r] = from[r][d], zero for r in count..padded-1; to has row stride `padded`.
+void xv_head_transpose(float *to, int64_t padded, const Rows *from);
 
 // to[r][d] = factor * from[r][d], rows `padded` apart, zero in the padding.
-void xv_head_copy(float *to, int64_t padded, const XvHeads *from, int64_t rows, int64_t dim, float factor);
+void xv_head_copy(float *to, int64_t padded, const Rows *from, float factor);
 
 void xv_head_multiply(const Product *product);

@@ -5,8 +5,6 @@
 #include "runtime/device/gemm_packed.h"
 #include "runtime/device/vector.h"
 
-#include <omp.h>
-
 enum {
     DOT_COLS = 4,              // columns of C per tile; with 3 rows, 12 sums
     DOT_ROWS = 3,
@@ -14,8 +12,15 @@ enum {
     SMALL_PRODUCTS = 200000,   // below this, starting threads costs more than it saves
 };
 
-XV_INLINE void dot_tile(const XvGemm *gemm, const float *a, const float *b, float *c, const int rows, const int cols)
+// The tile of C at `c`, from the rows of A at `a` and the rows of B at `b`; only sizes are taken from gemm.
+typedef struct DotTile {
+    const float *a, *b;
+    float *c;
+} DotTile;
+
+XV_INLINE void dot_tile(const XvGemm *gemm, const DotTile *tile, const int rows, const int cols)
 {
+    const float *a = tile->a, *b = tile->b;
     XvVec sum[DOT_ROWS][DOT_COLS];
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) {
@@ -48,7 +53,7 @@ XV_INLINE void dot_tile(const XvGemm *gemm, const float *a, const float *b, floa
             for (int64_t rest = k; rest < gemm->k; rest++) {
                 value = xv_fma(a[i * gemm->lda + rest], b[j * gemm->ldb + rest], value);
             }
-            float *to = c + i * gemm->ldc + j;
+            float *to = tile->c + i * gemm->ldc + j;
             *to = gemm->accumulate ? *to + gemm->alpha * value : gemm->alpha * value;
         }
     }
@@ -63,15 +68,18 @@ static void dot_columns(const XvGemm *gemm, int64_t problem, int64_t first, int6
     for (; j + DOT_COLS <= end; j += DOT_COLS) {
         int64_t i = 0;
         for (; i + DOT_ROWS <= gemm->m; i += DOT_ROWS) {
-            dot_tile(gemm, a + i * gemm->lda, b + j * gemm->ldb, c + i * gemm->ldc + j, DOT_ROWS, DOT_COLS);
+            DotTile tile = {a + i * gemm->lda, b + j * gemm->ldb, c + i * gemm->ldc + j};
+            dot_tile(gemm, &tile, DOT_ROWS, DOT_COLS);
         }
         for (; i < gemm->m; i++) {
-            dot_tile(gemm, a + i * gemm->lda, b + j * gemm->ldb, c + i * gemm->ldc + j, 1, DOT_COLS);
+            DotTile tile = {a + i * gemm->lda, b + j * gemm->ldb, c + i * gemm->ldc + j};
+            dot_tile(gemm, &tile, 1, DOT_COLS);
         }
     }
     for (; j < end; j++) {
         for (int64_t i = 0; i < gemm->m; i++) {
-            dot_tile(gemm, a + i * gemm->lda, b + j * gemm->ldb, c + i * gemm->ldc + j, 1, 1);
+            DotTile tile = {a + i * gemm->lda, b + j * gemm->ldb, c + i * gemm->ldc + j};
+            dot_tile(gemm, &tile, 1, 1);
         }
     }
 }
