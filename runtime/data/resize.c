@@ -27,7 +27,13 @@ typedef struct Rows {
     size_t stride, bytes;
 } Rows;
 
-typedef int32_t Ints __attribute__((vector_size(32)));
+// As many sums as one vector register holds.
+#if defined(__AVX2__)
+enum { WIDTH = 8 };
+#else
+enum { WIDTH = 4 };
+#endif
+typedef int32_t Ints __attribute__((vector_size(WIDTH * 4)));
 
 static double bicubic(double x)
 {
@@ -111,7 +117,7 @@ static inline uint8_t to_byte(int sum)
     return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
-// Eight bytes as integers, and eight sums (which start at one half) rounded down and clipped to bytes.
+// WIDTH bytes as integers, and sums (which start at one half) rounded down and clipped to bytes.
 #if defined(__AVX2__)
 static inline Ints load_bytes(const uint8_t *from)
 {
@@ -127,12 +133,12 @@ static inline void store_bytes(uint8_t *to, Ints sums)
 #else
 static inline Ints load_bytes(const uint8_t *from)
 {
-    return (Ints){from[0], from[1], from[2], from[3], from[4], from[5], from[6], from[7]};
+    return (Ints){from[0], from[1], from[2], from[3]};
 }
 
 static inline void store_bytes(uint8_t *to, Ints sums)
 {
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < WIDTH; i++) {
         to[i] = to_byte(sums[i]);
     }
 }
@@ -156,18 +162,18 @@ static void resize_block(const Table *table, const uint8_t *block, int n_rows, u
     for (int x = 0; x < table->out; x++) {
         const uint8_t *column = block + (size_t)table->first[x] * COLUMN;
         const int *weights = table->weights + (size_t)x * (size_t)table->taps;
-        Ints sums[COLUMN / 8];
-        for (int i = 0; i < COLUMN / 8; i++) {
+        Ints sums[COLUMN / WIDTH];
+        for (int i = 0; i < COLUMN / WIDTH; i++) {
             sums[i] = (Ints){0} + HALF;
         }
         for (int k = 0; k < table->count[x]; k++, column += COLUMN) {
-            for (int i = 0; i < COLUMN / 8; i++) {
-                sums[i] += weights[k] * load_bytes(column + 8 * i);
+            for (int i = 0; i < COLUMN / WIDTH; i++) {
+                sums[i] += weights[k] * load_bytes(column + WIDTH * i);
             }
         }
         uint8_t bytes[COLUMN];
-        for (int i = 0; i < COLUMN / 8; i++) {
-            store_bytes(bytes + 8 * i, sums[i]);
+        for (int i = 0; i < COLUMN / WIDTH; i++) {
+            store_bytes(bytes + WIDTH * i, sums[i]);
         }
         for (int r = 0; r < n_rows; r++) {
             for (int c = 0; c < 3; c++) {
@@ -189,17 +195,17 @@ static void resize_rows(const Table *table, const XvImage *image, XvCrop crop, u
 // CHUNK bytes of one output row, each the weighted sum of `count` bytes below each other, `stride` apart.
 static void resize_chunk(const int *weights, int count, const uint8_t *rows, size_t stride, uint8_t *out)
 {
-    Ints sums[CHUNK / 8];
-    for (int i = 0; i < CHUNK / 8; i++) {
+    Ints sums[CHUNK / WIDTH];
+    for (int i = 0; i < CHUNK / WIDTH; i++) {
         sums[i] = (Ints){0} + HALF;
     }
     for (int k = 0; k < count; k++, rows += stride) {
-        for (int i = 0; i < CHUNK / 8; i++) {
-            sums[i] += weights[k] * load_bytes(rows + 8 * i);
+        for (int i = 0; i < CHUNK / WIDTH; i++) {
+            sums[i] += weights[k] * load_bytes(rows + WIDTH * i);
         }
     }
-    for (int i = 0; i < CHUNK / 8; i++) {
-        store_bytes(out + 8 * i, sums[i]);
+    for (int i = 0; i < CHUNK / WIDTH; i++) {
+        store_bytes(out + WIDTH * i, sums[i]);
     }
 }
 
