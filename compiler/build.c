@@ -1,5 +1,5 @@
-// Short forms of the builders and the shared formulas; see build.h. Scalar constants are full-shape CONST nodes:
-// they have no storage, so their shape costs nothing.
+// Short forms of the builders and the shared formulas; see build.h. Scalar constants are full-shape CONST
+// nodes: they have no storage, so their shape costs nothing.
 #include "compiler/build.h"
 
 const Shape *build_shape(const Build *build, NodeId x)
@@ -104,7 +104,7 @@ NodeId build_matmul(Build *build, NodeId a, NodeId b)
     return graph_matmul(build->graph, a, b, NO_NODE, &build->origin);
 }
 
-// Formulas -----------------------------------------------------------------------------------------------------
+// Formulas --------------------------------------------------------------------------------------------------
 
 SoftmaxParts build_softmax_parts(Build *build, NodeId x)
 {

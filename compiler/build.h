@@ -1,6 +1,6 @@
-// Short forms of the graph builders for code that writes formulas: the graph and the origin come along in a Build.
-// The second half holds the formulas that a compound's definition and its gradient share: written once, so that
-// equal nodes come out and are merged.
+// Short forms of the graph builders for code that writes formulas: the graph and the origin come along in a
+// Build. The second half holds the formulas that a compound's definition and its gradient share: written
+// once, so that equal nodes come out and are merged.
 #pragma once
 
 #include "compiler/graph.h"

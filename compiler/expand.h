@@ -1,5 +1,5 @@
-// Compounds written out in primitives. The definitions here are what the compounds mean: later stages render them,
-// and special kernels are compared with them.
+// Compounds written out in primitives. The definitions here are what the compounds mean: later stages render
+// them, and special kernels are compared with them.
 //
 //     softmax(x)       e / sum e, e = exp(x - max x)              log_softmax(x)   x - lse
 //     layer_norm       (x - mean) * rsqrt(mean((x - mean)^2) + epsilon) * weight + bias
@@ -19,6 +19,6 @@ enum {
     EXPAND_GELU = 4,        // GELU, GELU_GRAD
 };
 
-// A new graph in which the compounds named by the mask `which` are replaced. Results nobody asks for leave dead
-// nodes behind; simplify drops them.
+// A new graph in which the compounds named by the mask `which` are replaced. Results nobody asks for leave
+// dead nodes behind; simplify drops them.
 Graph *expand(Arena *arena, const Graph *graph, uint32_t which);

@@ -1,4 +1,5 @@
-// The reverse walk: which nodes are active, the order of contributions, the outputs. The rules are in grad_rules.c.
+// The reverse walk: which nodes are active, the order of contributions, the outputs. The rules are in
+// grad_rules.c.
 #include "compiler/grad.h"
 
 #include "compiler/grad_internal.h"
@@ -6,7 +7,8 @@
 
 bool vjp_wants(const Vjp *vjp, int i)
 {
-    return (op_info(vjp->node->op)->differentiable >> (i < 31 ? i : 31) & 1) && vjp->is_active[vjp->node->inputs[i]];
+    bool flows = op_info(vjp->node->op)->differentiable >> (i < 31 ? i : 31) & 1;
+    return flows && vjp->is_active[vjp->node->inputs[i]];
 }
 
 void vjp_give(Vjp *vjp, int i, NodeId contribution)
@@ -99,7 +101,8 @@ static void add_outputs(Graph *graph, const Graph *forward, const NodeId *gradie
         if (is_trainable(graph, node) && gradients[id] != NO_NODE) {
             NodeId *sum = &sums[node->attr.index];
             Origin origin = backward_origin(graph->arena, forward, id);
-            *sum = *sum == NO_NODE ? gradients[id] : graph_binary(graph, OP_ADD, *sum, gradients[id], &origin);
+            NodeId more = gradients[id];
+            *sum = *sum == NO_NODE ? more : graph_binary(graph, OP_ADD, *sum, more, &origin);
         }
     }
     for (int p = 0; p < graph->n_parameters; p++) {

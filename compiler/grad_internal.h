@@ -18,7 +18,8 @@ typedef void VjpRule(Vjp *vjp);
 // The rule of an op, or NULL for ops without differentiable inputs.
 VjpRule *grad_rule(Op op);
 
-// Whether input i gets a gradient. Rules with one differentiable input need not ask: they are called only when it does.
+// Whether input i gets a gradient. Rules with one differentiable input need not ask: they are called only
+// when it does.
 bool vjp_wants(const Vjp *vjp, int i);
 
 // Adds a contribution, of the input's shape, to input i if it gets a gradient.

@@ -1,6 +1,6 @@
-// One rule per op with differentiable inputs: given d, the gradient of the result, what its inputs get. Names in the
-// formulas: x, y the inputs, r the result. Every rule is checked against central differences by a test that walks
-// op.def, so a missing row shows.
+// One rule per op with differentiable inputs: given d, the gradient of the result, what its inputs get. Names
+// in the formulas: x, y the inputs, r the result. Every rule is checked against central differences by a test
+// that walks op.def, so a missing row shows.
 #include "compiler/grad_internal.h"
 
 static NodeId x_of(const Vjp *vjp)
@@ -18,7 +18,7 @@ static Shape shape_of_input(const Vjp *vjp, int i)
     return *build_shape(&vjp->build, vjp->node->inputs[i]);
 }
 
-// Elementwise --------------------------------------------------------------------------------------------------
+// Elementwise -----------------------------------------------------------------------------------------------
 
 static void vjp_neg(Vjp *vjp)
 {
@@ -181,7 +181,7 @@ static void vjp_where(Vjp *vjp)
     }
 }
 
-// Reductions ---------------------------------------------------------------------------------------------------
+// Reductions ------------------------------------------------------------------------------------------------
 
 static void vjp_sum(Vjp *vjp)
 {
@@ -199,7 +199,7 @@ static void vjp_reduce_max(Vjp *vjp)
     vjp_give(vjp, 0, build_select(build, is_maximum, build_grow(build, share, x), 0.0));
 }
 
-// Movement -----------------------------------------------------------------------------------------------------
+// Movement --------------------------------------------------------------------------------------------------
 
 static void vjp_reshape(Vjp *vjp)
 {
@@ -226,14 +226,16 @@ static void vjp_slice(Vjp *vjp)
 {
     Shape shape = shape_of_input(vjp, 0);
     const Attr *attr = &vjp->node->attr;
-    vjp_give(vjp, 0, graph_pad(vjp->build.graph, vjp->d, attr->start, attr->step, &shape, &vjp->build.origin));
+    Build *build = &vjp->build;
+    vjp_give(vjp, 0, graph_pad(build->graph, vjp->d, attr->start, attr->step, &shape, &build->origin));
 }
 
 static void vjp_pad(Vjp *vjp)
 {
     Shape shape = shape_of_input(vjp, 0);
     const Attr *attr = &vjp->node->attr;
-    vjp_give(vjp, 0, graph_slice(vjp->build.graph, vjp->d, attr->start, attr->step, &shape, &vjp->build.origin));
+    Build *build = &vjp->build;
+    vjp_give(vjp, 0, graph_slice(build->graph, vjp->d, attr->start, attr->step, &shape, &build->origin));
 }
 
 static void vjp_roll(Vjp *vjp)
@@ -265,7 +267,7 @@ static void vjp_take(Vjp *vjp)
     vjp_give(vjp, 0, graph_scatter_add(vjp->build.graph, y_of(vjp), vjp->d, rows, &vjp->build.origin));
 }
 
-// Contractions -------------------------------------------------------------------------------------------------
+// Contractions ----------------------------------------------------------------------------------------------
 
 // d b^T, a^T d, and d for what is accumulated onto.
 static void vjp_matmul(Vjp *vjp)
@@ -287,7 +289,7 @@ static void vjp_scatter_add(Vjp *vjp)
     vjp_give(vjp, 1, graph_take(vjp->build.graph, vjp->d, x_of(vjp), &vjp->build.origin));
 }
 
-// Compounds ----------------------------------------------------------------------------------------------------
+// Compounds -------------------------------------------------------------------------------------------------
 
 // r (d - sum(d r))
 static void vjp_softmax(Vjp *vjp)
@@ -359,8 +361,8 @@ static void vjp_attention(Vjp *vjp)
         attr.axes |= vjp_wants(vjp, i) ? 1u << (i - 3) : 0;
     }
     Shape shape = shape_of_input(vjp, 0);
-    NodeId d_q = graph_add(build->graph, OP_ATTENTION_GRAD, DTYPE_F32, &shape, inputs, node->n_inputs + 3, &attr,
-                           &build->origin);
+    NodeId d_q = graph_add(build->graph, OP_ATTENTION_GRAD, DTYPE_F32, &shape, inputs, node->n_inputs + 3,
+                           &attr, &build->origin);
     vjp_give(vjp, 0, d_q);
     for (int i = 1; i < node->n_inputs; i++) {
         if (vjp_wants(vjp, i)) {
@@ -369,7 +371,7 @@ static void vjp_attention(Vjp *vjp)
     }
 }
 
-// Collectives --------------------------------------------------------------------------------------------------
+// Collectives -----------------------------------------------------------------------------------------------
 
 // The official rule (facts 2.1): a rank keeps the gradient of its own rows and sums nothing.
 static void vjp_all_gather(Vjp *vjp)

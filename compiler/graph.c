@@ -85,7 +85,8 @@ static bool is_const(const Graph *graph, NodeId id)
 }
 
 // A node with one input and attributes.
-static NodeId add_one(Graph *graph, Op op, NodeId x, const Shape *shape, const Attr *attr, const Origin *origin)
+static NodeId add_one(Graph *graph, Op op, NodeId x, const Shape *shape, const Attr *attr,
+                      const Origin *origin)
 {
     return graph_add(graph, op, at(graph, x)->dtype, shape, &x, 1, attr, origin);
 }
@@ -96,7 +97,7 @@ static NodeId reshaped_const(Graph *graph, NodeId like, const Shape *shape, cons
     return graph_const(graph, at(graph, like)->attr.number, at(graph, like)->dtype, shape, origin);
 }
 
-// Sources and elementwise --------------------------------------------------------------------------------------
+// Sources and elementwise -----------------------------------------------------------------------------------
 
 NodeId graph_const(Graph *graph, double number, Dtype dtype, const Shape *shape, const Origin *origin)
 {
@@ -134,7 +135,8 @@ NodeId graph_binary(Graph *graph, Op op, NodeId x, NodeId y, const Origin *origi
 NodeId graph_where(Graph *graph, NodeId condition, NodeId x, NodeId y, const Origin *origin)
 {
     Shape shape = at(graph, condition)->shape;
-    return graph_add(graph, OP_WHERE, at(graph, x)->dtype, &shape, (NodeId[]){condition, x, y}, 3, NULL, origin);
+    return graph_add(graph, OP_WHERE, at(graph, x)->dtype, &shape, (NodeId[]){condition, x, y}, 3, NULL,
+                     origin);
 }
 
 NodeId graph_cast(Graph *graph, NodeId x, Dtype dtype, const Origin *origin)
@@ -146,7 +148,7 @@ NodeId graph_cast(Graph *graph, NodeId x, Dtype dtype, const Origin *origin)
     return graph_add(graph, OP_CAST, dtype, &shape, &x, 1, NULL, origin);
 }
 
-// Reductions ---------------------------------------------------------------------------------------------------
+// Reductions ------------------------------------------------------------------------------------------------
 
 static Shape reduced_shape(const Graph *graph, NodeId x, uint32_t axes)
 {
@@ -184,7 +186,7 @@ NodeId graph_argmax(Graph *graph, NodeId x, int axis, const Origin *origin)
     return graph_add(graph, OP_ARGMAX, DTYPE_I32, &shape, &x, 1, &attr, origin);
 }
 
-// Movement -----------------------------------------------------------------------------------------------------
+// Movement --------------------------------------------------------------------------------------------------
 
 NodeId graph_reshape(Graph *graph, NodeId x, const Shape *shape, const Origin *origin)
 {
@@ -371,7 +373,7 @@ NodeId graph_take(Graph *graph, NodeId x, NodeId index, const Origin *origin)
     return graph_add(graph, OP_TAKE, at(graph, x)->dtype, &shape, (NodeId[]){x, index}, 2, NULL, origin);
 }
 
-// Contractions and results -------------------------------------------------------------------------------------
+// Contractions and results ----------------------------------------------------------------------------------
 
 NodeId graph_scatter_add(Graph *graph, NodeId index, NodeId x, int64_t rows, const Origin *origin)
 {
@@ -392,7 +394,8 @@ NodeId graph_matmul(Graph *graph, NodeId a, NodeId b, NodeId accumulate, const O
     XV_ASSERT(shape.rank >= 2 && at(graph, b)->shape.rank == shape.rank);
     shape.dim[shape.rank - 1] = at(graph, b)->shape.dim[shape.rank - 1];
     int n_inputs = accumulate == NO_NODE ? 2 : 3;
-    return graph_add(graph, OP_MATMUL, DTYPE_F32, &shape, (NodeId[]){a, b, accumulate}, n_inputs, NULL, origin);
+    return graph_add(graph, OP_MATMUL, DTYPE_F32, &shape, (NodeId[]){a, b, accumulate}, n_inputs, NULL,
+                     origin);
 }
 
 static Shape result_shape(const Graph *graph, const Node *from, int index)

@@ -1,5 +1,5 @@
-// The printer. Attributes are shown only where the op uses them; ORDER OP: an op without a case in print_attr has no
-// attributes to show.
+// The printer. Attributes are shown only where the op uses them; ORDER OP: an op without a case in print_attr
+// has no attributes to show.
 #include "compiler/graph_print.h"
 
 #include "compiler/base/out.h"

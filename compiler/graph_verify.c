@@ -1,5 +1,6 @@
-// One check function per op or family of ops, reached through one table. A check returns NULL or the sentence that
-// says which rule is broken; it may take for granted that the inputs exist and that the arity of op.def holds.
+// One check function per op or family of ops, reached through one table. A check returns NULL or the sentence
+// that says which rule is broken; it may take for granted that the inputs exist and that the arity of op.def
+// holds.
 #include "compiler/graph_verify.h"
 
 #define FAULT(...) arena_format(graph->arena, __VA_ARGS__)
@@ -48,7 +49,7 @@ static const char *is_number(const Graph *graph, const Node *node)
     return NULL;
 }
 
-// Sources and randomness ---------------------------------------------------------------------------------------
+// Sources and randomness ------------------------------------------------------------------------------------
 
 static const char *check_anything(const Graph *graph, const Node *node)
 {
@@ -93,7 +94,7 @@ static const char *check_sample(const Graph *graph, const Node *node)
     return check_index(graph, node);
 }
 
-// Elementwise --------------------------------------------------------------------------------------------------
+// Elementwise -----------------------------------------------------------------------------------------------
 
 static const char *check_shapes_equal(const Graph *graph, const Node *node)
 {
@@ -133,7 +134,8 @@ static const char *check_logic(const Graph *graph, const Node *node)
 static const char *check_comparison(const Graph *graph, const Node *node)
 {
     DELEGATE(same_dtype(graph, DTYPE_BOOL, node->dtype, "the result"));
-    DELEGATE(same_dtype(graph, input(graph, node, 0)->dtype, input(graph, node, 1)->dtype, "the second input"));
+    DELEGATE(same_dtype(graph, input(graph, node, 0)->dtype, input(graph, node, 1)->dtype,
+                        "the second input"));
     return check_shapes_equal(graph, node);
 }
 
@@ -151,7 +153,7 @@ static const char *check_where(const Graph *graph, const Node *node)
     return check_shapes_equal(graph, node);
 }
 
-// Reductions ---------------------------------------------------------------------------------------------------
+// Reductions ------------------------------------------------------------------------------------------------
 
 static const char *check_reduced_shape(const Graph *graph, const Node *node, uint32_t axes)
 {
@@ -180,7 +182,7 @@ static const char *check_argmax(const Graph *graph, const Node *node)
     return check_reduced_shape(graph, node, 1u << node->attr.axis);
 }
 
-// Movement -----------------------------------------------------------------------------------------------------
+// Movement --------------------------------------------------------------------------------------------------
 
 static const char *check_move(const Graph *graph, const Node *node)
 {
@@ -194,8 +196,8 @@ static const char *check_reshape(const Graph *graph, const Node *node)
 {
     const Node *x = input(graph, node, 0);
     DELEGATE(same_dtype(graph, node->dtype, x->dtype, "the input"));
-    REQUIRE(shape_count(&x->shape) == shape_count(&node->shape), "%s cannot become %s", text(graph, &x->shape),
-            text(graph, &node->shape));
+    REQUIRE(shape_count(&x->shape) == shape_count(&node->shape), "%s cannot become %s",
+            text(graph, &x->shape), text(graph, &node->shape));
     return NULL;
 }
 
@@ -296,7 +298,7 @@ static const char *check_take(const Graph *graph, const Node *node)
     return check_rows(graph, &index->shape, &x->shape, &node->shape);
 }
 
-// Contractions -------------------------------------------------------------------------------------------------
+// Contractions ----------------------------------------------------------------------------------------------
 
 static const char *check_scatter_add(const Graph *graph, const Node *node)
 {
@@ -331,7 +333,7 @@ static const char *check_matmul(const Graph *graph, const Node *node)
     return same_shape(graph, &wanted, &node->shape, "the result");
 }
 
-// Compounds ----------------------------------------------------------------------------------------------------
+// Compounds -------------------------------------------------------------------------------------------------
 
 static const char *check_softmax(const Graph *graph, const Node *node)
 {
@@ -393,8 +395,8 @@ static const char *check_biases(const Graph *graph, const Node *node, int first)
         REQUIRE(bias->rank == 4 && full[0] % bias->dim[0] == 0, "bias %s does not fit %lld batches",
                 text(graph, bias), (long long)full[0]);
         for (int d = 1; d < 4; d++) {
-            REQUIRE(bias->dim[d] == 1 || bias->dim[d] == full[d], "extent %d of bias %s is neither 1 nor %lld", d,
-                    text(graph, bias), (long long)full[d]);
+            REQUIRE(bias->dim[d] == 1 || bias->dim[d] == full[d],
+                    "extent %d of bias %s is neither 1 nor %lld", d, text(graph, bias), (long long)full[d]);
         }
     }
     return NULL;
@@ -440,12 +442,13 @@ static const char *check_result(const Graph *graph, const Node *node)
     }
     REQUIRE(x->op == OP_ATTENTION_GRAD, "%s has one result", op_info(x->op)->name);
     REQUIRE(index >= 1 && index < x->n_inputs - 3, "attention_grad has no result %d", index);
-    REQUIRE(index < 3 || (x->attr.axes >> (index - 3) & 1), "the gradient of bias %d was not asked for", index - 3);
-    int of = index < 3 ? index : index + 3;  // results 1, 2 are those of inputs k, v; 3.. of the biases from input 6
+    REQUIRE(index < 3 || (x->attr.axes >> (index - 3) & 1), "the gradient of bias %d was not asked for",
+            index - 3);
+    int of = index < 3 ? index : index + 3;  // 1, 2 are the gradients of inputs 1, 2; 3.. of the biases
     return same_shape(graph, &graph->nodes[x->inputs[of]].shape, &node->shape, "the result");
 }
 
-// Collectives --------------------------------------------------------------------------------------------------
+// Collectives -----------------------------------------------------------------------------------------------
 
 static const char *check_ranks(const Graph *graph, const Shape *local, const Shape *global)
 {
@@ -453,8 +456,8 @@ static const char *check_ranks(const Graph *graph, const Shape *local, const Sha
     Shape wanted = *global;
     wanted.dim[0] = local->dim[0];
     DELEGATE(same_shape(graph, &wanted, local, "the local part"));
-    REQUIRE(global->dim[0] % local->dim[0] == 0, "%lld rows are no multiple of %lld", (long long)global->dim[0],
-            (long long)local->dim[0]);
+    REQUIRE(global->dim[0] % local->dim[0] == 0, "%lld rows are no multiple of %lld",
+            (long long)global->dim[0], (long long)local->dim[0]);
     return NULL;
 }
 
@@ -472,13 +475,15 @@ static const char *check_own_rows(const Graph *graph, const Node *node)
 
 // ORDER OP: every op of op.def has a check.
 static Check *const CHECKS[OP_COUNT] = {
-    [OP_INPUT] = check_index, [OP_PARAM] = check_float_index, [OP_CONST] = check_anything, [OP_IOTA] = check_iota,
+    [OP_INPUT] = check_index, [OP_PARAM] = check_float_index, [OP_CONST] = check_anything,
+    [OP_IOTA] = check_iota,
     [OP_NEG] = check_arithmetic, [OP_EXP] = check_float, [OP_LOG] = check_float, [OP_SQRT] = check_float,
-    [OP_RSQRT] = check_float, [OP_ABS] = check_arithmetic, [OP_SIGN] = check_arithmetic, [OP_TANH] = check_float,
+    [OP_RSQRT] = check_float, [OP_ABS] = check_arithmetic, [OP_SIGN] = check_arithmetic,
+    [OP_TANH] = check_float,
     [OP_ERF] = check_float, [OP_SIGMOID] = check_float, [OP_GELU] = check_float, [OP_GELU_GRAD] = check_float,
     [OP_NOT] = check_logic, [OP_CAST] = check_shapes_equal, [OP_STOP_GRADIENT] = check_uniform,
-    [OP_ADD] = check_arithmetic, [OP_SUB] = check_arithmetic, [OP_MUL] = check_arithmetic, [OP_DIV] = check_float,
-    [OP_MAX] = check_arithmetic, [OP_MIN] = check_arithmetic, [OP_POW] = check_float,
+    [OP_ADD] = check_arithmetic, [OP_SUB] = check_arithmetic, [OP_MUL] = check_arithmetic,
+    [OP_DIV] = check_float, [OP_MAX] = check_arithmetic, [OP_MIN] = check_arithmetic, [OP_POW] = check_float,
     [OP_IDIV] = check_arithmetic, [OP_MOD] = check_arithmetic, [OP_LT] = check_order, [OP_LE] = check_order,
     [OP_EQ] = check_comparison, [OP_NE] = check_comparison, [OP_AND] = check_logic, [OP_OR] = check_logic,
     [OP_WHERE] = check_where, [OP_SUM] = check_reduce, [OP_REDUCE_MAX] = check_reduce,
@@ -494,7 +499,8 @@ static Check *const CHECKS[OP_COUNT] = {
 
 static const char *check_shape(const Graph *graph, const Shape *shape)
 {
-    REQUIRE(shape->rank >= 0 && shape->rank <= MAX_RANK, "rank %d is not within 0..%d", shape->rank, MAX_RANK);
+    REQUIRE(shape->rank >= 0 && shape->rank <= MAX_RANK, "rank %d is not within 0..%d", shape->rank,
+            MAX_RANK);
     for (int i = 0; i < shape->rank; i++) {
         REQUIRE(shape->dim[i] >= 1, "extent %d is %lld", i, (long long)shape->dim[i]);
     }
@@ -516,7 +522,7 @@ const char *graph_node_fault(const Graph *graph, const Node *node, NodeId limit)
     return CHECKS[node->op](graph, node);
 }
 
-// Tables -------------------------------------------------------------------------------------------------------
+// Tables ----------------------------------------------------------------------------------------------------
 
 static const char *check_input_entry(const Graph *graph, const Node *node)
 {

@@ -6,9 +6,10 @@
 
 #include "compiler/graph.h"
 
-// The first rule that `node` breaks when its inputs are nodes 0..limit-1 of `graph`, as one sentence in the graph's
-// arena, or NULL. Does not look at the tables of parameters, inputs and draws.
+// The first rule that `node` breaks when its inputs are nodes 0..limit-1 of `graph`, as one sentence in the
+// graph's arena, or NULL. Does not look at the tables of parameters, inputs and draws.
 const char *graph_node_fault(const Graph *graph, const Node *node, NodeId limit);
 
-// The first broken rule of the graph, with the node's number and op ("%12 = matmul: ...") in `arena`, or NULL.
+// The first broken rule of the graph, with the node's number and op ("%12 = matmul: ...") in `arena`, or
+// NULL.
 const char *graph_verify(Arena *arena, const Graph *graph);

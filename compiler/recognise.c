@@ -1,5 +1,5 @@
-// Matching happens in the old graph and only reads it; a found attention is then built in the new one, from the
-// copies of its q, k, v and bias sources. What it replaces is dead afterwards and pruned.
+// Matching happens in the old graph and only reads it; a found attention is then built in the new one, from
+// the copies of its q, k, v and bias sources. What it replaces is dead afterwards and pruned.
 #include "compiler/recognise.h"
 
 #include "compiler/build.h"
@@ -55,10 +55,11 @@ static bool is_scaled(const Matcher *matcher, NodeId id, NodeId *x, double *fact
     return true;
 }
 
-// Biases -------------------------------------------------------------------------------------------------------
+// Biases ----------------------------------------------------------------------------------------------------
 
-// A tiling of the batch: `bias` is RESHAPE(EXPAND(x)) where the expand repeats a leading dimension of extent 1 and
-// the reshape merges it into the batch. Then the batch index counts modulo what is left, and x is the bias.
+// A tiling of the batch: `bias` is RESHAPE(EXPAND(x)) where the expand repeats a leading dimension of extent
+// 1 and the reshape merges it into the batch. Then the batch index counts modulo what is left, and x is the
+// bias.
 static void strip_tiling(const Matcher *matcher, Bias *bias)
 {
     const Node *reshape = node_at(matcher, bias->node);
@@ -104,7 +105,7 @@ static void add_bias(const Matcher *matcher, Found *found, NodeId id)
     found->n_biases++;
 }
 
-// Scores -------------------------------------------------------------------------------------------------------
+// Scores ----------------------------------------------------------------------------------------------------
 
 // scale * MATMUL(scale * q, k^T).
 static bool match_product(const Matcher *matcher, NodeId id, Found *found)
@@ -181,7 +182,8 @@ static NodeId match_probabilities(const Matcher *matcher, NodeId id, int *draw)
     return is_alone && is_op(matcher, p, OP_SOFTMAX) ? p : NO_NODE;
 }
 
-// A softmax with several uses is recomputed by each, if all of them are attention (two draws of dropout, say).
+// A softmax with several uses is recomputed by each, if all of them are attention (two draws of dropout,
+// say).
 static bool match_attention(const Matcher *matcher, NodeId id, Found *found)
 {
     *found = (Found){.n_biases = 0};
@@ -197,17 +199,19 @@ static bool match_attention(const Matcher *matcher, NodeId id, Found *found)
     return true;
 }
 
-// Building -----------------------------------------------------------------------------------------------------
+// Building --------------------------------------------------------------------------------------------------
 
 static NodeId build_attention(Build *build, const Found *found, const NodeId *map, const Shape *shape)
 {
-    NodeId inputs[3 + MAX_BIASES] = {map[found->q], build_transpose(build, map[found->k_transposed]), map[found->v]};
+    NodeId inputs[3 + MAX_BIASES] = {map[found->q], build_transpose(build, map[found->k_transposed]),
+                                     map[found->v]};
     for (int i = 0; i < found->n_biases; i++) {
         const Bias *bias = &found->biases[i];
         inputs[3 + i] = graph_reshape(build->graph, map[bias->node], &bias->shape, &build->origin);
     }
     Attr attr = {.number = found->scale, .index = found->draw};
-    return graph_add(build->graph, OP_ATTENTION, DTYPE_F32, shape, inputs, 3 + found->n_biases, &attr, &build->origin);
+    return graph_add(build->graph, OP_ATTENTION, DTYPE_F32, shape, inputs, 3 + found->n_biases, &attr,
+                     &build->origin);
 }
 
 static bool *find_parameters(Arena *arena, const Graph *graph)

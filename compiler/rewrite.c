@@ -12,8 +12,10 @@ Graph *graph_new_rewrite(Arena *arena, const Graph *from)
 NodeId graph_copy_node(Graph *to, const Graph *from, NodeId id, const NodeId *map)
 {
     const Node *node = &from->nodes[id];
-    NodeId few[8];
-    NodeId *inputs = node->n_inputs <= 8 ? few : arena_alloc(to->arena, (size_t)node->n_inputs * sizeof *inputs);
+    NodeId few[8], *inputs = few;
+    if (node->n_inputs > 8) {
+        inputs = arena_alloc(to->arena, (size_t)node->n_inputs * sizeof *inputs);
+    }
     for (int i = 0; i < node->n_inputs; i++) {
         inputs[i] = map[node->inputs[i]];
         XV_ASSERT(inputs[i] != NO_NODE);

@@ -1,5 +1,5 @@
-// What passes that rebuild a graph have in common: copying nodes with renumbered inputs, counting uses, dropping
-// what no output reaches.
+// What passes that rebuild a graph have in common: copying nodes with renumbered inputs, counting uses,
+// dropping what no output reaches.
 #pragma once
 
 #include "compiler/graph.h"
@@ -7,7 +7,8 @@
 // An empty graph like `from` with room for as many nodes, for passes that keep most of them.
 Graph *graph_new_rewrite(Arena *arena, const Graph *from);
 
-// Appends a copy of from's node `id` whose input i is map[old input i]. The map is indexed by from's node ids.
+// Appends a copy of from's node `id` whose input i is map[old input i]. The map is indexed by from's node
+// ids.
 NodeId graph_copy_node(Graph *to, const Graph *from, NodeId id, const NodeId *map);
 
 // Adds from's outputs in order.

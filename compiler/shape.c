@@ -1,5 +1,5 @@
-// Shapes and dtypes: small values that are copied freely. Extents are at least 1 and a rank is at most MAX_RANK;
-// graph_verify checks both, so nothing here does.
+// Shapes and dtypes: small values that are copied freely. Extents are at least 1 and a rank is at most
+// MAX_RANK; graph_verify checks both, so nothing here does.
 #include "compiler/graph.h"
 
 #include <string.h>
@@ -42,7 +42,8 @@ const char *shape_text(Arena *arena, const Shape *shape)
     size_t at = 0;
     text[at++] = '[';
     for (int i = 0; i < shape->rank; i++) {
-        at += (size_t)snprintf(text + at, sizeof text - at, "%s%lld", i > 0 ? ", " : "", (long long)shape->dim[i]);
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s%lld", i > 0 ? ", " : "",
+                               (long long)shape->dim[i]);
     }
     text[at++] = ']';
     return arena_copy(arena, text, at);

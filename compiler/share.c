@@ -1,4 +1,5 @@
-// The order of the parts: shared products first, since a row selection that has moved below a product hides it.
+// The order of the parts: shared products first, since a row selection that has moved below a product hides
+// it.
 #include "compiler/share.h"
 
 #include "compiler/simplify.h"

@@ -1,15 +1,15 @@
 // Computes once what several passes over the same rows compute, and only the rows that are read.
 //
-// Requires: a simplified forward graph; attention recognised. Ensures: the graph computes the same (up to rounding),
-// simplified. Each part has its own switch:
+// Requires: a simplified forward graph; attention recognised. Ensures: the graph computes the same (up to
+// rounding), simplified. Each part has its own switch:
 //
-//     SHARE_GATHERED   A product with a matrix works row by row, so it commutes with taking and concatenating rows:
-//                      TAKE(x, i) W = TAKE(x W, i), CONCAT(x, y) W = CONCAT(x W, y W). Applied where products that
-//                      exist anyway make the right side cheaper: keys and values of one image for the matching,
-//                      negative, box and word passes.
-//     SHARE_ROWS       SLICE and TAKE of rows move towards the sources through row-wise ops: elementwise, layer norm,
-//                      products, the query side of attention without dropout. The last layer is then computed for
-//                      the tokens that a head reads.
+//     SHARE_GATHERED   A product with a matrix works row by row, so it commutes with taking and joining rows:
+//                      TAKE(x, i) W = TAKE(x W, i), CONCAT(x, y) W = CONCAT(x W, y W). Applied where products
+//                      that exist anyway make the right side cheaper: keys and values of one image for the
+//                      matching, negative, box and word passes.
+//     SHARE_ROWS       SLICE and TAKE of rows move towards the sources through row-wise ops: elementwise,
+//                      layer norm, products, the query side of attention without dropout. The last layer is
+//                      then computed for the tokens that a head reads.
 #pragma once
 
 #include "compiler/graph.h"

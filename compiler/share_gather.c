@@ -1,9 +1,9 @@
 // Products with gathered rows become gathered products, where that is cheaper.
 //
-// A product is a pair (rows, matrix): rows a tensor [..., K], matrix [K, N]. Its cost is the number of rows that have
-// to be multiplied: none if the pair is computed elsewhere in the graph, else the least of multiplying the tensor as
-// it is and building it from the products of what it was gathered from. Built products that come out twice are merged
-// by simplify.
+// A product is a pair (rows, matrix): rows a tensor [..., K], matrix [K, N]. Its cost is the number of rows
+// that have to be multiplied: none if the pair is computed elsewhere in the graph, else the least of
+// multiplying the tensor as it is and building it from the products of what it was gathered from. Built
+// products that come out twice are merged by simplify.
 #include "compiler/share.h"
 
 #include "compiler/base/vec.h"
@@ -112,7 +112,7 @@ static int64_t cost_of(const Gatherer *g, NodeId rows, NodeId matrix)
     return parts < whole ? parts : whole;
 }
 
-// Building -----------------------------------------------------------------------------------------------------
+// Building --------------------------------------------------------------------------------------------------
 
 static Shape product_shape(const Gatherer *g, NodeId rows, NodeId matrix)
 {
@@ -126,7 +126,8 @@ static NodeId build_whole(Gatherer *g, NodeId rows, NodeId matrix)
     int64_t flat[2] = {row_count(g, rows), last_extent(g, rows)};
     NodeId x = build_reshape(&g->build, g->map[rows], 2, flat);
     Shape shape = product_shape(g, rows, matrix);
-    return graph_reshape(g->build.graph, build_matmul(&g->build, x, g->map[matrix]), &shape, &g->build.origin);
+    return graph_reshape(g->build.graph, build_matmul(&g->build, x, g->map[matrix]), &shape,
+                         &g->build.origin);
 }
 
 static NodeId build_product(Gatherer *g, NodeId rows, NodeId matrix);
@@ -168,15 +169,16 @@ static NodeId visit(Gatherer *g, NodeId id)
     if (is_product(node)) {
         NodeId matrix = node->inputs[1], rows = without_reshape(g, node->inputs[0]);
         if (cost_of_parts(g, rows, matrix) < row_count(g, rows)) {
-            return graph_reshape(g->build.graph, build_parts(g, rows, matrix), &node->shape, &g->build.origin);
+            return graph_reshape(g->build.graph, build_parts(g, rows, matrix), &node->shape,
+                                 &g->build.origin);
         }
         plan(g, rows, matrix);
     }
     return graph_copy_node(g->build.graph, g->from, id, g->map);
 }
 
-// Products of tensors that are not themselves gathered exist whatever happens; those of gathered ones are decided
-// in order, each counting on the ones before it.
+// Products of tensors that are not themselves gathered exist whatever happens; those of gathered ones are
+// decided in order, each counting on the ones before it.
 static void plan_existing(Gatherer *g)
 {
     for (NodeId id = 0; id < g->from->n_nodes; id++) {

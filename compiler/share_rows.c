@@ -1,12 +1,12 @@
-// Row selections moved towards the sources, one op at a time, as rules of simplify. A selection moves only over a
-// node that nothing else uses: then the work shrinks and nothing is computed twice. Two uses that are both selected
-// in the same way become one after merging, which lets the next round go on.
+// Row selections moved towards the sources, one op at a time, as rules of simplify. A selection moves only
+// over a node that nothing else uses: then the work shrinks and nothing is computed twice. Two uses that are
+// both selected in the same way become one after merging, which lets the next round go on.
 //
 //     SLICE(op(x, y)) = op(SLICE(x), SLICE(y))                   the same for TAKE(RESHAPE(op(x, y)))
 //     SLICE(RESHAPE(RESHAPE(x) W)) = RESHAPE(RESHAPE(SLICE(x)) W)        TAKE(x W, i) = TAKE(x, i) W
 //
-// Dropout masks are selected like any other input; attention with dropout is not crossed, since its kernel counts
-// the draw by position.
+// Dropout masks are selected like any other input; attention with dropout is not crossed, since its kernel
+// counts the draw by position.
 #include "compiler/share.h"
 
 #include "compiler/simplify_internal.h"
@@ -31,10 +31,11 @@ static bool is_elementwise(const Node *node)
 // An elementwise op or layer norm on other inputs of the shape given.
 static NodeId same_op(Simplifier *s, const Node *op, const NodeId *inputs, const Shape *shape)
 {
-    return graph_add(s->build.graph, op->op, op->dtype, shape, inputs, op->n_inputs, &op->attr, &s->build.origin);
+    return graph_add(s->build.graph, op->op, op->dtype, shape, inputs, op->n_inputs, &op->attr,
+                     &s->build.origin);
 }
 
-// Slices -------------------------------------------------------------------------------------------------------
+// Slices ----------------------------------------------------------------------------------------------------
 
 static bool takes_all(const Node *slice, const Shape *from, int axis)
 {
@@ -78,7 +79,8 @@ static NodeId slice_permute(Simplifier *s, const Node *slice, const Node *op)
     return graph_permute(s->build.graph, x, op->attr.dims, &s->build.origin);
 }
 
-// The dimension of `from` with the extent of dimension `axis` of `to` and as many elements before it; -1 without.
+// The dimension of `from` with the extent of dimension `axis` of `to` and as many elements before it; -1
+// without.
 static int same_dimension(const Shape *to, int axis, const Shape *from)
 {
     int64_t before = 1;
@@ -123,8 +125,8 @@ static NodeId slice_product(Simplifier *s, const Node *slice, const Node *reshap
 {
     int last = reshape->shape.rank - 1;
     const Shape *rows = build_shape(&s->build, product->inputs[0]);
-    if (product->n_inputs != 2 || product->shape.rank != 2 || reshape->shape.dim[last] != product->shape.dim[1] ||
-        !takes_all(slice, &reshape->shape, last)) {
+    if (product->n_inputs != 2 || product->shape.rank != 2 ||
+        reshape->shape.dim[last] != product->shape.dim[1] || !takes_all(slice, &reshape->shape, last)) {
         return NO_NODE;
     }
     Shape all = reshape->shape, some = slice->shape;
@@ -151,7 +153,8 @@ static NodeId slice_reshape(Simplifier *s, const Node *slice, const Node *op)
     if (!carry_slice(slice, &op->shape, &inner.shape, &attr, &shape)) {
         return NO_NODE;
     }
-    return graph_reshape(s->build.graph, sliced(s, op->inputs[0], &attr, &shape), &slice->shape, &s->build.origin);
+    return graph_reshape(s->build.graph, sliced(s, op->inputs[0], &attr, &shape), &slice->shape,
+                         &s->build.origin);
 }
 
 // Fewer queries, with the biases that differ between queries.
@@ -201,7 +204,7 @@ static NodeId rule_slice(Simplifier *s, const Node *slice)
     }
 }
 
-// Rows taken by index ------------------------------------------------------------------------------------------
+// Rows taken by index ---------------------------------------------------------------------------------------
 
 // TAKE(RESHAPE(op(x, ...)), index): `op` works row by row and the reshape only joins leading dimensions.
 typedef struct Taking {

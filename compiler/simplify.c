@@ -1,6 +1,6 @@
-// The driver: rounds over the graph, each rebuilding the live nodes in order. A node is first offered to the rules,
-// then looked up among the equal nodes built so far. Nodes that rules build are entered too, so that later equals
-// find them; two equal nodes built inside one rule are merged in the next round.
+// The driver: rounds over the graph, each rebuilding the live nodes in order. A node is first offered to the
+// rules, then looked up among the equal nodes built so far. Nodes that rules build are entered too, so that
+// later equals find them; two equal nodes built inside one rule are merged in the next round.
 #include "compiler/simplify.h"
 
 #include "compiler/rewrite.h"
@@ -28,7 +28,7 @@ bool simplify_is_sole_user(const Simplifier *s, int i)
     return s->uses[s->from->nodes[s->old].inputs[i]] == 1;
 }
 
-// Equality -----------------------------------------------------------------------------------------------------
+// Equality --------------------------------------------------------------------------------------------------
 
 static bool is_commutative(Op op)
 {
@@ -96,8 +96,8 @@ static bool inputs_equal(const Node *a, const Node *b)
 
 static bool nodes_equal(const Node *a, const Node *b)
 {
-    return a->op == b->op && a->dtype == b->dtype && shape_equal(&a->shape, &b->shape) && inputs_equal(a, b) &&
-           attr_equal(&a->attr, &b->attr);
+    return a->op == b->op && a->dtype == b->dtype && shape_equal(&a->shape, &b->shape) &&
+           inputs_equal(a, b) && attr_equal(&a->attr, &b->attr);
 }
 
 // The slot that holds a node equal to `node`, or the free one where it belongs.
@@ -142,7 +142,7 @@ static void enter_new(Table *table, const Graph *graph)
     }
 }
 
-// Rounds -------------------------------------------------------------------------------------------------------
+// Rounds ----------------------------------------------------------------------------------------------------
 
 typedef struct Round {
     Simplifier simplifier;
@@ -171,8 +171,8 @@ static NodeId rebuild(Round *round, const Node *node)
         if (id != NO_NODE) {
             round->n_changes++;
         } else {
-            id = graph_add(graph, node->op, node->dtype, &node->shape, node->inputs, node->n_inputs, &node->attr,
-                           &round->simplifier.build.origin);
+            id = graph_add(graph, node->op, node->dtype, &node->shape, node->inputs, node->n_inputs,
+                           &node->attr, &round->simplifier.build.origin);
         }
     }
     enter_new(&round->table, graph);

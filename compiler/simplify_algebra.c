@@ -1,6 +1,6 @@
-// Elementwise ops and reductions: constants, identities, and the same work on fewer elements (an op on expanded
-// inputs is an expanded op). A rule is here only if it is right for every value, NaN and infinity included; that is
-// why x * 0 and x - x stay.
+// Elementwise ops and reductions: constants, identities, and the same work on fewer elements (an op on
+// expanded inputs is an expanded op). A rule is here only if it is right for every value, NaN and infinity
+// included; that is why x * 0 and x - x stay.
 #include "compiler/simplify_internal.h"
 
 #include <math.h>
@@ -33,7 +33,7 @@ static NodeId constant(Simplifier *s, const Node *node, double number)
     return graph_const(s->build.graph, number, node->dtype, &node->shape, &s->build.origin);
 }
 
-// Constants ----------------------------------------------------------------------------------------------------
+// Constants -------------------------------------------------------------------------------------------------
 
 static double fold_unary(Op op, Dtype to, double x)
 {
@@ -115,11 +115,11 @@ static NodeId fold_constants(Simplifier *s, const Node *node)
     } else if (node->n_inputs == 2) {
         number = fold_binary(node->op, x, number_of(s, node, 1));
     }
-    bool fits = isfinite(number) && (node->dtype == DTYPE_F32 ? fabs(number) < 3e38 : fabs(number) <= INT32_MAX);
-    return fits ? constant(s, node, number) : NO_NODE;
+    double limit = node->dtype == DTYPE_F32 ? 3e38 : INT32_MAX;
+    return isfinite(number) && fabs(number) <= limit ? constant(s, node, number) : NO_NODE;
 }
 
-// Arithmetic ---------------------------------------------------------------------------------------------------
+// Arithmetic ------------------------------------------------------------------------------------------------
 
 static NodeId rule_add(Simplifier *s, const Node *node)
 {
@@ -273,7 +273,7 @@ static NodeId rule_where(Simplifier *s, const Node *node)
     return inverse != NO_NODE ? graph_where(s->build.graph, inverse, y, x, &s->build.origin) : NO_NODE;
 }
 
-// Fewer elements -----------------------------------------------------------------------------------------------
+// Fewer elements --------------------------------------------------------------------------------------------
 
 // op(expand a, expand b, constants) = expand(op(a, b, constants)) when a and b have one shape.
 static NodeId hoist_expand(Simplifier *s, const Node *node)

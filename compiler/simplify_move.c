@@ -1,5 +1,5 @@
-// Movement compositions merged, identities removed; what a neighbour can do without moving data. Two adjacent pads
-// added together are a concatenation: the gradients of the parts of one tensor come out that way.
+// Movement compositions merged, identities removed; what a neighbour can do without moving data. Two adjacent
+// pads added together are a concatenation: the gradients of the parts of one tensor come out that way.
 #include "compiler/simplify_internal.h"
 
 static NodeId reshaped(Simplifier *s, NodeId x, const Shape *shape)
@@ -17,8 +17,8 @@ static bool is_unit_step(const Node *node)
     return true;
 }
 
-// The shape of `small` (extents 1 or those of `from`) carried to `to`, which must have from's extents longer than 1
-// in order; false if it has not.
+// The shape of `small` (extents 1 or those of `from`) carried to `to`, which must have from's extents longer
+// than 1 in order; false if it has not.
 static bool carry_ones(const Shape *small, const Shape *from, const Shape *to, Shape *result)
 {
     int at = 0;
@@ -48,8 +48,8 @@ static int common_suffix(const Shape *a, const Shape *b)
     return n;
 }
 
-// Expanding last: a reshape that only adds or removes extents of 1, or that leaves alone the trailing extents in
-// which all elements of the small tensor are.
+// Expanding last: a reshape that only adds or removes extents of 1, or that leaves alone the trailing extents
+// in which all elements of the small tensor are.
 static NodeId reshape_of_expand(Simplifier *s, const Node *node, const Node *expand)
 {
     NodeId x = expand->inputs[0];
@@ -113,8 +113,8 @@ static NodeId accumulated(const Simplifier *s, NodeId id)
     return s->from->nodes[c].op == OP_MATMUL && s->uses[c] == 1 ? c : NO_NODE;
 }
 
-// (a b + c)^T = b^T a^T + c^T: the product is written transposed instead of moved afterwards, and so is the chain of
-// products that it accumulates onto. `id` is the product in the new graph, `old` in the old one.
+// (a b + c)^T = b^T a^T + c^T: the product is written transposed instead of moved afterwards, and so is the
+// chain of products that it accumulates onto. `id` is the product in the new graph, `old` in the old one.
 static NodeId transposed_product(Simplifier *s, NodeId id, NodeId old)
 {
     Node product = s->build.graph->nodes[id];
@@ -153,7 +153,7 @@ static NodeId rule_expand(Simplifier *s, const Node *node)
     return NO_NODE;
 }
 
-// Slices -------------------------------------------------------------------------------------------------------
+// Slices ----------------------------------------------------------------------------------------------------
 
 static NodeId slice_again(Simplifier *s, NodeId x, const Attr *attr, const Shape *shape)
 {
@@ -245,7 +245,7 @@ static NodeId rule_slice(Simplifier *s, const Node *node)
     }
 }
 
-// Pads, rolls, concatenations ----------------------------------------------------------------------------------
+// Pads, rolls, concatenations -------------------------------------------------------------------------------
 
 static NodeId rule_pad(Simplifier *s, const Node *node)
 {
@@ -403,7 +403,7 @@ static NodeId rule_add_pads(Simplifier *s, const Node *node)
     return graph_pad(graph, both, a.attr.start, a.attr.step, &node->shape, &s->build.origin);
 }
 
-// Others -------------------------------------------------------------------------------------------------------
+// Others ----------------------------------------------------------------------------------------------------
 
 // One rank: nothing to gather.
 static NodeId rule_collective(Simplifier *s, const Node *node)

@@ -355,7 +355,8 @@ static double attention_row(const Eval *eval, const Node *node, const Heads *hea
     double *s = arena_alloc(eval->arena, (size_t)heads->M * sizeof *s);
     for (int64_t m = 0; m < heads->M; m++) {
         for (int64_t d = 0; d < heads->D; d++) {
-            s[m] += heads->scale * heads->q[row * heads->D + d] * heads->k[(batch * heads->M + m) * heads->D + d];
+            double k = heads->k[(batch * heads->M + m) * heads->D + d];
+            s[m] += heads->scale * heads->q[row * heads->D + d] * k;
         }
         for (int i = heads->first_bias; i < node->n_inputs; i++) {
             const Shape *bias = &input_node(eval, node, i)->shape;

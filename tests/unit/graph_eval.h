@@ -1,5 +1,5 @@
-// Evaluates a graph in float64, for tests only: plain loops written from graph.h, independent of the expansions and
-// gradient rules of the compiler. Integers and bools are doubles with integral values.
+// Evaluates a graph in float64, for tests only: plain loops written from graph.h, independent of the
+// expansions and gradient rules of the compiler. Integers and bools are doubles with integral values.
 #pragma once
 
 #include "compiler/graph.h"
@@ -11,6 +11,6 @@ typedef struct EvalData {
     const double *const *draws;      // KEEP factors (0 or 1 / (1 - rate)), SAMPLE results
 } EvalData;
 
-// The value of every node, in the arena. Collectives see ranks with equal data: ALL_GATHER repeats, OWN_ROWS takes
-// the first rows.
+// The value of every node, in the arena. Collectives see ranks with equal data: ALL_GATHER repeats, OWN_ROWS
+// takes the first rows.
 double **graph_eval(Arena *arena, const Graph *graph, const EvalData *data);

@@ -1,4 +1,5 @@
-// Small graphs with data for tests: parameters and inputs with reproducible values, and comparison of two graphs.
+// Small graphs with data for tests: parameters and inputs with reproducible values, and comparison of two
+// graphs.
 #pragma once
 
 #include "tests/unit/graph_eval.h"
@@ -45,7 +46,8 @@ NodeId fixture_loss(Fixture *fixture, NodeId x);
 // Values of all nodes of a graph with the fixture's tables.
 double **fixture_eval(Fixture *fixture, const Graph *graph);
 
-// Fails the running test unless both graphs have the same outputs (names, kinds, parameters) with values within
+// Fails the running test unless both graphs have the same outputs (names, kinds, parameters) with values
+// within
 // `tolerance` of the largest, and both pass graph_verify.
 void fixture_assert_same(Fixture *fixture, const Graph *a, const Graph *b, double tolerance);
 

@@ -1,5 +1,5 @@
-// A pool of f32 nodes of rank 1 to 4; each step applies a random op to members of the pool. Odd compositions (slices
-// of pads, reshapes of expansions, constants in unlikely places) are the point.
+// A pool of f32 nodes of rank 1 to 4; each step applies a random op to members of the pool. Odd compositions
+// (slices of pads, reshapes of expansions, constants in unlikely places) are the point.
 #include "tests/unit/graph_random.h"
 
 enum { POOL = 512 };
@@ -237,7 +237,8 @@ static NodeId step_norm(Pool *pool, NodeId x)
         return x;
     }
     Attr attr = {.number = 0.1};
-    return graph_add(pool->graph, OP_LAYER_NORM, DTYPE_F32, &shape, (NodeId[]){x, w, w}, 3, &attr, pool->origin);
+    return graph_add(pool->graph, OP_LAYER_NORM, DTYPE_F32, &shape, (NodeId[]){x, w, w}, 3, &attr,
+                     pool->origin);
 }
 
 static NodeId step_softmax(Pool *pool, NodeId x)
@@ -251,7 +252,8 @@ static NodeId step_take(Pool *pool, NodeId x)
     NodeId rows = graph_iota(pool->graph, &index, 0, pool->origin);
     Shape shape = shape_at(pool, x);
     NodeId limit = graph_const(pool->graph, (double)shape.dim[0], DTYPE_I32, &index, pool->origin);
-    return graph_take(pool->graph, x, graph_binary(pool->graph, OP_MOD, rows, limit, pool->origin), pool->origin);
+    return graph_take(pool->graph, x, graph_binary(pool->graph, OP_MOD, rows, limit, pool->origin),
+                      pool->origin);
 }
 
 typedef NodeId Step(Pool *pool, NodeId x);

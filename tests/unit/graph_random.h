@@ -3,6 +3,6 @@
 
 #include "tests/unit/graph_fixture.h"
 
-// Adds `n_steps` random nodes (and what they need) to the fixture's graph; all values stay small. The last nodes
-// become outputs, and a scalar "loss" that depends on all of them; returns the loss.
+// Adds `n_steps` random nodes (and what they need) to the fixture's graph; all values stay small. The last
+// nodes become outputs, and a scalar "loss" that depends on all of them; returns the loss.
 NodeId random_graph(Fixture *fixture, int n_steps);

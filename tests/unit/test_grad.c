@@ -1,6 +1,7 @@
-// Every op with differentiable inputs against central differences in float64. The test walks op.def: an op without a
-// row here fails it. Each row builds a small graph around its op, in several shapes, from trainable parameters; all
-// of them must get a gradient. The gradient graph is checked a second time with its compounds expanded.
+// Every op with differentiable inputs against central differences in float64. The test walks op.def: an op
+// without a row here fails it. Each row builds a small graph around its op, in several shapes, from trainable
+// parameters; all of them must get a gradient. The gradient graph is checked a second time with its compounds
+// expanded.
 #include "compiler/expand.h"
 #include "compiler/grad.h"
 #include "compiler/graph_print.h"
@@ -25,7 +26,8 @@ static Shape some_shape(int variant)
 
 static NodeId unary(Fixture *fixture, Op op, int variant, double low, double high)
 {
-    return graph_unary(fixture->graph, op, fixture_param(fixture, some_shape(variant), low, high), &fixture->origin);
+    return graph_unary(fixture->graph, op, fixture_param(fixture, some_shape(variant), low, high),
+                       &fixture->origin);
 }
 
 static NodeId row_unary(Fixture *fixture, Op op, int variant)
@@ -74,7 +76,8 @@ static NodeId row_reshape(Fixture *fixture, Op op, int variant)
 {
     (void)op;
     Shape to = variant == 0 ? shape1(24) : variant == 1 ? shape2(6, 4) : shape4(3, 1, 2, 4);
-    return graph_reshape(fixture->graph, fixture_param(fixture, shape3(2, 3, 4), -1, 1), &to, &fixture->origin);
+    return graph_reshape(fixture->graph, fixture_param(fixture, shape3(2, 3, 4), -1, 1), &to,
+                         &fixture->origin);
 }
 
 static NodeId row_permute(Fixture *fixture, Op op, int variant)
@@ -97,7 +100,8 @@ static NodeId row_slice(Fixture *fixture, Op op, int variant)
 {
     (void)op;
     NodeId x = fixture_param(fixture, shape2(6, 5), -1, 1);
-    const int64_t start[N_VARIANTS][2] = {{0, 0}, {2, 1}, {1, 0}}, step[N_VARIANTS][2] = {{1, 1}, {1, 2}, {2, 4}};
+    const int64_t start[N_VARIANTS][2] = {{0, 0}, {2, 1}, {1, 0}};
+    const int64_t step[N_VARIANTS][2] = {{1, 1}, {1, 2}, {2, 4}};
     Shape shape = variant == 0 ? shape2(1, 5) : variant == 1 ? shape2(3, 2) : shape2(3, 2);
     return graph_slice(fixture->graph, x, start[variant], step[variant], &shape, &fixture->origin);
 }
@@ -106,7 +110,8 @@ static NodeId row_pad(Fixture *fixture, Op op, int variant)
 {
     (void)op;
     NodeId x = fixture_param(fixture, shape2(3, 2), -1, 1);
-    const int64_t start[N_VARIANTS][2] = {{0, 0}, {2, 1}, {1, 0}}, step[N_VARIANTS][2] = {{1, 1}, {1, 2}, {2, 4}};
+    const int64_t start[N_VARIANTS][2] = {{0, 0}, {2, 1}, {1, 0}};
+    const int64_t step[N_VARIANTS][2] = {{1, 1}, {1, 2}, {2, 4}};
     Shape shape = shape2(6, 5);
     return graph_pad(fixture->graph, x, start[variant], step[variant], &shape, &fixture->origin);
 }
@@ -115,7 +120,8 @@ static NodeId row_roll(Fixture *fixture, Op op, int variant)
 {
     (void)op;
     const int64_t shift[N_VARIANTS][2] = {{1, 0}, {-2, 3}, {5, -7}};
-    return graph_roll(fixture->graph, fixture_param(fixture, shape2(4, 5), -1, 1), shift[variant], &fixture->origin);
+    return graph_roll(fixture->graph, fixture_param(fixture, shape2(4, 5), -1, 1), shift[variant],
+                      &fixture->origin);
 }
 
 static NodeId row_concat(Fixture *fixture, Op op, int variant)
@@ -368,7 +374,8 @@ static void test_all_gather(void **state)
     Fixture *fixture = fixture_new(6);
     NodeId x = fixture_param(fixture, shape2(2, 3), 0, 1);
     Shape both = shape2(4, 3);
-    NodeId gathered = graph_add(fixture->graph, OP_ALL_GATHER, DTYPE_F32, &both, &x, 1, NULL, &fixture->origin);
+    NodeId gathered = graph_add(fixture->graph, OP_ALL_GATHER, DTYPE_F32, &both, &x, 1, NULL,
+                                &fixture->origin);
     NodeId loss = fixture_loss(fixture, gathered);
     Graph *backward = grad(fixture->arena, fixture->graph, loss);
     assert_null(graph_verify(fixture->arena, backward));

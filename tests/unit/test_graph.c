@@ -1,5 +1,5 @@
-// Builders give the right shapes, dtypes and foldings; the printer's text is as promised; the verifier accepts what
-// builders make and names each kind of planted fault.
+// Builders give the right shapes, dtypes and foldings; the printer's text is as promised; the verifier
+// accepts what builders make and names each kind of planted fault.
 #include "compiler/graph_print.h"
 #include "compiler/graph_verify.h"
 #include "compiler/rewrite.h"
@@ -146,13 +146,14 @@ static void test_prune(void **state)
     Fixture *fixture = fixture_new(1);
     NodeId x = fixture_param(fixture, shape1(4), -1, 1);
     graph_unary(fixture->graph, OP_EXP, x, &fixture->origin);
-    graph_output(fixture->graph, "y", OUTPUT_VALUE, graph_unary(fixture->graph, OP_TANH, x, &fixture->origin), -1);
+    graph_output(fixture->graph, "y", OUTPUT_VALUE, graph_unary(fixture->graph, OP_TANH, x, &fixture->origin),
+                 -1);
     const char *text = graph_print(fixture->arena, graph_prune(fixture->arena, fixture->graph));
     assert_string_equal(text, "%0 = param p0 : f32[4]\n%1 = tanh %0 : f32[4]\noutput value y %1\n");
     fixture_free(fixture);
 }
 
-// Planted faults -----------------------------------------------------------------------------------------------
+// Planted faults --------------------------------------------------------------------------------------------
 
 // A valid graph in which every op that a fault is planted in occurs once.
 typedef struct Plant {
@@ -180,7 +181,8 @@ static Plant new_plant(void)
     plant.index = fixture_index(plant.fixture, shape1(3), 4);
     plant.sum = graph_reduce(graph, OP_SUM, plant.x, 2, o);
     plant.slice = graph_slice(graph, plant.x, (int64_t[]){1, 0}, (int64_t[]){2, 2}, &small, o);
-    plant.pad = graph_pad(graph, plant.slice, (int64_t[]){1, 0}, (int64_t[]){2, 2}, &graph->nodes[plant.x].shape, o);
+    plant.pad = graph_pad(graph, plant.slice, (int64_t[]){1, 0}, (int64_t[]){2, 2},
+                          &graph->nodes[plant.x].shape, o);
     plant.permute = graph_transpose(graph, plant.x, o);
     plant.expand = graph_expand_to(graph, fixture_param(plant.fixture, shape2(3, 1), -1, 1), &large, o);
     plant.reshape = graph_reshape(graph, plant.x, &flat, o);

@@ -1,5 +1,5 @@
-// Attention written as the models write it becomes one node that computes the same, gradients included; what only
-// looks like attention stays.
+// Attention written as the models write it becomes one node that computes the same, gradients included; what
+// only looks like attention stays.
 #include "compiler/grad.h"
 #include "compiler/graph_print.h"
 #include "compiler/recognise.h"
@@ -88,8 +88,8 @@ static NodeId swin(Form *form, bool has_mask)
 {
     Shape split = shape_of(5, (int64_t[]){B, N, 3, H, D}), part = shape_of(5, (int64_t[]){1, B, H, N, D});
     Shape heads = shape4(B, H, N, D);
-    NodeId qkv = graph_reshape(form->graph, fixture_param(form->fixture, shape3(B, N, 3 * H * D), -1, 1), &split,
-                               form->o);
+    NodeId qkv = graph_reshape(form->graph, fixture_param(form->fixture, shape3(B, N, 3 * H * D), -1, 1),
+                               &split, form->o);
     qkv = graph_permute(form->graph, qkv, (int32_t[]){2, 0, 3, 1, 4}, form->o);
     NodeId parts[3];
     for (int i = 0; i < 3; i++) {
@@ -191,7 +191,8 @@ static void test_forms(void **state)
         if (attention == NULL) {
             fail_msg("form %zu:\n%s", i, graph_print(form.fixture->arena, simple));
         }
-        assert_true(attention->attr.number > FORMS[i].scale - 1e-12 && attention->attr.number < FORMS[i].scale + 1e-12);
+        assert_true(attention->attr.number > FORMS[i].scale - 1e-12 &&
+                    attention->attr.number < FORMS[i].scale + 1e-12);
         assert_int_equal(attention->attr.index, FORMS[i].draw);
         assert_int_equal(attention->n_inputs, 3 + FORMS[i].n_biases);
         for (int b = 0; b < FORMS[i].n_biases; b++) {
@@ -246,7 +247,8 @@ static NodeId repeated(Form *form)
 {
     Shape one = shape_of(5, (int64_t[]){WINDOWS, 1, 1, N, N}), many = one, flat = shape4(B, 1, N, N);
     many.dim[1] = B / WINDOWS;
-    NodeId mask = graph_reshape(form->graph, fixture_fixed(form->fixture, shape3(WINDOWS, N, N)), &one, form->o);
+    NodeId mask = graph_reshape(form->graph, fixture_fixed(form->fixture, shape3(WINDOWS, N, N)), &one,
+                                form->o);
     NodeId grown = graph_expand(form->graph, mask, &many, form->o);
     NodeId x = heads_of(form, tokens(form));
     NodeId scores = plus(form, product(form, x, x), graph_reshape(form->graph, grown, &flat, form->o));

@@ -1,5 +1,5 @@
-// Sharing keeps what a graph computes, gradients included, on random graphs and on the forms it is made for, where it
-// also has to do the work it promises.
+// Sharing keeps what a graph computes, gradients included, on random graphs and on the forms it is made for,
+// where it also has to do the work it promises.
 #include "compiler/expand.h"
 #include "compiler/grad.h"
 #include "compiler/graph_print.h"
@@ -69,8 +69,8 @@ static NodeId layer_norm(Form *form, NodeId x)
 {
     Shape shape = form->graph->nodes[x].shape;
     Attr attr = {.number = 1e-5};
-    return graph_add(form->graph, OP_LAYER_NORM, DTYPE_F32, &shape, (NodeId[]){x, form->norm, form->norm}, 3, &attr,
-                     form->o);
+    return graph_add(form->graph, OP_LAYER_NORM, DTYPE_F32, &shape, (NodeId[]){x, form->norm, form->norm}, 3,
+                     &attr, form->o);
 }
 
 static void add_loss(Form *form, NodeId x)
@@ -101,10 +101,12 @@ static void check(Form *form, uint32_t which, int64_t rows_before, int64_t rows_
     Graph *shared = share(form->fixture->arena, simple, which);
     if (product_rows(simple) != rows_before || product_rows(shared) != rows_after) {
         fail_msg("%lld rows become %lld, not %lld:\n%s", (long long)product_rows(simple),
-                 (long long)product_rows(shared), (long long)rows_after, graph_print(form->fixture->arena, shared));
+                 (long long)product_rows(shared), (long long)rows_after,
+                 graph_print(form->fixture->arena, shared));
     }
     fixture_assert_same(form->fixture, simple, shared, 1e-12);
-    fixture_assert_same(form->fixture, gradient(form->fixture, simple), gradient(form->fixture, shared), 1e-10);
+    fixture_assert_same(form->fixture, gradient(form->fixture, simple), gradient(form->fixture, shared),
+                        1e-10);
     fixture_free(form->fixture);
 }
 
@@ -131,8 +133,8 @@ static void test_regions(void **state)
     NodeId rows = graph_take(form.graph, tokens, fixture_index(form.fixture, shape1(B), 2), form.o);
     NodeId region = graph_concat(form.graph, (NodeId[]){mean, rows}, 2, 1, form.o);
     add_loss(&form, linear(&form, region, form.weight));
-    add_loss(&form, linear(&form, graph_take(form.graph, region, fixture_index(form.fixture, shape1(B), B), form.o),
-                           form.weight));
+    NodeId drawn = graph_take(form.graph, region, fixture_index(form.fixture, shape1(B), B), form.o);
+    add_loss(&form, linear(&form, drawn, form.weight));
     check(&form, SHARE_GATHERED, 2 * B * (T + 1), 2 * T + B);
 }
 
@@ -202,7 +204,8 @@ static void check_queries(bool has_dropout, int64_t rows_after)
 {
     Form form = new_form(7);
     NodeId x = fixture_param(form.fixture, shape3(B, T, K), -1, 1), parts[4];
-    Shape split = shape4(B, T, 1, N), joined = shape3(B, T, N), first = shape3(B, 1, N), heads = shape4(B, 1, T, N);
+    Shape split = shape4(B, T, 1, N), heads = shape4(B, 1, T, N);
+    Shape joined = shape3(B, T, N), first = shape3(B, 1, N);
     for (int i = 0; i < 3; i++) {
         NodeId y = linear(&form, x, fixture_param(form.fixture, shape2(K, N), -1, 1));
         y = graph_reshape(form.graph, y, &split, form.o);

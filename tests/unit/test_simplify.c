@@ -1,5 +1,5 @@
-// simplify keeps what a graph computes, on random graphs and their gradients, and does what it promises on small
-// ones, whose text after it is given.
+// simplify keeps what a graph computes, on random graphs and their gradients, and does what it promises on
+// small ones, whose text after it is given.
 #include "compiler/expand.h"
 #include "compiler/grad.h"
 #include "compiler/graph_print.h"
@@ -62,7 +62,7 @@ static void test_fixed_point(void **state)
     }
 }
 
-// Small cases --------------------------------------------------------------------------------------------------
+// Small cases -----------------------------------------------------------------------------------------------
 
 typedef struct Small {
     Fixture *fixture;
@@ -127,7 +127,8 @@ static NodeId case_constants(Small *small)
 
 static NodeId case_slices(Small *small)
 {
-    NodeId doubled = graph_concat(small->graph, (NodeId[]){small->x, unary(small, OP_EXP, small->x)}, 2, 0, small->o);
+    NodeId doubled = graph_concat(small->graph, (NodeId[]){small->x, unary(small, OP_EXP, small->x)}, 2, 0,
+                                  small->o);
     return slice(small, slice(small, doubled, 3, shape2(5, 6)), 2, shape2(2, 6));
 }
 
@@ -175,7 +176,8 @@ static NodeId case_shared(Small *small)
 static NodeId case_transposed(Small *small)
 {
     NodeId y = fixture_fixed(small->fixture, shape2(6, 3));
-    return graph_transpose(small->graph, graph_matmul(small->graph, small->x, y, NO_NODE, small->o), small->o);
+    return graph_transpose(small->graph, graph_matmul(small->graph, small->x, y, NO_NODE, small->o),
+                           small->o);
 }
 
 // The chain of products that a shared weight's gradient is.
@@ -228,7 +230,8 @@ static const struct {
     {case_parts, X "output value r %0\n"},
     {case_expansions, "%0 = param p1 : f32[4, 1]\n%1 = param p2 : f32[4, 1]\n%2 = exp %0 : f32[4, 1]\n"
                       "%3 = const 1 : f32[4, 1]\n%4 = add %1 %3 : f32[4, 1]\n%5 = mul %2 %4 : f32[4, 1]\n"
-                      "%6 = sum %5 axes=[0] : f32[1, 1]\n%7 = const 6 : f32[1, 1]\n%8 = mul %6 %7 : f32[1, 1]\n"
+                      "%6 = sum %5 axes=[0] : f32[1, 1]\n%7 = const 6 : f32[1, 1]\n"
+                      "%8 = mul %6 %7 : f32[1, 1]\n"
                       "output value r %8\n"},
     {case_moves, X "%1 = reshape %0 : f32[1, 4, 3, 2]\noutput value r %1\n"},
     {case_shared, X "%1 = param p1 : f32[4, 6]\n%2 = add %0 %1 : f32[4, 6]\n%3 = tanh %2 : f32[4, 6]\n"
@@ -268,11 +271,12 @@ static void test_norm_shares(void **state)
 {
     (void)state;
     Fixture *fixture = fixture_new(9);
-    NodeId inputs[3] = {fixture_param(fixture, shape2(5, 8), -1, 1), fixture_param(fixture, shape1(8), 0.5, 1),
-                        fixture_param(fixture, shape1(8), 0, 1)};
+    NodeId inputs[3] = {fixture_param(fixture, shape2(5, 8), -1, 1),
+                        fixture_param(fixture, shape1(8), 0.5, 1), fixture_param(fixture, shape1(8), 0, 1)};
     Attr attr = {.number = 1e-5};
     Shape shape = shape2(5, 8);
-    NodeId y = graph_add(fixture->graph, OP_LAYER_NORM, DTYPE_F32, &shape, inputs, 3, &attr, &fixture->origin);
+    NodeId y = graph_add(fixture->graph, OP_LAYER_NORM, DTYPE_F32, &shape, inputs, 3, &attr,
+                         &fixture->origin);
     NodeId loss = fixture_loss(fixture, graph_unary(fixture->graph, OP_TANH, y, &fixture->origin));
     graph_output(fixture->graph, "loss", OUTPUT_LOSS, loss, -1);
     Graph *backward = grad(fixture->arena, fixture->graph, loss);
