@@ -5,7 +5,7 @@
 #include "runtime/device/scratch.h"
 
 enum {
-    BLOCK_SCORES = 4096,     // scores held at once, 16 kB: they share the first-level cache with keys and values
+    BLOCK_SCORES = 4096,  // scores held at once, 16 kB: they share the first-level cache with keys and values
     SMALL_PRODUCTS = 50000,  // below this, starting threads costs more than it saves
 };
 
@@ -38,10 +38,12 @@ static void attend(const Head *head, const float *values)
     const XvHeadsOut *out = &attention->out;
     int64_t pair = head->b * attention->heads + head->h;
     for (int64_t s = 0; s < head->query_strips; s += head->block_strips) {
-        int64_t end = s + head->block_strips < head->query_strips ? s + head->block_strips : head->query_strips;
+        int64_t end =
+            s + head->block_strips < head->query_strips ? s + head->block_strips : head->query_strips;
         int64_t first = strip_row(s, attention->n_query, head->query_strips);
         int64_t rows = strip_row(end, attention->n_query, head->query_strips) - first;
-        xv_head_softmax(head, first, rows, attention->lse ? attention->lse + pair * attention->n_query + first : NULL);
+        xv_head_softmax(head, first, rows,
+                        attention->lse ? attention->lse + pair * attention->n_query + first : NULL);
         if (head->keep != NULL) {
             xv_head_keep(head, first, rows);
             apply_keep(head, rows);

@@ -10,8 +10,8 @@
 
 #include "runtime/program.h"
 
-// A view [batch, head, row, :] with element strides; the elements of a row are adjacent. A zero stride repeats
-// (inputs only).
+// A view [batch, head, row, :] with element strides; the elements of a row are adjacent. A zero stride
+// repeats (inputs only).
 typedef struct XvHeads {
     const float *at;
     int64_t batch, head, row;
@@ -22,8 +22,9 @@ typedef struct XvHeadsOut {
     int64_t batch, head, row;
 } XvHeadsOut;
 
-// Added to the scores: element [c, h, i, j] of a view, c = b / divisor % modulus; a zero stride broadcasts. Window
-// masks: modulus = windows per image; masks per sample shared by its windows: divisor = windows per image.
+// Added to the scores: element [c, h, i, j] of a view, c = b / divisor % modulus; a zero stride broadcasts.
+// Window masks: modulus = windows per image; masks per sample shared by its windows: divisor = windows per
+// image.
 typedef struct XvAttentionBias {
     const float *at;
     int64_t batch, head, query, key;  // element strides
@@ -41,17 +42,17 @@ typedef struct XvAttention {
     XvHeadsOut out;          // not read by the backward pass
     XvAttentionBias bias[XV_MAX_BIASES];
     int n_biases;
-    const XvDraw *keep;      // dropout on p, NULL for none; element ((b * heads + h) * n_query + i) * n_key + j
+    const XvDraw *keep;  // dropout on p, NULL for none; element ((b * heads + h) * n_query + i) * n_key + j
     float *lse;              // [batch, heads, n_query]: log sum exp of the scores, or NULL
 } XvAttention;
 
 void xv_attention(const XvAttention *attention);
 
-// Gradients of the same call. dq, dk and dv are written, not added to, and may not use zero strides. d_bias[n] is
-// the gradient of bias[n], written: dense and row-major, [modulus, heads, n_query, n_key] with 1 for each dimension
-// in which bias[n] has stride zero, summed over all that shares an element, in an order that depends on the shapes
-// alone; NULL: not wanted. The probabilities are computed again from q, k and the biases; neither out nor lse is
-// needed.
+// Gradients of the same call. dq, dk and dv are written, not added to, and may not use zero strides.
+// d_bias[n] is the gradient of bias[n], written: dense and row-major, [modulus, heads, n_query, n_key] with 1
+// for each dimension in which bias[n] has stride zero, summed over all that shares an element, in an order
+// that depends on the shapes alone; NULL: not wanted. The probabilities are computed again from q, k and the
+// biases; neither out nor lse is needed.
 typedef struct XvAttentionGrad {
     const XvAttention *forward;
     XvHeads d_out;

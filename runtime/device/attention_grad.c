@@ -1,10 +1,11 @@
-// Attention, backward; see attention.h. For one pair, with P the probabilities, K the keep values and dO = d_out:
+// Attention, backward; see attention.h. For one pair, P being the probabilities, K the keep values, dO d_out:
 //
-//   dV = (K P)^T dO      dP = K (dO V^T)      dS = P (dP - rowsum(P dP))      dQ = scale dS K      dK = scale dS^T Q
+//   dV = (K P)^T dO         dP = K (dO V^T)         dS = P (dP - rowsum(P dP))
+//   dQ = scale dS K         dK = scale dS^T Q
 //
-// and d_bias is dS summed over whatever shares the bias. Pairs are grouped into items, each a head and a range of
-// the batch; an item adds up the dS of its pairs in order, and the items are then added in order. The ranges are a
-// function of the shapes alone.
+// and d_bias is dS summed over whatever shares the bias. Pairs are grouped into items, each a head and a
+// range of the batch; an item adds up the dS of its pairs in order, and the items are then added in order.
+// The ranges are a function of the shapes alone.
 #include "runtime/device/attention.h"
 
 #include "runtime/device/attention_head.h"
@@ -113,9 +114,17 @@ static void block_gradient(const HeadGrad *work, int64_t first, int64_t rows)
     if (head->keep != NULL) {
         xv_head_keep(head, first, rows);
     }
-    Product product = {.a = work->out_rows + first * work->value_lanes, .a_row = work->value_lanes, .a_step = 1,
-                       .b = work->values, .b_step = lanes, .c = work->d_scores, .c_row = lanes, .n_rows = rows,
-                       .cols = lanes, .depth = attention->value_dim, .alpha = 1.0f};
+    Product product = {.a = work->out_rows + first * work->value_lanes,
+                       .a_row = work->value_lanes,
+                       .a_step = 1,
+                       .b = work->values,
+                       .b_step = lanes,
+                       .c = work->d_scores,
+                       .c_row = lanes,
+                       .n_rows = rows,
+                       .cols = lanes,
+                       .depth = attention->value_dim,
+                       .alpha = 1.0f};
     xv_head_multiply(&product);
     for (int64_t r = 0; r < rows; r++) {
         const float *keep = head->keep == NULL ? NULL : head->keep + r * attention->n_key;
@@ -129,20 +138,43 @@ static void block_products(const HeadGrad *work, int64_t first, int64_t rows)
     const XvAttention *attention = head->attention;
     const XvHeadsOut *dq = &work->grad->dq, *dk = &work->grad->dk, *dv = &work->grad->dv;
     int64_t lanes = head->key_lanes;
-    Product to_values = {.a = head->scores, .a_row = 1, .a_step = lanes, .b = work->out_rows + first * work->value_lanes,
-                         .b_step = work->value_lanes, .c = dv->at + head->b * dv->batch + head->h * dv->head,
-                         .c_row = dv->row, .n_rows = attention->n_key, .cols = attention->value_dim, .depth = rows,
-                         .alpha = 1.0f, .accumulate = first > 0};
+    Product to_values = {.a = head->scores,
+                         .a_row = 1,
+                         .a_step = lanes,
+                         .b = work->out_rows + first * work->value_lanes,
+                         .b_step = work->value_lanes,
+                         .c = dv->at + head->b * dv->batch + head->h * dv->head,
+                         .c_row = dv->row,
+                         .n_rows = attention->n_key,
+                         .cols = attention->value_dim,
+                         .depth = rows,
+                         .alpha = 1.0f,
+                         .accumulate = first > 0};
     xv_head_multiply(&to_values);
-    Product to_queries = {.a = work->d_scores, .a_row = lanes, .a_step = 1, .b = work->key_rows,
-                          .b_step = work->dim_lanes, .c_row = dq->row, .n_rows = rows, .cols = attention->head_dim,
+    Product to_queries = {.a = work->d_scores,
+                          .a_row = lanes,
+                          .a_step = 1,
+                          .b = work->key_rows,
+                          .b_step = work->dim_lanes,
+                          .c_row = dq->row,
+                          .n_rows = rows,
+                          .cols = attention->head_dim,
                           .c = dq->at + head->b * dq->batch + head->h * dq->head + first * dq->row,
-                          .depth = attention->n_key, .alpha = attention->scale};
+                          .depth = attention->n_key,
+                          .alpha = attention->scale};
     xv_head_multiply(&to_queries);
-    Product to_keys = {.a = work->d_scores, .a_row = 1, .a_step = lanes, .b = work->query_rows + first * work->dim_lanes,
-                       .b_step = work->dim_lanes, .c = dk->at + head->b * dk->batch + head->h * dk->head,
-                       .c_row = dk->row, .n_rows = attention->n_key, .cols = attention->head_dim, .depth = rows,
-                       .alpha = 1.0f, .accumulate = first > 0};
+    Product to_keys = {.a = work->d_scores,
+                       .a_row = 1,
+                       .a_step = lanes,
+                       .b = work->query_rows + first * work->dim_lanes,
+                       .b_step = work->dim_lanes,
+                       .c = dk->at + head->b * dk->batch + head->h * dk->head,
+                       .c_row = dk->row,
+                       .n_rows = attention->n_key,
+                       .cols = attention->head_dim,
+                       .depth = rows,
+                       .alpha = 1.0f,
+                       .accumulate = first > 0};
     xv_head_multiply(&to_keys);
 }
 
@@ -152,7 +184,8 @@ static void pair_gradient(const HeadGrad *work, float *sum)
     const Head *head = &work->head;
     const XvAttention *attention = head->attention;
     for (int64_t s = 0; s < head->query_strips; s += head->block_strips) {
-        int64_t end = s + head->block_strips < head->query_strips ? s + head->block_strips : head->query_strips;
+        int64_t end =
+            s + head->block_strips < head->query_strips ? s + head->block_strips : head->query_strips;
         int64_t first = strip_row(s, attention->n_query, head->query_strips);
         int64_t rows = strip_row(end, attention->n_query, head->query_strips) - first;
         block_gradient(work, first, rows);
@@ -182,7 +215,8 @@ static Items make_items(const XvAttentionGrad *grad)
     bool has_bias = false, is_shared = true;  // shared: no wanted bias differs within the batch
     for (int i = 0; i < attention->n_biases; i++) {
         has_bias |= grad->d_bias[i] != NULL;
-        is_shared &= grad->d_bias[i] == NULL || attention->bias[i].batch == 0 || attention->bias[i].modulus == 1;
+        is_shared &=
+            grad->d_bias[i] == NULL || attention->bias[i].batch == 0 || attention->bias[i].modulus == 1;
     }
     if (has_bias && is_shared) {
         int64_t ranges = (BIAS_ITEMS + attention->heads - 1) / attention->heads;
@@ -247,7 +281,8 @@ static BiasGrad bias_grad(const XvAttentionGrad *grad, int which)
 }
 
 // Adds the sums of all items of head h, in order.
-static void reduce_head(const BiasGrad *to, const XvAttentionGrad *grad, const Items *items, int which, int64_t h)
+static void reduce_head(const BiasGrad *to, const XvAttentionGrad *grad, const Items *items, int which,
+                        int64_t h)
 {
     const XvAttention *attention = grad->forward;
     const XvAttentionBias *bias = &attention->bias[which];

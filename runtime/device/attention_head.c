@@ -97,9 +97,15 @@ void xv_head_multiply(const Product *product)
     int64_t strips = strips_of(product->n_rows);
     for (int64_t col = 0; col < product->cols; col += TILE_COLS) {
         int64_t cols = product->cols - col;
-        Tile tile = {.a_row = product->a_row, .a_step = product->a_step, .b = product->b + col, .c_row = product->c_row,
-                     .b_step = product->b_step, .depth = product->depth, .alpha = product->alpha,
-                     .cols = (int)(cols < TILE_COLS ? cols : TILE_COLS), .accumulate = product->accumulate};
+        Tile tile = {.a_row = product->a_row,
+                     .a_step = product->a_step,
+                     .b = product->b + col,
+                     .c_row = product->c_row,
+                     .b_step = product->b_step,
+                     .depth = product->depth,
+                     .alpha = product->alpha,
+                     .cols = (int)(cols < TILE_COLS ? cols : TILE_COLS),
+                     .accumulate = product->accumulate};
         for (int64_t s = 0; s < strips; s++) {
             int64_t row = strip_row(s, product->n_rows, strips);
             tile.a = product->a + row * product->a_row;
@@ -138,15 +144,17 @@ static void add_biases(const Head *head, int64_t first, int64_t rows)
     const XvAttention *attention = head->attention;
     for (int i = 0; i < attention->n_biases; i++) {
         const XvAttentionBias *bias = &attention->bias[i];
-        const float *at = bias->at + head->b / bias->divisor % bias->modulus * bias->batch + head->h * bias->head;
+        const float *at =
+            bias->at + head->b / bias->divisor % bias->modulus * bias->batch + head->h * bias->head;
         for (int64_t r = 0; r < rows; r++) {
-            add_bias(at + (first + r) * bias->query, bias->key, head->scores + r * head->key_lanes, attention->n_key);
+            add_bias(at + (first + r) * bias->query, bias->key, head->scores + r * head->key_lanes,
+                     attention->n_key);
         }
     }
 }
 
-// The three passes of softmax over a block of rows. Each is free of chains from row to row, so that the latencies
-// of several rows overlap. The first also fills the padding.
+// The three passes of softmax over a block of rows. Each is free of chains from row to row, so that the
+// latencies of several rows overlap. The first also fills the padding.
 static void find_tops(const Head *head, int64_t rows, float *tops)
 {
     int64_t lanes = head->key_lanes, last = lanes - XV_LANES;
@@ -196,9 +204,17 @@ static void normalise(const Head *head, int64_t rows, const float *totals)
 void xv_head_softmax(const Head *head, int64_t first, int64_t rows, float *lse)
 {
     const XvAttention *attention = head->attention;
-    Product product = {.a = head->queries + first * attention->head_dim, .a_row = attention->head_dim, .a_step = 1,
-                       .b = head->keys, .b_step = head->key_lanes, .c = head->scores, .c_row = head->key_lanes,
-                       .n_rows = rows, .cols = head->key_lanes, .depth = attention->head_dim, .alpha = 1.0f};
+    Product product = {.a = head->queries + first * attention->head_dim,
+                       .a_row = attention->head_dim,
+                       .a_step = 1,
+                       .b = head->keys,
+                       .b_step = head->key_lanes,
+                       .c = head->scores,
+                       .c_row = head->key_lanes,
+                       .n_rows = rows,
+                       .cols = head->key_lanes,
+                       .depth = attention->head_dim,
+                       .alpha = 1.0f};
     xv_head_multiply(&product);
     add_biases(head, first, rows);
     float *tops = head->row_values, *totals = tops + xv_head_block_rows(head);

@@ -1,8 +1,9 @@
-// One (batch, head) pair of attention in local buffers; shared by the forward and the backward kernel, internal to
-// them. Products run on the register tiles of gemm_tile.h.
+// One (batch, head) pair of attention in local buffers; shared by the forward and the backward kernel,
+// internal to them. Products run on the register tiles of gemm_tile.h.
 //
-// Rows of scores are padded to whole vectors with -inf, so that softmax runs on full vectors. Rows of q, k, v are
-// copied together: in a [tokens, 3, heads, dim] buffer they often lie a multiple of 4 kB apart, all in one cache set.
+// Rows of scores are padded to whole vectors with -inf, so that softmax runs on full vectors. Rows of q, k, v
+// are copied together: in a [tokens, 3, heads, dim] buffer they often lie a multiple of 4 kB apart, all in
+// one cache set.
 #pragma once
 
 #include "runtime/device/attention.h"
@@ -43,7 +44,8 @@ typedef struct Rows {
 
 static inline Rows rows_of(const XvHeads *view, int64_t b, int64_t h, int64_t count, int64_t dim)
 {
-    return (Rows){.at = view->at + b * view->batch + h * view->head, .stride = view->row, .count = count, .dim = dim};
+    return (Rows){
+        .at = view->at + b * view->batch + h * view->head, .stride = view->row, .count = count, .dim = dim};
 }
 
 static inline int64_t whole_vectors(int64_t n)
@@ -71,13 +73,15 @@ int64_t xv_head_block_rows(const Head *head);
 int64_t xv_head_floats(const Head *head);
 void xv_head_place(Head *head, float *memory);
 
-// Asks for the rows of a pair that will be loaded next: pieces of a row are too short for the hardware to foresee.
+// Asks for the rows of a pair that will be loaded next: pieces of a row are too short for the hardware to
+// foresee.
 void xv_head_prefetch(const Rows *rows);
 
 // Moves to pair (b, h): fills queries and keys.
 void xv_head_load(Head *head, int64_t b, int64_t h);
 
-// scores[r] = softmax of row first + r, zero in the padding; lse[r] where lse is not NULL. rows <= block rows.
+// scores[r] = softmax of row first + r, zero in the padding; lse[r] where lse is not NULL. rows <= block
+// rows.
 void xv_head_softmax(const Head *head, int64_t first, int64_t rows, float *lse);
 
 // keep[r * n_key + j] of the same rows; the head must have dropout.

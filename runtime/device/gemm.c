@@ -1,8 +1,9 @@
 // The choice of a kernel, and the kernels that are made of library calls; see gemm.h.
 //
-// cblas_sgemm is called from inside parallel loops only, where it runs on the calling thread. Left to itself it
-// cuts sums differently for different numbers of threads, and it is slow to cut small problems: on two Zen 3 cores
-// 8192 x 64 x 64 ran at 79 GFLOP/s, in blocks of 128 rows at 84-115. Blocks here are a function of the shape.
+// cblas_sgemm is called from inside parallel loops only, where it runs on the calling thread. Left to itself
+// it cuts sums differently for different numbers of threads, and it is slow to cut small problems: on two Zen
+// 3 cores 8192 x 64 x 64 ran at 79 GFLOP/s, in blocks of 128 rows at 84-115. Blocks here are a function of
+// the shape.
 #include "runtime/device/gemm.h"
 
 #include "runtime/device/gemm_packed.h"
@@ -31,14 +32,16 @@ static int64_t ceil_div(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-// Measured on two Zen 3 cores (AVX2), medians in GFLOP/s, "own : library" with the library in the best of several
-// blockings (tests/bench/bench_kernels.c prints such tables):
-//   y = x W^T, dx = dy W   8192 rows, n = k = 32: 108-125 : 83-88;  64: 110 : 90;  128: 110 : 96;  192: 116 : 118;
-//                          n, k = 128, 512 and 512, 128 with 25088 rows: 118 : 123;  1568 x 2048 x 512: 100 : 120.
+// Measured on two Zen 3 cores (AVX2), medians in GFLOP/s, "own : library" with the library in the best of
+// several blockings (tests/bench/bench_kernels.c prints such tables):
+//   y = x W^T, dx = dy W   8192 rows, n = k = 32: 108-125 : 83-88;  64: 110 : 90;  128: 110 : 96;
+//                          192: 116 : 118;  1568 x 2048 x 512: 100 : 120;
+//                          25088 rows, n, k = 128, 512 or 512, 128: 118 : 123.
 //   dots                   3 x 3072 x 768: 80 : 17;  12: 93 : 75;  24: 90 : 91;  49 x 4096 x 1024: 84 : 92.
 //   dx of few rows         3: 49 : 19;  12: 99 : 71;  24: 86 : 93;  49: 40 : 98.
-//   dW = dy^T x            in parts of the sum : in blocks of C: 64 x 64 x 8192: 110 : 56;  192 x 192 x 8192: 110 : 103;
-//                          512 x 512 x 8192: 144 : 128;  own tiles win for 32-128 square with under 2048 rows: 85 : 65.
+//   dW = dy^T x            in parts of the sum : in blocks of C: 64 x 64 x 8192: 110 : 56;
+//                          192 x 192 x 8192: 110 : 103;  512 x 512 x 8192: 144 : 128;
+//                          own tiles : library, 32-128 square with 512 rows: 85 : 65.
 XvGemmKernel xv_gemm_kernel(const XvGemm *gemm)
 {
     int64_t outputs = gemm->m * gemm->n;
@@ -61,9 +64,9 @@ static void multiply_block(const XvGemm *gemm, int64_t problem, const Grid *grid
     const float *a = gemm->a + problem * gemm->batch_a + row * (gemm->trans_a ? 1 : gemm->lda);
     const float *b = gemm->b + problem * gemm->batch_b + col * (gemm->trans_b ? gemm->ldb : 1);
     float *c = gemm->c + problem * gemm->batch_c + row * gemm->ldc + col;
-    cblas_sgemm(CblasRowMajor, gemm->trans_a ? CblasTrans : CblasNoTrans, gemm->trans_b ? CblasTrans : CblasNoTrans,
-                (int)m, (int)n, (int)gemm->k, gemm->alpha, a, (int)gemm->lda, b, (int)gemm->ldb,
-                gemm->accumulate ? 1.0f : 0.0f, c, (int)gemm->ldc);
+    cblas_sgemm(CblasRowMajor, gemm->trans_a ? CblasTrans : CblasNoTrans,
+                gemm->trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)gemm->k, gemm->alpha, a,
+                (int)gemm->lda, b, (int)gemm->ldb, gemm->accumulate ? 1.0f : 0.0f, c, (int)gemm->ldc);
 }
 
 // Equal parts of at most `largest`, in whole vectors.

@@ -1,9 +1,11 @@
-// Matrix products on the CPU in single precision: library kernels for large shapes, own kernels for small ones.
+// Matrix products on the CPU in single precision: library kernels for large shapes, own kernels for small
+// ones.
 //
-// For each of `batch` problems: C[m,n] = alpha op(A)[m,k] op(B)[k,n] (+ C if `accumulate`), all row-major with row
-// strides lda, ldb, ldc >= the row length; op(X) is X or its transpose (then A is stored [k,m], B [n,k]). C overlaps
-// neither input. Which kernel runs, and how it cuts the work, is a function of the shapes alone, so results repeat
-// bit for bit on one machine with any number of threads. Not to be called from inside a parallel region.
+// For each of `batch` problems: C[m,n] = alpha op(A)[m,k] op(B)[k,n] (+ C if `accumulate`), all row-major
+// with row strides lda, ldb, ldc >= the row length; op(X) is X or its transpose (then A is stored [k,m], B
+// [n,k]). C overlaps neither input. Which kernel runs, and how it cuts the work, is a function of the shapes
+// alone, so results repeat bit for bit on one machine with any number of threads. Not to be called from
+// inside a parallel region.
 #pragma once
 
 #include <stdbool.h>
@@ -19,8 +21,8 @@ typedef struct XvGemm {
     float *c;
     int64_t lda, ldb, ldc;
     int64_t batch_a, batch_b, batch_c;  // elements from one problem to the next; 0 shares an input
-    // Called once for every block of finished rows, soon after they were written, from any thread and possibly
-    // several at once. Rows count through the batch: row r of problem p is p * m + r. NULL: none.
+    // Called once for every block of finished rows, soon after they were written, from any thread and
+    // possibly several at once. Rows count through the batch: row r of problem p is p * m + r. NULL: none.
     void (*epilogue)(const void *args, int64_t row_begin, int64_t row_end);
     const void *epilogue_args;
 } XvGemm;
@@ -37,6 +39,6 @@ XvGemmKernel xv_gemm_kernel(const XvGemm *gemm);
 
 void xv_gemm(const XvGemm *gemm);
 
-// Runs a named kernel whatever the rule says; any kernel is correct for any shape except DOT, which needs trans_b
-// and not trans_a. For tests and measurements.
+// Runs a named kernel whatever the rule says; any kernel is correct for any shape except DOT, which needs
+// trans_b and not trans_a. For tests and measurements.
 void xv_gemm_with(const XvGemm *gemm, XvGemmKernel kernel);

@@ -1,5 +1,5 @@
-// Few rows times a transposed B: both operands are read along k, in vectors, where they lie. Nothing is copied, so
-// each weight is loaded once, and the speed is that of the memory it comes from.
+// Few rows times a transposed B: both operands are read along k, in vectors, where they lie. Nothing is
+// copied, so each weight is loaded once, and the speed is that of the memory it comes from.
 //
 // An element is XV_LANES interleaved sums over k, added in a fixed tree, then the rest of k in order.
 #include "runtime/device/gemm_packed.h"

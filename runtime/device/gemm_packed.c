@@ -1,9 +1,9 @@
-// Own matrix product: C is cut into a grid of blocks that threads take one by one; a block walks the depth in slices
-// of DEPTH, and in a slice runs down each panel of TILE_COLS columns of B, which stays in the first-level cache
-// while the block's rows of A come from the second.
+// Own matrix product: C is cut into a grid of blocks that threads take one by one; a block walks the depth in
+// slices of DEPTH, and in a slice runs down each panel of TILE_COLS columns of B, which stays in the
+// first-level cache while the block's rows of A come from the second.
 //
-// The grid may depend on the number of threads, the result may not: every element of C is summed over k in order by
-// one thread, in slices that depend on k alone.
+// The grid may depend on the number of threads, the result may not: every element of C is summed over k in
+// order by one thread, in slices that depend on k alone.
 #include "runtime/device/gemm_packed.h"
 #include "runtime/device/gemm_tile.h"
 #include "runtime/device/scratch.h"
@@ -12,7 +12,7 @@
 
 enum {
     DEPTH = 256,                   // a panel slice is DEPTH * TILE_COLS floats: 16 or 32 kB
-    BLOCK_STRIPS = 96 / TILE_ROWS, // strips of TILE_ROWS rows in a block: A slice of 96 kB
+    BLOCK_STRIPS = 96 / TILE_ROWS,  // strips of TILE_ROWS rows in a block: A slice of 96 kB
     COPY_STRIPS = 4,               // a slice of B is copied for at least so many strips
     SMALL_FLOPS = 400000,          // below this, starting threads costs more than it saves
 };
@@ -27,7 +27,7 @@ typedef struct Packing {
     int64_t panel_blocks, strip_blocks;
     float *transposed;             // copies of the panels of a transposed B, [panels][k][TILE_COLS]
     float *panel_slice;            // own to each thread: [DEPTH][TILE_COLS]
-    float *strip_slices;           // own to each thread: [BLOCK_STRIPS][DEPTH][TILE_ROWS]; NULL: A is read in place
+    float *strip_slices;  // own to each thread: [BLOCK_STRIPS][DEPTH][TILE_ROWS]; NULL: A is read in place
 } Packing;
 
 static inline int64_t smaller(int64_t a, int64_t b)
@@ -83,8 +83,8 @@ static void copy_panel(const Packing *packing, const Slice *slice, const float *
     }
 }
 
-// Where the tiles read panel `panel`, whose rows are then *b_step apart. A row-major B is copied when enough strips
-// will use the copy: rows a large power of two apart would share a few sets of the cache.
+// Where the tiles read panel `panel`, whose rows are then *b_step apart. A row-major B is copied when enough
+// strips will use the copy: rows a large power of two apart would share a few sets of the cache.
 static const float *find_panel(const Packing *packing, const Slice *slice, int64_t panel, int64_t *b_step)
 {
     const XvGemm *gemm = packing->gemm;
@@ -110,8 +110,10 @@ static void copy_strip(float *to, const Tile *tile, int64_t rows)
         for (; k + 4 <= tile->depth; k += 4) {
 #pragma GCC unroll 4
             for (int64_t i = 0; i < TILE_ROWS; i += 4) {
-                int64_t row = i + 4 <= TILE_ROWS ? i : TILE_ROWS - 4;  // the last four overlap their neighbours
-                xv_transpose_quad(to + k * TILE_ROWS + row, TILE_ROWS, tile->a + row * tile->a_row + k, tile->a_row);
+                int64_t row =
+                    i + 4 <= TILE_ROWS ? i : TILE_ROWS - 4;  // the last four overlap their neighbours
+                xv_transpose_quad(to + k * TILE_ROWS + row, TILE_ROWS, tile->a + row * tile->a_row + k,
+                                  tile->a_row);
             }
         }
     }
@@ -131,7 +133,10 @@ static Tile strip_tile(const Packing *packing, const Slice *slice, int64_t strip
 {
     const XvGemm *gemm = packing->gemm;
     int64_t row = strip * TILE_ROWS;
-    Tile tile = {.depth = slice->depth, .c_row = gemm->ldc, .alpha = gemm->alpha, .c = packing->c + row * gemm->ldc,
+    Tile tile = {.depth = slice->depth,
+                 .c_row = gemm->ldc,
+                 .alpha = gemm->alpha,
+                 .c = packing->c + row * gemm->ldc,
                  .accumulate = gemm->accumulate || slice->k > 0};
     tile.a_row = gemm->trans_a ? 1 : gemm->lda;
     tile.a_step = gemm->trans_a ? gemm->lda : 1;
@@ -259,7 +264,8 @@ static void use_problem(Packing *packing, int64_t index)
 
 void xv_gemm_packed(const XvGemm *gemm, bool copy_a)
 {
-    Packing shared = {.gemm = gemm, .panels = ceil_div(gemm->n, TILE_COLS), .strips = ceil_div(gemm->m, TILE_ROWS)};
+    Packing shared = {
+        .gemm = gemm, .panels = ceil_div(gemm->n, TILE_COLS), .strips = ceil_div(gemm->m, TILE_ROWS)};
     double flops = 2.0 * (double)gemm->m * (double)gemm->n * (double)gemm->k;
     bool is_batch = flops < SMALL_FLOPS || gemm->batch >= omp_get_max_threads();  // a problem to each thread
     int threads = flops * (double)gemm->batch < SMALL_FLOPS ? 1 : omp_get_max_threads();

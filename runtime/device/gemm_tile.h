@@ -1,8 +1,9 @@
-// The register tile of the own matrix product: TILE_ROWS x TILE_COLS sums held in registers over the whole depth.
+// The register tile of the own matrix product: TILE_ROWS x TILE_COLS sums held in registers over the whole
+// depth.
 //
-// 14 x 32 with 32 vector registers of 16 lanes, 6 x 16 with 16 registers of 8, 6 x 8 with 16 of 4: as many sums as
-// fit beside two vectors of B and one broadcast element of A. Each element of C is one chain of fused multiply-adds
-// in the order of k, whatever tile it falls into.
+// 14 x 32 with 32 vector registers of 16 lanes, 6 x 16 with 16 registers of 8, 6 x 8 with 16 of 4: as many
+// sums as fit beside two vectors of B and one broadcast element of A. Each element of C is one chain of fused
+// multiply-adds in the order of k, whatever tile it falls into.
 #pragma once
 
 #include "runtime/device/vector.h"
@@ -89,12 +90,14 @@ XV_INLINE void tile_of(const Tile *tile, const int rows, const int vectors)
     tile_store_edge(tile, rows, sums);
 }
 
-// Computes 1..TILE_ROWS rows, tile->cols columns. Reads B in whole vectors: one if cols <= XV_LANES, else two.
-// Every shape has its own code, so that sums stay in registers.
+// Computes 1..TILE_ROWS rows, tile->cols columns. Reads B in whole vectors: one if cols <= XV_LANES, else
+// two. Every shape has its own code, so that sums stay in registers.
 static inline void tile_run(const Tile *tile, int64_t rows)
 {
     switch (2 * rows + (tile->cols > XV_LANES ? 1 : 0)) {
-#define ROWS(n) case 2 * n: tile_of(tile, n, 1); break; case 2 * n + 1: tile_of(tile, n, 2); break;
+#define ROWS(n)                                                                                          \
+    case 2 * n: tile_of(tile, n, 1); break;                                                              \
+    case 2 * n + 1: tile_of(tile, n, 2); break;
 #if defined(__AVX512F__)
     ROWS(14) ROWS(13) ROWS(12) ROWS(11) ROWS(10) ROWS(9) ROWS(8) ROWS(7)
 #endif

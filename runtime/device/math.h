@@ -1,19 +1,19 @@
 // Elementary functions in single precision, written so that the compiler vectorises loops that call them.
 //
-// Every function is branch free (clamps and choices are ternaries), makes no library call, and is a pure function
-// of its argument: the same bits in a vector loop, in its remainder and in scalar code. NaN gives NaN; infinities
-// give the limit. Errors against the exact value are stated at each function and checked by tests/unit/test_math.c.
-// Polynomials and rational functions are minimax fits made for these intervals.
+// Every function is branch free (clamps and choices are ternaries), makes no library call, and is a pure
+// function of its argument: the same bits in a vector loop, in its remainder and in scalar code. NaN gives
+// NaN; infinities give the limit. Errors against the exact value are stated at each function and checked by
+// tests/unit/test_math.c. Polynomials and rational functions are minimax fits made for these intervals.
 //
-// Needs -fno-math-errno -fno-trapping-math to vectorise; is correct without. Must not be compiled with -ffast-math:
-// rounding by adding and subtracting a large constant would be optimised away.
+// Needs -fno-math-errno -fno-trapping-math to vectorise; is correct without. Must not be compiled with
+// -ffast-math: rounding by adding and subtracting a large constant would be optimised away.
 #pragma once
 
 #include <math.h>
 #include <stdint.h>
 
-// a * b + c, fused where the machine does it in one instruction. Explicit, because -std=c11 forbids the compiler
-// to contract on its own.
+// a * b + c, fused where the machine does it in one instruction. Explicit, because -std=c11 forbids the
+// compiler to contract on its own.
 static inline float xv_fma(float a, float b, float c)
 {
 #ifdef __FP_FAST_FMAF
@@ -94,7 +94,8 @@ static inline float xv_log(float x)
     float is_small = x < 1.17549435e-38f ? 1.0f : 0.0f;
     float scaled = is_small > 0.0f ? x * 8388608.0f : x;
     int32_t bits = xv_bits_of(scaled);
-    int32_t exponent = (int32_t)((uint32_t)bits - 0x3F3504F3u) >> 23;  // relative to sqrt(1/2), so that the rest is in [0.7, 1.42)
+    int32_t exponent = (int32_t)((uint32_t)bits - 0x3F3504F3u)
+                       >> 23;  // relative to sqrt(1/2), so that the rest is in [0.7, 1.42)
     float f = xv_float_of((int32_t)((uint32_t)bits - ((uint32_t)exponent << 23))) - 1.0f;
     float n = (float)exponent - 23.0f * is_small;
     float p = -0.0763449743f;
@@ -159,8 +160,8 @@ static inline float xv_sigmoid(float x)
     return 1.0f / (1.0f + xv_exp(-x));
 }
 
-// Mills' ratio of the normal distribution, Phi(-size) / phi(size) for size >= 0, within 2e-7 relative: a polynomial
-// in 1 / (1 + 0.35 size).
+// Mills' ratio of the normal distribution, Phi(-size) / phi(size) for size >= 0, within 2e-7 relative: a
+// polynomial in 1 / (1 + 0.35 size).
 static inline float xv_mills_ratio(float size)
 {
     float t = 1.0f / xv_fma(0.35f, size, 1.0f);
@@ -182,8 +183,8 @@ static inline float xv_normal_density(float x)
     return 0.398942280f * xv_exp(-0.5f * x * x);
 }
 
-// x Phi(x) = x (1 + erf(x / sqrt 2)) / 2, within 3e-6 relative for -6 <= x < 0, 4e-7 for x > 0. The tail is computed,
-// not 1 - erf, so small values keep their digits.
+// x Phi(x) = x (1 + erf(x / sqrt 2)) / 2, within 3e-6 relative for -6 <= x < 0, 4e-7 for x > 0. The tail is
+// computed, not 1 - erf, so small values keep their digits.
 static inline float xv_gelu(float x)
 {
     float clamped = x > 30.0f ? 30.0f : x;

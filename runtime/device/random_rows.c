@@ -1,10 +1,11 @@
-// Keep values in bulk: Philox 4x32-10 on many counters at once. The words are those of xv_philox, bit for bit.
+// Keep values in bulk: Philox 4x32-10 on many counters at once. The words are those of xv_philox, bit for
+// bit.
 #include "runtime/device/random_rows.h"
 
 #include "runtime/device/vector.h"
 
-// Words live in the low halves of 64-bit lanes, one counter per lane, as the widening multiply wants them; the high
-// halves are rubbish that no operation carries down.
+// Words live in the low halves of 64-bit lanes, one counter per lane, as the widening multiply wants them;
+// the high halves are rubbish that no operation carries down.
 enum { WIDE_LANES = XV_LANES / 2, GROUPS = 2, BLOCKS = GROUPS * WIDE_LANES };  // counters per step
 
 typedef uint64_t Wide __attribute__((vector_size(XV_LANES * 4)));
@@ -98,7 +99,8 @@ static void keep_random(const XvDraw *draw, uint64_t first_index, int64_t count,
     int64_t done = 0;
     while (done < count) {
         uint64_t index = first_index + (uint64_t)done;
-        int64_t skip = (int64_t)(index % 4), take = 4 * BLOCKS - skip;  // a row may begin inside a counter's words
+        int64_t skip = (int64_t)(index % 4),
+                take = 4 * BLOCKS - skip;  // a row may begin inside a counter's words
         if (skip == 0 && count - done >= 4 * BLOCKS) {
             keep_blocks(draw, index / 4, keep + done);
             done += 4 * BLOCKS;

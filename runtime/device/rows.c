@@ -54,7 +54,8 @@ static void scatter_columns(const XvRows *rows, int64_t first, int64_t end)
     }
 }
 
-// Threads share the columns, not the rows: a table of words has one row (the pad token) that half of a batch adds to.
+// Threads share the columns, not the rows: a table of words has one row (the pad token) that half of a batch
+// adds to.
 void xv_scatter_add_rows(const XvRows *rows, bool is_cleared)
 {
     if (is_cleared) {
@@ -95,7 +96,8 @@ static int32_t sample_row(const float *weights, int64_t n, double uniform)
     return last;
 }
 
-void xv_sample_categorical(const float *weights, int64_t n_rows, int64_t n, const XvDraw *draw, int32_t *index)
+void xv_sample_categorical(const float *weights, int64_t n_rows, int64_t n, const XvDraw *draw,
+                           int32_t *index)
 {
     if (draw->given_index != NULL) {
         memcpy(index, draw->given_index, (size_t)n_rows * sizeof *index);

@@ -1,5 +1,5 @@
-// Operations on whole rows that a loop nest cannot express well: gather, scatter, sampling, norms. On the CPU, in
-// single precision; results do not depend on the number of threads.
+// Operations on whole rows that a loop nest cannot express well: gather, scatter, sampling, norms. On the
+// CPU, in single precision; results do not depend on the number of threads.
 #pragma once
 
 #include "runtime/program.h"
@@ -20,10 +20,11 @@ void xv_gather_rows(const XvRows *rows);
 // `is_cleared`. Reads `rows`.
 void xv_scatter_add_rows(const XvRows *rows, bool is_cleared);
 
-// index[r] drawn from row r of weights [n_rows, n] (n >= 1), which need not sum to one; the uniform number of row r
-// is 53 bits of words 0 and 1 of xv_philox(draw->key, 0, r). Weights that are not positive are never drawn; a row
-// without any positive weight gives 0. draw->given_index, where there is one, is copied instead.
-void xv_sample_categorical(const float *weights, int64_t n_rows, int64_t n, const XvDraw *draw, int32_t *index);
+// index[r] drawn from row r of weights [n_rows, n] (n >= 1), which need not sum to one; the uniform number of
+// row r is 53 bits of words 0 and 1 of xv_philox(draw->key, 0, r). Weights that are not positive are never
+// drawn; a row without any positive weight gives 0. draw->given_index, where there is one, is copied instead.
+void xv_sample_categorical(const float *weights, int64_t n_rows, int64_t n, const XvDraw *draw,
+                           int32_t *index);
 
 // Sum of squares in double precision, in an order that depends on n alone.
 double xv_sum_squares(const float *values, int64_t n);

@@ -1,7 +1,8 @@
 // Short vectors of floats in the width of the machine, for kernels that manage registers themselves.
 //
-// GNU vector types carry the arithmetic; the only intrinsic is the fused multiply-add, which they lack. Without
-// AVX the same code runs on vectors of four, with a multiply and an add. Loads and stores need no alignment.
+// GNU vector types carry the arithmetic; the only intrinsic is the fused multiply-add, which they lack.
+// Without AVX the same code runs on vectors of four, with a multiply and an add. Loads and stores need no
+// alignment.
 #pragma once
 
 #include "runtime/device/math.h"
@@ -22,7 +23,7 @@ enum { XV_LANES = 4 };
 #endif
 
 typedef float XvVec __attribute__((vector_size(XV_LANES * 4)));
-typedef float XvVecAt __attribute__((vector_size(XV_LANES * 4), aligned(4), may_alias));  // anywhere in memory
+typedef float XvVecAt __attribute__((vector_size(XV_LANES * 4), aligned(4), may_alias));  // anywhere
 typedef int32_t XvVecInt __attribute__((vector_size(XV_LANES * 4)));
 typedef float XvQuad __attribute__((vector_size(16)));
 typedef float XvQuadAt __attribute__((vector_size(16), aligned(4), may_alias));

@@ -67,12 +67,15 @@ typedef struct Loop {
 
 enum { LOOP_COUNT = 4096 };
 
-#define LOOP(function)                                                                                         \
-    static void loop_##function(const void *args)                                                              \
-    {                                                                                                          \
-        float *restrict to = ((const Loop *)args)->to;                                                         \
-        const float *restrict from = ((const Loop *)args)->from;                                               \
-        _Pragma("omp simd") for (int i = 0; i < LOOP_COUNT; i++) { to[i] = function(from[i]); }                \
+#define LOOP(function)                                                                                       \
+    static void loop_##function(const void *args)                                                            \
+    {                                                                                                        \
+        float *restrict to = ((const Loop *)args)->to;                                                       \
+        const float *restrict from = ((const Loop *)args)->from;                                             \
+        _Pragma("omp simd") for (int i = 0; i < LOOP_COUNT; i++)                                             \
+        {                                                                                                    \
+            to[i] = function(from[i]);                                                                       \
+        }                                                                                                    \
     }
 LOOP(xv_exp)
 LOOP(xv_log)
@@ -131,9 +134,27 @@ static void bench_layer(Bench *bench, const int64_t shape[3])
     int64_t rows = shape[0], out = shape[1], in = shape[2];
     float *x = random_floats(rows * in), *w = random_floats(out * in), *y = random_floats(rows * out);
     const XvGemm problems[] = {
-        {.m = rows, .n = out, .k = in, .trans_b = true, .a = x, .lda = in, .b = w, .ldb = in, .c = y, .ldc = out},
+        {.m = rows,
+         .n = out,
+         .k = in,
+         .trans_b = true,
+         .a = x,
+         .lda = in,
+         .b = w,
+         .ldb = in,
+         .c = y,
+         .ldc = out},
         {.m = rows, .n = in, .k = out, .a = y, .lda = out, .b = w, .ldb = in, .c = x, .ldc = in},
-        {.m = out, .n = in, .k = rows, .trans_a = true, .a = y, .lda = out, .b = x, .ldb = in, .c = w, .ldc = in},
+        {.m = out,
+         .n = in,
+         .k = rows,
+         .trans_a = true,
+         .a = y,
+         .lda = out,
+         .b = x,
+         .ldb = in,
+         .c = w,
+         .ldc = in},
     };
     for (int p = 0; p < 3; p++) {
         Product product = {problems[p], XV_GEMM_PACKED};
@@ -162,10 +183,11 @@ static void bench_layer(Bench *bench, const int64_t shape[3])
 static void bench_gemm(Bench *bench)
 {
     static const int64_t shapes[][3] = {
-        {512, 32, 32}, {512, 64, 64}, {512, 128, 128}, {2048, 48, 48}, {2048, 96, 96}, {2048, 256, 64},
-        {2048, 64, 256}, {8192, 32, 32}, {8192, 96, 32}, {8192, 64, 64}, {8192, 128, 128}, {8192, 192, 192},
-        {4096, 256, 256}, {4096, 384, 384}, {8192, 512, 512}, {25088, 512, 128}, {1568, 2048, 512},
-        {1568, 512, 2048}, {320, 3072, 768}, {196, 2048, 512}, {49, 4096, 1024}, {12, 3072, 768}, {3, 3072, 768},
+        {512, 32, 32},     {512, 64, 64},     {512, 128, 128},   {2048, 48, 48},   {2048, 96, 96},
+        {2048, 256, 64},   {2048, 64, 256},   {8192, 32, 32},    {8192, 96, 32},   {8192, 64, 64},
+        {8192, 128, 128},  {8192, 192, 192},  {4096, 256, 256},  {4096, 384, 384}, {8192, 512, 512},
+        {25088, 512, 128}, {1568, 2048, 512}, {1568, 512, 2048}, {320, 3072, 768}, {196, 2048, 512},
+        {49, 4096, 1024},  {12, 3072, 768},   {3, 3072, 768},
     };
     printf("linear layers of rows, outputs, inputs; GFLOP/s of each kernel (< is the rule's choice):\n");
     printf("  %31s %15s %15s %15s %15s\n", "", "dot", "packed", "blas", "split");
@@ -195,14 +217,24 @@ static void bench_attention_shape(Bench *bench, const Shape *s)
 {
     int64_t width = s->heads * s->dim, square = s->n_query * s->n_key, row = 3 * width;
     int64_t n_query = s->batch * s->n_query, n_key = s->batch * s->n_key;
-    float *q = random_floats(n_query * row), *kv = random_floats(n_key * row), *out = random_floats(n_query * width);
+    float *q = random_floats(n_query * row), *kv = random_floats(n_key * row),
+          *out = random_floats(n_query * width);
     float *dq = random_floats(n_query * row), *dkv = random_floats(n_key * row);
     float *bias = random_floats(s->heads * square), *d_bias = random_floats(s->heads * square);
     float *mask = random_floats((s->windows + 1) * square + n_key);
-    XvDraw draw = {.key = 1, .threshold = (uint32_t)(s->rate * 4294967296.0), .scale = (float)(1.0 / (1.0 - s->rate))};
-    XvAttention attention = {.batch = s->batch, .heads = s->heads, .n_query = s->n_query, .n_key = s->n_key,
-                             .head_dim = s->dim, .value_dim = s->dim, .scale = 0.2f, .keep = &draw, .n_biases = 1,
-                             .q = {q, s->n_query * row, s->dim, row}, .k = {kv + width, s->n_key * row, s->dim, row},
+    XvDraw draw = {
+        .key = 1, .threshold = (uint32_t)(s->rate * 4294967296.0), .scale = (float)(1.0 / (1.0 - s->rate))};
+    XvAttention attention = {.batch = s->batch,
+                             .heads = s->heads,
+                             .n_query = s->n_query,
+                             .n_key = s->n_key,
+                             .head_dim = s->dim,
+                             .value_dim = s->dim,
+                             .scale = 0.2f,
+                             .keep = &draw,
+                             .n_biases = 1,
+                             .q = {q, s->n_query * row, s->dim, row},
+                             .k = {kv + width, s->n_key * row, s->dim, row},
                              .v = {kv + 2 * width, s->n_key * row, s->dim, row},
                              .out = {out, s->n_query * width, s->dim, width},
                              .bias = {{mask, s->n_key, 0, 0, 1, 1, s->batch}}};
@@ -235,13 +267,18 @@ static void bench_attention_shape(Bench *bench, const Shape *s)
 static void bench_attention(Bench *bench)
 {
     static const Shape shapes[] = {
-        {"swin 49, 4 heads of 32", 128, 4, 49, 49, 32, 64, 0.0}, {"swin 49, 16 heads of 32", 32, 16, 49, 49, 32, 4, 0.0},
-        {"swin 144, 16 heads of 32", 16, 16, 144, 144, 32, 4, 0.0}, {"bert 40, dropout", 8, 12, 40, 40, 64, 0, 0.1},
-        {"bert 40", 8, 12, 40, 40, 64, 0, 0.0}, {"fusion 40 x 50, dropout", 16, 12, 40, 50, 64, 0, 0.1},
-        {"fusion 40 x 145, dropout", 8, 12, 40, 145, 64, 0, 0.1}, {"vit 197", 4, 12, 197, 197, 64, 0, 0.0},
+        {"swin 49, 4 heads of 32", 128, 4, 49, 49, 32, 64, 0.0},
+        {"swin 49, 16 heads of 32", 32, 16, 49, 49, 32, 4, 0.0},
+        {"swin 144, 16 heads of 32", 16, 16, 144, 144, 32, 4, 0.0},
+        {"bert 40, dropout", 8, 12, 40, 40, 64, 0, 0.1},
+        {"bert 40", 8, 12, 40, 40, 64, 0, 0.0},
+        {"fusion 40 x 50, dropout", 16, 12, 40, 50, 64, 0, 0.1},
+        {"fusion 40 x 145, dropout", 8, 12, 40, 145, 64, 0, 0.1},
+        {"vit 197", 4, 12, 197, 197, 64, 0, 0.0},
         {"tiny window 16, 4 heads of 8", 256, 4, 16, 16, 8, 4, 0.0},
         {"tiny window 16, 4 heads of 16", 256, 4, 16, 16, 16, 4, 0.0},
-        {"tiny 16 x 17, dropout", 128, 4, 16, 17, 16, 0, 0.1}, {"decoding 1 x 50", 8, 12, 1, 50, 64, 0, 0.0},
+        {"tiny 16 x 17, dropout", 128, 4, 16, 17, 16, 0, 0.1},
+        {"decoding 1 x 50", 8, 12, 1, 50, 64, 0, 0.0},
     };
     printf("attention, GFLOP/s forward and backward (2.5 times the products):\n");
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
@@ -268,7 +305,11 @@ static void bench_rows(Bench *bench)
     for (int i = 0; i < TOKENS; i++) {
         index[i] = i % 40 > 12 ? 0 : i * 7919 % VOCABULARY;
     }
-    XvRows rows = {random_floats((int64_t)VOCABULARY * WIDTH), VOCABULARY, WIDTH, index, random_floats(TOKENS * WIDTH),
+    XvRows rows = {random_floats((int64_t)VOCABULARY * WIDTH),
+                   VOCABULARY,
+                   WIDTH,
+                   index,
+                   random_floats(TOKENS * WIDTH),
                    TOKENS};
     for (int r = 0; r < bench->rounds; r++) {
         bench->seconds[0][r] = time_work(work_scatter, &rows);

@@ -77,14 +77,17 @@ static void add_biases(Problem *problem)
     int64_t square = c->n_query * c->n_key;
     if (c->windows > 0 && c->has_head_bias) {
         add_bias(problem, (XvAttentionBias){NULL, 0, square, c->n_key, 1, 1, 1}, c->heads * square);
-        add_bias(problem, (XvAttentionBias){NULL, square, 0, c->n_key, 1, 1, c->windows}, c->windows * square);
+        add_bias(problem, (XvAttentionBias){NULL, square, 0, c->n_key, 1, 1, c->windows},
+                 c->windows * square);
         return;
     }
     if (c->windows > 0) {
-        add_bias(problem, (XvAttentionBias){NULL, square, 0, c->n_key, 1, 2, c->windows}, c->windows * square);
+        add_bias(problem, (XvAttentionBias){NULL, square, 0, c->n_key, 1, 2, c->windows},
+                 c->windows * square);
     }
     if (c->has_head_bias) {  // stored [n_query, n_key, heads], as a table is gathered
-        add_bias(problem, (XvAttentionBias){NULL, 0, 1, c->n_key * c->heads, c->heads, 1, 1}, c->heads * square);
+        add_bias(problem, (XvAttentionBias){NULL, 0, 1, c->n_key * c->heads, c->heads, 1, 1},
+                 c->heads * square);
     }
     if (c->has_key_mask) {
         add_bias(problem, (XvAttentionBias){NULL, c->n_key, 0, 0, 1, 1, c->batch}, c->batch * c->n_key);
@@ -113,8 +116,14 @@ static Problem make_problem(const Case *c)
                             .scale = (float)(1.0 / (1.0 - c->rate))};
     int64_t out_row = c->heads * c->value_dim;
     problem.attention = (XvAttention){
-        .batch = c->batch, .heads = c->heads, .n_query = c->n_query, .n_key = c->n_key, .head_dim = c->head_dim,
-        .value_dim = c->value_dim, .scale = 0.3f, .lse = problem.lse,
+        .batch = c->batch,
+        .heads = c->heads,
+        .n_query = c->n_query,
+        .n_key = c->n_key,
+        .head_dim = c->head_dim,
+        .value_dim = c->value_dim,
+        .scale = 0.3f,
+        .lse = problem.lse,
         .q = {problem.q, c->n_query * problem.row, c->head_dim, problem.row},
         .k = {problem.k, c->n_key * problem.row, c->head_dim, problem.row},
         .v = {problem.v, c->n_key * problem.row, c->value_dim, problem.row},
@@ -139,9 +148,9 @@ static void link_problem(Problem *problem)
 
 static void free_problem(Problem *problem)
 {
-    float *all[] = {problem->q, problem->k, problem->v, problem->out, problem->lse, problem->d_out, problem->dq,
-                    problem->dk, problem->dv, problem->bias[0], problem->bias[1], problem->d_bias[0],
-                    problem->d_bias[1]};
+    float *all[] = {problem->q,       problem->k,         problem->v,        problem->out, problem->lse,
+                    problem->d_out,   problem->dq,        problem->dk,       problem->dv,  problem->bias[0],
+                    problem->bias[1], problem->d_bias[0], problem->d_bias[1]};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         free(all[i]);
     }
@@ -238,8 +247,8 @@ static void check_forward(const Problem *problem)
         const float *got = a->out.at + at[0] * a->out.batch + at[1] * a->out.head + at[2] * a->out.row;
         for (int64_t d = 0; d < a->value_dim; d++) {
             if (!(fabs((double)got[d] - out[d]) < 4e-6)) {
-                fail_msg("case %td row %lld: %g, expected %g", problem->shape - CASES, (long long)row, (double)got[d],
-                         out[d]);
+                fail_msg("case %td row %lld: %g, expected %g", problem->shape - CASES, (long long)row,
+                         (double)got[d], out[d]);
             }
         }
     }
@@ -375,7 +384,8 @@ static double objective(const Problem *problem)
         next_row(a, row, at);
         reference_row(problem, at, out);
         for (int64_t d = 0; d < a->value_dim; d++) {
-            sum += out[d] * (double)d_out->at[at[0] * d_out->batch + at[1] * d_out->head + at[2] * d_out->row + d];
+            sum += out[d]
+                   * (double)d_out->at[at[0] * d_out->batch + at[1] * d_out->head + at[2] * d_out->row + d];
         }
     }
     return sum;
@@ -417,7 +427,8 @@ static void test_finite_differences(void **state)
         for (int n = 0; n < a->n_biases; n++) {
             int64_t at[3] = {a->batch - 1, a->heads - 1, a->n_query - 1};
             int64_t where = bias_index(&a->bias[n], at[0], at[1], at[2], 1);
-            check_difference(&problem, &problem.bias[n][where], (double)problem.d_bias[n][dense_index(a, n, at, 1)]);
+            check_difference(&problem, &problem.bias[n][where],
+                             (double)problem.d_bias[n][dense_index(a, n, at, 1)]);
         }
         free_problem(&problem);
     }
@@ -491,7 +502,8 @@ static void test_draws(void **state)
 static void test_masked_row(void **state)
 {
     (void)state;
-    float q[4] = {1, 2, 3, 4}, k[8] = {1, 1, 1, 1, 2, 2, 2, 2}, v[2] = {3, 5}, bias[2] = {-1e9f, -1e9f}, out[1];
+    float q[4] = {1, 2, 3, 4}, k[8] = {1, 1, 1, 1, 2, 2, 2, 2}, v[2] = {3, 5}, bias[2] = {-1e9f, -1e9f},
+          out[1];
     float dq[4], dk[8], dv[2], d_out[1] = {1};
     XvAttention attention = {.batch = 1, .heads = 1, .n_query = 1, .n_key = 2, .head_dim = 4, .value_dim = 1,
                              .scale = 1.0f, .q = {q, 4, 4, 4}, .k = {k, 8, 4, 4}, .v = {v, 2, 1, 1},
@@ -507,8 +519,12 @@ static void test_masked_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forward), cmocka_unit_test(test_gradients), cmocka_unit_test(test_finite_differences),
-        cmocka_unit_test(test_thread_count), cmocka_unit_test(test_draws), cmocka_unit_test(test_masked_row),
+        cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_finite_differences),
+        cmocka_unit_test(test_thread_count),
+        cmocka_unit_test(test_draws),
+        cmocka_unit_test(test_masked_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

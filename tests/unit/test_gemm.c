@@ -1,5 +1,5 @@
-// runtime/device/gemm.h against a plain double-precision product: every kernel, every transposition, odd sizes,
-// strides, batches, epilogues, any number of threads.
+// runtime/device/gemm.h against a plain double-precision product: every kernel, every transposition, odd
+// sizes, strides, batches, epilogues, any number of threads.
 #include "runtime/device/gemm.h"
 
 #include <setjmp.h>
@@ -19,8 +19,9 @@ typedef struct Size {
 } Size;
 
 static const Size SIZES[] = {
-    {1, 1, 1}, {5, 3, 2}, {6, 16, 8}, {7, 17, 9}, {13, 33, 65}, {3, 300, 128}, {16, 64, 100}, {40, 48, 32},
-    {97, 31, 300}, {130, 130, 70}, {260, 530, 40}, {33, 20, 2100}, {64, 64, 5000}, {1, 100, 257}, {300, 24, 600},
+    {1, 1, 1},      {5, 3, 2},      {6, 16, 8},     {7, 17, 9},    {13, 33, 65},
+    {3, 300, 128},  {16, 64, 100},  {40, 48, 32},   {97, 31, 300}, {130, 130, 70},
+    {260, 530, 40}, {33, 20, 2100}, {64, 64, 5000}, {1, 100, 257}, {300, 24, 600},
 };
 enum { N_SIZES = sizeof SIZES / sizeof SIZES[0], PAD = 5 };
 
@@ -55,9 +56,21 @@ static Problem make_problem(Size size, bool trans_a, bool trans_b, int64_t batch
     problem.b = random_floats(batch * (rows_b * ldb + PAD), 2);
     problem.c = random_floats(problem.n_c, 3);
     problem.start = random_floats(problem.n_c, 3);
-    problem.gemm = (XvGemm){.m = size.m, .n = size.n, .k = size.k, .trans_a = trans_a, .trans_b = trans_b, .alpha = 0.5f,
-                            .batch = batch, .a = problem.a, .b = problem.b, .c = problem.c, .lda = lda, .ldb = ldb,
-                            .ldc = ldc, .batch_a = rows_a * lda + PAD, .batch_b = rows_b * ldb + PAD,
+    problem.gemm = (XvGemm){.m = size.m,
+                            .n = size.n,
+                            .k = size.k,
+                            .trans_a = trans_a,
+                            .trans_b = trans_b,
+                            .alpha = 0.5f,
+                            .batch = batch,
+                            .a = problem.a,
+                            .b = problem.b,
+                            .c = problem.c,
+                            .lda = lda,
+                            .ldb = ldb,
+                            .ldc = ldc,
+                            .batch_a = rows_a * lda + PAD,
+                            .batch_b = rows_b * ldb + PAD,
                             .batch_c = size.m * ldc + PAD};
     return problem;
 }
@@ -233,7 +246,8 @@ static void finish(const void *args, int64_t row_begin, int64_t row_end)
 static void check_epilogue(Size size, XvGemmKernel kernel, int64_t batch)
 {
     bool trans_b = kernel == XV_GEMM_DOT;
-    Problem plain = make_problem(size, false, trans_b, batch), with = make_problem(size, false, trans_b, batch);
+    Problem plain = make_problem(size, false, trans_b, batch),
+            with = make_problem(size, false, trans_b, batch);
     int *calls = calloc((size_t)(batch * size.m), sizeof *calls);
     xv_gemm_with(&plain.gemm, kernel);
     Finish args = {&with.gemm, calls};

@@ -1,4 +1,5 @@
-// runtime/device/math.h against the double-precision library, over wide ranges, in vector loops and one by one.
+// runtime/device/math.h against the double-precision library, over wide ranges, in vector loops and one by
+// one.
 #include "runtime/device/math.h"
 
 #include <setjmp.h>
@@ -53,11 +54,13 @@ static double reciprocal_root(double x)
 static void check_point(const char *name, float x, float got, double exact, double bound)
 {
     if (!(fabs((double)got - exact) <= bound)) {
-        fail_msg("%s(%.9g) = %.9g, exact %.17g, allowed error %g", name, (double)x, (double)got, exact, bound);
+        fail_msg("%s(%.9g) = %.9g, exact %.17g, allowed error %g", name, (double)x, (double)got, exact,
+                 bound);
     }
 }
 
-// Checks one function over a range, |error| <= relative * |exact| + absolute, and that the vector loop gives the bits of single calls.
+// Checks one function over a range, |error| <= relative * |exact| + absolute, and that the vector loop gives
+// the bits of single calls.
 #define CHECK(function, reference, low, high, relative, absolute)                                        \
     do {                                                                                                 \
         static float x[POINTS], y[POINTS];                                                               \

@@ -1,4 +1,5 @@
-// runtime/device/rows.h and random_rows.h: gather, scatter, sampling, norms and keep values against plain loops.
+// runtime/device/rows.h and random_rows.h: gather, scatter, sampling, norms and keep values against plain
+// loops.
 #include "runtime/device/random_rows.h"
 #include "runtime/device/rows.h"
 
@@ -44,7 +45,8 @@ static void test_keep(void **state)
 {
     (void)state;
     const XvDraw draw = {.key = 0x123456789ABCDEF0u, .threshold = 429496730u, .scale = 1.0f / 0.9f};
-    const XvDraw half = {.key = 3, .threshold = 1u << 31, .scale = 2.0f}, most = {.key = 4, .threshold = UINT32_MAX};
+    const XvDraw half = {.key = 3, .threshold = 1u << 31, .scale = 2.0f},
+                 most = {.key = 4, .threshold = UINT32_MAX};
     for (int64_t count = 0; count < 150; count++) {
         check_keep(&draw, (uint64_t)count * 7, count);
         check_keep(&half, ((uint64_t)1 << 34) - 70, count);  // the counter's low word runs over
@@ -222,8 +224,9 @@ static void test_sum_squares(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keep), cmocka_unit_test(test_keep_without_randomness), cmocka_unit_test(test_gather),
-        cmocka_unit_test(test_scatter), cmocka_unit_test(test_sample), cmocka_unit_test(test_sample_edges),
+        cmocka_unit_test(test_keep),        cmocka_unit_test(test_keep_without_randomness),
+        cmocka_unit_test(test_gather),      cmocka_unit_test(test_scatter),
+        cmocka_unit_test(test_sample),      cmocka_unit_test(test_sample_edges),
         cmocka_unit_test(test_sum_squares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
