@@ -122,7 +122,7 @@ static void eval_source(Eval *eval, const Node *node, double *r)
         from = eval->data->draws[node->attr.index];
     }
     for (int64_t i = 0; i < shape_count(&node->shape); i++) {
-        int64_t at[MAX_RANK];
+        int64_t at[MAX_RANK] = {0};
         coordinates(&node->shape, i, at);
         r[i] = from != NULL ? from[i] : node->op == OP_IOTA ? (double)at[node->attr.axis] : node->attr.number;
     }
@@ -140,7 +140,7 @@ static void eval_reduce(Eval *eval, const Node *node, double *r)
     }
     uint32_t axes = node->op == OP_ARGMAX ? 1u << node->attr.axis : node->attr.axes;
     for (int64_t i = 0; i < shape_count(shape); i++) {
-        int64_t at[MAX_RANK];
+        int64_t at[MAX_RANK] = {0};
         coordinates(shape, i, at);
         int64_t along = at[node->op == OP_ARGMAX ? node->attr.axis : 0];
         for (int d = 0; d < shape->rank; d++) {
@@ -199,7 +199,7 @@ static void eval_move(Eval *eval, const Node *node, double *r)
         return;
     }
     for (int64_t i = 0; i < shape_count(&node->shape); i++) {
-        int64_t at[MAX_RANK], from[MAX_RANK];
+        int64_t at[MAX_RANK] = {0}, from[MAX_RANK] = {0};
         coordinates(&node->shape, i, at);
         r[i] = source_of(node, shape, at, from) ? x[position(shape, from)] : 0;
     }
@@ -211,7 +211,7 @@ static void eval_concat(Eval *eval, const Node *node, double *r)
     for (int k = 0; k < node->n_inputs; k++) {
         const Shape *shape = &input_node(eval, node, k)->shape;
         for (int64_t i = 0; i < shape_count(shape); i++) {
-            int64_t at[MAX_RANK];
+            int64_t at[MAX_RANK] = {0};
             coordinates(shape, i, at);
             at[node->attr.axis] += begin;
             r[position(&node->shape, at)] = input_value(eval, node, k)[i];
