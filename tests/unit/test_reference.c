@@ -1,6 +1,7 @@
-// The graphs of the shipped model against the official implementation's numbers: forward, gradients, attention
-// recognised, products shared and compounds expanded, all evaluated in float64 without any generated code. A
-// difference here is in the model text or in a graph pass; a difference only in a generated program is not.
+// The graphs of the shipped model against the official implementation's numbers: forward, gradients,
+// attention recognised, products shared and compounds expanded, all evaluated in float64 without any
+// generated code. A difference here is in the model text or in a graph pass; a difference only in a generated
+// program is not.
 #include "compiler/config.h"
 #include "compiler/elaborate.h"
 #include "compiler/expand.h"
@@ -32,7 +33,7 @@ typedef struct Case {
     EvalData data;
 } Case;
 
-// Elaboration --------------------------------------------------------------------------------------------------
+// Elaboration -----------------------------------------------------------------------------------------------
 
 static Value value_of(Arena *arena, const ConfigValue *from)
 {
@@ -92,12 +93,13 @@ static void load_case(Case *test, const char *folder, const char *entry)
     assert_non_null(test->entry);
 }
 
-// Data ---------------------------------------------------------------------------------------------------------
+// Data ------------------------------------------------------------------------------------------------------
 
 static void open_file(const Case *test, const char *name, XvSafetensors *file)
 {
     XvError error = {0};
-    if (!xv_safetensors_open(file, arena_format(test->arena, "%s/%s.safetensors", test->folder, name), &error)) {
+    const char *path = arena_format(test->arena, "%s/%s.safetensors", test->folder, name);
+    if (!xv_safetensors_open(file, path, &error)) {
         fail_msg("%s", error.text);
     }
 }
@@ -134,7 +136,8 @@ static void read_data(Case *test)
         of_inputs[i] = read_tensor(test, &inputs, graph->inputs[i].name, graph->inputs[i].dtype);
         assert_non_null(of_inputs[i]);
     }
-    const double **of_parameters = arena_alloc(test->arena, (size_t)graph->n_parameters * sizeof *of_parameters);
+    size_t n_parameters = (size_t)graph->n_parameters;
+    const double **of_parameters = arena_alloc(test->arena, n_parameters * sizeof *of_parameters);
     for (int i = 0; i < graph->n_parameters; i++) {
         of_parameters[i] = read_tensor(test, &weights, graph->parameters[i].name, DTYPE_F32);
         assert_non_null(of_parameters[i]);
@@ -148,10 +151,10 @@ static void read_data(Case *test)
     xv_safetensors_close(&weights);
 }
 
-// Comparison ---------------------------------------------------------------------------------------------------
+// Comparison ------------------------------------------------------------------------------------------------
 
-// Relative L2 distance. Gradients of key biases are rounding noise around zero (softmax does not see a constant), so
-// below a norm of 5e-3 the distance is absolute.
+// Relative L2 distance. Gradients of key biases are rounding noise around zero (softmax does not see a
+// constant), so below a norm of 5e-3 the distance is absolute.
 static double distance(const double *a, const double *b, int64_t n)
 {
     double difference = 0, norm = 0;
@@ -166,7 +169,8 @@ typedef struct Tally {
     int n_gradients, n_values;
 } Tally;
 
-static void compare_output(Case *test, const Output *output, const Node *node, const double *found, Tally *tally)
+static void compare_output(Case *test, const Output *output, const Node *node, const double *found,
+                           Tally *tally)
 {
     bool is_gradient = output->kind == OUTPUT_GRADIENT;
     XvSafetensors file;
