@@ -31,7 +31,7 @@ const ConfigEntry *config_find(const Config *config, const char *path)
 
 static bool add_members(const Adding *adding, Sym prefix, const ConfigNode *group);
 
-// Model configurations in files of their own --------------------------------------------------------------------
+// Model configurations in files of their own ----------------------------------------------------------------
 
 static bool is_model_config(Sym path)
 {
@@ -65,7 +65,8 @@ static bool add_file(const Adding *adding, Sym prefix, const ConfigValue *value)
     const char *path = find_file(context->arena, adding->folder, value->text);
     const Source *source = path ? source_read(context->arena, path) : NULL;
     if (!source) {
-        diag_error(context->diag, value->span, "cannot read '%s': %s%s", value->text, path ? strerror(errno) : "no such file",
+        diag_error(context->diag, value->span, "cannot read '%s': %s%s", value->text,
+                   path ? strerror(errno) : "no such file",
                    adding->folder ? " here, beside this file or above it" : "");
         return false;
     }
@@ -77,7 +78,7 @@ static bool add_file(const Adding *adding, Sym prefix, const ConfigValue *value)
     return tree && add_members(adding, prefix, tree);
 }
 
-// Entries -------------------------------------------------------------------------------------------------------
+// Entries ---------------------------------------------------------------------------------------------------
 
 static bool add_node(const Adding *adding, Sym path, const ConfigNode *node)
 {
@@ -89,7 +90,8 @@ static bool add_node(const Adding *adding, Sym path, const ConfigNode *node)
         return add_file(adding, path, &node->value);
     }
     if (node->left_out.source) {
-        diag_warning(context->diag, node->left_out, "groups in lists are no configuration; this one is left out of '%s'", path);
+        diag_warning(context->diag, node->left_out,
+                     "groups in lists are no configuration; this one is left out of '%s'", path);
     }
     ConfigEntry *entry = arena_alloc(context->arena, sizeof *entry);
     *entry = (ConfigEntry){path, node->key_span, node->value, adding->origin};
@@ -152,10 +154,11 @@ bool config_read(Config *config, const char *path)
     const char *folder = slash ? arena_copy(context->arena, path, (size_t)(slash - path)) : ".";
     Adding adding = {.config = config, .folder = folder};
     const ConfigNode *inner = member_named(root, "config");
-    return inner && inner->is_group ? add_case(&adding, root, inner) : add_members(&adding, intern(context->names, ""), root);
+    return inner && inner->is_group ? add_case(&adding, root, inner)
+                                    : add_members(&adding, intern(context->names, ""), root);
 }
 
-// --set ---------------------------------------------------------------------------------------------------------
+// --set -----------------------------------------------------------------------------------------------------
 
 // Length of the dotted path at the start, 0 if there is none.
 static size_t path_length(const char *text)
@@ -176,11 +179,13 @@ bool config_set(Config *config, const char *assignment)
 {
     const ParseContext *context = config->context;
     Source *source = arena_alloc(context->arena, sizeof *source);
-    *source = (Source){"--set", arena_copy(context->arena, assignment, strlen(assignment)), strlen(assignment)};
+    *source =
+        (Source){"--set", arena_copy(context->arena, assignment, strlen(assignment)), strlen(assignment)};
     size_t length = path_length(assignment);
     if (length == 0 || assignment[length] != '=') {
         uint32_t at = (uint32_t)length;
-        diag_error(context->diag, (Span){source, at, at + 1}, "expected key=value, for instance --set optimizer.lr=1e-4");
+        diag_error(context->diag, (Span){source, at, at + 1},
+                   "expected key=value, for instance --set optimizer.lr=1e-4");
         return false;
     }
     const ConfigNode *parsed = config_parse(context, source, (uint32_t)length + 1);

@@ -1,17 +1,25 @@
 // Configuration from outside: `--config FILE` (YAML or JSON, the official X-VLM files as they are) and
-// `--set key=value`. Both become entries under dotted paths ("text_config.hidden_size") in the order given; a later
-// entry replaces an earlier one of the same path in place. What the paths mean is the elaborator's affair.
+// `--set key=value`. Both become entries under dotted paths ("text_config.hidden_size") in the order given; a
+// later entry replaces an earlier one of the same path in place. What the paths mean is the elaborator's
+// affair.
 //
-// A JSON file with an object "config" keeps its configuration there and in "vision_config" and "text_config" beside
-// it; its other keys are passed over. `vision_config` and `text_config` may be given as the path of a JSON file, which
-// then stands in their place; it is looked up from the working directory, the folder of the configuration file and
-// the two folders above that.
+// A JSON file with an object "config" keeps its configuration there and in "vision_config" and "text_config"
+// beside it; its other keys are passed over. `vision_config` and `text_config` may be given as the path of a
+// JSON file, which then stands in their place; it is looked up from the working directory, the folder of the
+// configuration file and the two folders above that.
 #pragma once
 
 #include "compiler/base/map.h"
 #include "dsl/parse.h"
 
-typedef enum ConfigKind { CONFIG_NONE, CONFIG_INT, CONFIG_FLOAT, CONFIG_BOOL, CONFIG_STRING, CONFIG_LIST } ConfigKind;
+typedef enum ConfigKind {
+    CONFIG_NONE,
+    CONFIG_INT,
+    CONFIG_FLOAT,
+    CONFIG_BOOL,
+    CONFIG_STRING,
+    CONFIG_LIST
+} ConfigKind;
 
 typedef struct ConfigValue {
     ConfigKind kind;
@@ -41,8 +49,8 @@ Config *config_new(const ParseContext *context);
 // Adds the entries of a file. False when errors were reported.
 bool config_read(Config *config, const char *path);
 
-// Adds one entry from "key=value"; the value is read as YAML (`--set depths=[2, 2, 6, 2]`). False when errors were
-// reported.
+// Adds one entry from "key=value"; the value is read as YAML (`--set depths=[2, 2, 6, 2]`). False when errors
+// were reported.
 bool config_set(Config *config, const char *assignment);
 
 // The entry of a dotted path, or NULL.

@@ -16,7 +16,7 @@ typedef struct Reader {
     Span left_out;                   // first group found in a list of the node being read
 } Reader;
 
-// Places --------------------------------------------------------------------------------------------------------
+// Places ----------------------------------------------------------------------------------------------------
 
 // libyaml counts lines and columns in code points; spans count bytes.
 static uint32_t offset_of(const Reader *reader, yaml_mark_t mark)
@@ -41,7 +41,7 @@ static Span span_of(const Reader *reader, const yaml_node_t *node)
     return (Span){reader->source, offset_of(reader, node->start_mark), offset_of(reader, node->end_mark)};
 }
 
-// Scalars -------------------------------------------------------------------------------------------------------
+// Scalars ---------------------------------------------------------------------------------------------------
 
 static bool is_one_of(const char *text, const char *const *words)
 {
@@ -121,18 +121,20 @@ static ConfigValue plain_value(const Reader *reader, ConfigValue value)
 static ConfigValue scalar_value(const Reader *reader, const yaml_node_t *node)
 {
     ConfigValue value = {.kind = CONFIG_STRING, .span = span_of(reader, node)};
-    value.text = intern_length(reader->context->names, (const char *)node->data.scalar.value, node->data.scalar.length);
+    value.text = intern_length(reader->context->names, (const char *)node->data.scalar.value,
+                               node->data.scalar.length);
     return node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE ? plain_value(reader, value) : value;
 }
 
-// Trees ---------------------------------------------------------------------------------------------------------
+// Trees -----------------------------------------------------------------------------------------------------
 
 static bool read_value(Reader *reader, int index, int depth, ConfigValue *value);
 
 static bool is_too_deep(const Reader *reader, const yaml_node_t *node, int depth)
 {
     if (depth > DEEPEST) {
-        diag_error(reader->context->diag, span_of(reader, node), "this is nested more than %d deep", (int)DEEPEST);
+        diag_error(reader->context->diag, span_of(reader, node), "this is nested more than %d deep",
+                   (int)DEEPEST);
     }
     return depth > DEEPEST;
 }
@@ -178,7 +180,8 @@ static bool read_member(Reader *reader, const yaml_node_pair_t *pair, int depth,
     }
     *member = read_node(reader, pair->value, depth + 1);
     if (*member) {
-        (*member)->key = intern_length(reader->context->names, (const char *)key->data.scalar.value, key->data.scalar.length);
+        (*member)->key = intern_length(reader->context->names, (const char *)key->data.scalar.value,
+                                       key->data.scalar.length);
         (*member)->key_span = span_of(reader, key);
     }
     return *member != NULL;
@@ -188,7 +191,8 @@ static bool read_group(Reader *reader, const yaml_node_t *node, int depth, Confi
 {
     Map *known = map_new(reader->context->arena);
     ConfigNode *last = NULL;
-    for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+    for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top;
+         pair++) {
         ConfigNode *member;
         if (!read_member(reader, pair, depth, &member)) {
             return false;
@@ -229,7 +233,8 @@ static ConfigNode *read_node(Reader *reader, int index, int depth)
 static void report(const Reader *reader, const yaml_parser_t *parser)
 {
     bool is_byte = parser->error == YAML_READER_ERROR;
-    uint32_t at = is_byte ? reader->begin + (uint32_t)parser->problem_offset : offset_of(reader, parser->problem_mark);
+    uint32_t at =
+        is_byte ? reader->begin + (uint32_t)parser->problem_offset : offset_of(reader, parser->problem_mark);
     diag_error(reader->context->diag, (Span){reader->source, at, at + 1}, "neither YAML nor JSON: %s",
                parser->problem ? parser->problem : "unreadable");
 }
@@ -243,7 +248,8 @@ const ConfigNode *config_parse(const ParseContext *context, const Source *source
         XV_BUG("the YAML reader cannot be made");
     }
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)source->text + begin, source->length - begin);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)source->text + begin,
+                                 source->length - begin);
     const ConfigNode *tree = NULL;
     int n_errors = context->diag->n_errors;
     if (!yaml_parser_load(&parser, &document)) {

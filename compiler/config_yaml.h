@@ -14,6 +14,6 @@ typedef struct ConfigNode {
     Span key_span;
 } ConfigNode;
 
-// The tree of the text from byte `begin` on, or NULL after errors. Scalars follow the YAML 1.2 core schema: 1e-4 is a
-// number, `yes` is text. A key given twice in one group is an error.
+// The tree of the text from byte `begin` on, or NULL after errors. Scalars follow the YAML 1.2 core schema:
+// 1e-4 is a number, `yes` is text. A key given twice in one group is an error.
 const ConfigNode *config_parse(const ParseContext *context, const Source *source, uint32_t begin);

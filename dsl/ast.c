@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-// Depth ---------------------------------------------------------------------------------------------------------
+// Depth -----------------------------------------------------------------------------------------------------
 
 static int larger(int a, int b)
 {
@@ -33,13 +33,14 @@ static bool is_too_deep(Parser *parser, int depth, Span span)
     }
     if (!parser->is_stopped) {
         span.end = span.begin + 1;
-        diag_error(parser->context->diag, span, "more than %d operations or blocks inside each other", (int)AST_MAX_DEPTH);
+        diag_error(parser->context->diag, span, "more than %d operations or blocks inside each other",
+                   (int)AST_MAX_DEPTH);
     }
     parser->is_stopped = true;
     return true;
 }
 
-// Nodes ---------------------------------------------------------------------------------------------------------
+// Nodes -----------------------------------------------------------------------------------------------------
 
 #define COPY(parser, node) memcpy(arena_alloc((parser)->context->arena, sizeof(node)), &(node), sizeof(node))
 
@@ -101,7 +102,8 @@ AstDtype ast_dtype(Parser *parser, AstName name)
         return AST_DTYPE_BOOL;
     }
     diag_error(parser->context->diag, name.span,
-               "unknown element type '%s'; there are int[...] and bool[...], and [...] for floats", name.text);
+               "unknown element type '%s'; there are int[...] and bool[...], and [...] for floats",
+               name.text);
     return AST_DTYPE_FLOAT;
 }
 
@@ -138,7 +140,8 @@ AstItem *ast_child(Parser *parser, Span span, AstExpr *target, AstExpr *value)
     const AstExpr *name = target->kind == AST_INDEX ? target->a : target;
     const AstArg *index = target->kind == AST_INDEX ? target->args : NULL;
     if (name->kind != AST_NAME || (index && (index->next || index->subscript != AST_AT))) {
-        diag_error(parser->context->diag, target->span, "a member is declared as `name: Module(...)` or `name[i]: Module(...)`");
+        diag_error(parser->context->diag, target->span,
+                   "a member is declared as `name: Module(...)` or `name[i]: Module(...)`");
         return NULL;
     }
     AstItem item = {.kind = AST_CHILD, .span = span, .head = name->span, .value = value};
@@ -147,7 +150,7 @@ AstItem *ast_child(Parser *parser, Span span, AstExpr *target, AstExpr *value)
     return ast_item(parser, item);
 }
 
-// Comparison ----------------------------------------------------------------------------------------------------
+// Comparison ------------------------------------------------------------------------------------------------
 
 static bool same_expr(const AstExpr *a, const AstExpr *b);
 
@@ -155,7 +158,8 @@ static bool same_args(const AstArg *a, const AstArg *b)
 {
     for (; a && b; a = a->next, b = b->next) {
         if (a->name != b->name || a->subscript != b->subscript || !same_expr(a->value, b->value)
-            || !same_expr(a->start, b->start) || !same_expr(a->stop, b->stop) || !same_expr(a->step, b->step)) {
+            || !same_expr(a->start, b->start) || !same_expr(a->stop, b->stop)
+            || !same_expr(a->step, b->step)) {
             return false;
         }
     }
@@ -168,8 +172,8 @@ static bool same_expr(const AstExpr *a, const AstExpr *b)
         return a == b;
     }
     return a->kind == b->kind && a->operator == b->operator && a->text == b->text && a->integer == b->integer
-        && memcmp(&a->number, &b->number, sizeof a->number) == 0 && same_expr(a->a, b->a) && same_expr(a->b, b->b)
-        && same_expr(a->c, b->c) && same_args(a->args, b->args);
+           && memcmp(&a->number, &b->number, sizeof a->number) == 0 && same_expr(a->a, b->a)
+           && same_expr(a->b, b->b) && same_expr(a->c, b->c) && same_args(a->args, b->args);
 }
 
 static bool same_type(const AstType *a, const AstType *b)
@@ -177,8 +181,8 @@ static bool same_type(const AstType *a, const AstType *b)
     if (!a || !b) {
         return a == b;
     }
-    return a->kind == b->kind && a->dtype == b->dtype && a->has_ellipsis == b->has_ellipsis && same_args(a->dims, b->dims)
-        && same_type(a->parts, b->parts) && same_type(a->next, b->next);
+    return a->kind == b->kind && a->dtype == b->dtype && a->has_ellipsis == b->has_ellipsis
+           && same_args(a->dims, b->dims) && same_type(a->parts, b->parts) && same_type(a->next, b->next);
 }
 
 static bool same_params(const AstParam *a, const AstParam *b)
@@ -203,11 +207,12 @@ static bool same_attributes(const AstAttribute *a, const AstAttribute *b)
 
 static bool same_item(const AstItem *a, const AstItem *b)
 {
-    return a->kind == b->kind && a->name.text == b->name.text && a->text == b->text && a->is_loss == b->is_loss
-        && a->is_group == b->is_group && same_args(a->names, b->names) && same_expr(a->target, b->target)
-        && same_expr(a->value, b->value) && same_expr(a->end, b->end) && same_params(a->params, b->params)
-        && same_type(a->type, b->type) && same_attributes(a->attributes, b->attributes) && ast_same(&a->items, &b->items)
-        && ast_same(&a->otherwise, &b->otherwise);
+    return a->kind == b->kind && a->name.text == b->name.text && a->text == b->text
+           && a->is_loss == b->is_loss && a->is_group == b->is_group && same_args(a->names, b->names)
+           && same_expr(a->target, b->target) && same_expr(a->value, b->value) && same_expr(a->end, b->end)
+           && same_params(a->params, b->params) && same_type(a->type, b->type)
+           && same_attributes(a->attributes, b->attributes) && ast_same(&a->items, &b->items)
+           && ast_same(&a->otherwise, &b->otherwise);
 }
 
 bool ast_same(const AstItems *a, const AstItems *b)

@@ -1,5 +1,5 @@
-// The syntax tree: what a file says, before any name is looked up. Immutable once parsed. Nodes live in the arena given
-// to the parser; every node carries the span of its text.
+// The syntax tree: what a file says, before any name is looked up. Immutable once parsed. Nodes live in the
+// arena given to the parser; every node carries the span of its text.
 //
 //   file        list of declarations
 //   AstItem     one declaration, module member, statement or task item (they share forms and one list type)
@@ -28,7 +28,7 @@ typedef struct AstName {
     Span span;
 } AstName;
 
-// Expressions ---------------------------------------------------------------------------------------------------
+// Expressions -----------------------------------------------------------------------------------------------
 
 typedef enum AstOperator {
     AST_OR, AST_AND, AST_NOT,
@@ -81,7 +81,7 @@ struct AstExpr {
     int depth;                       // height of the tree: 1 for a leaf, at most AST_MAX_DEPTH
 };
 
-// Types ---------------------------------------------------------------------------------------------------------
+// Types -----------------------------------------------------------------------------------------------------
 
 typedef enum AstTypeKind { AST_TENSOR, AST_TUPLE_TYPE } AstTypeKind;
 typedef enum AstDtype { AST_DTYPE_FLOAT, AST_DTYPE_INT, AST_DTYPE_BOOL } AstDtype;
@@ -105,7 +105,7 @@ typedef struct AstParam {
     AstExpr *value;                  // default, or NULL
 } AstParam;
 
-// Items ---------------------------------------------------------------------------------------------------------
+// Items -----------------------------------------------------------------------------------------------------
 
 typedef enum AstItemKind {
     AST_IMPORT,       // import "text"
@@ -152,7 +152,7 @@ struct AstItem {
     Span head;                       // keyword or name that introduces it
     AstName name;
     AstArg *names;                   // ASSIGN to several: names in args (value NAME); else NULL
-    Sym text;                        // IMPORT, ALIAS, DATA, ASSERT message; CHILD and PARAMETER: path component or NULL
+    Sym text;                        // IMPORT, ALIAS, DATA, ASSERT message; path component of members or NULL
     Span text_span;
     AstExpr *target;                 // SET: the path; CHILD: index expression or NULL
     AstExpr *value;

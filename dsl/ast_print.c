@@ -1,5 +1,6 @@
-// The formatter: a file's items in canonical form; see format_source in parse.h and print.h for the rules of breaking.
-// Indentation is four columns, blocks stand on lines of their own, single blank lines are kept, others dropped.
+// The formatter: a file's items in canonical form; see format_source in parse.h and print.h for the rules of
+// breaking. Indentation is four columns, blocks stand on lines of their own, single blank lines are kept,
+// others dropped.
 #include "dsl/print.h"
 
 #include <string.h>
@@ -14,7 +15,7 @@ static void print_words(Printer *printer, const char *keyword, Sym name)
     print_text(printer, name ? name : "");
 }
 
-// Blocks --------------------------------------------------------------------------------------------------------
+// Blocks ----------------------------------------------------------------------------------------------------
 
 // `{`, the items, `}`, without what ends the line.
 static void print_block(Printer *printer, const AstItems *items, Span body, bool is_group)
@@ -59,7 +60,8 @@ static void print_function(Printer *printer, const AstItem *item)
         : item->is_loss ? "loss" : "fn";
     print_words(printer, keyword, item->name.text);
     print_text(printer, item->name.text ? "" : " ");
-    int after = (int)strlen(" {") + (item->type ? (int)strlen(" -> ") + print_type_width(printer, item->type) : 0);
+    int after =
+        (int)strlen(" {") + (item->type ? (int)strlen(" -> ") + print_type_width(printer, item->type) : 0);
     Span params = {item->span.source, item->head.end, item->type ? item->type->span.begin : item->body.begin};
     print_params(printer, item->params, params, after);
     if (item->type) {
@@ -69,7 +71,7 @@ static void print_function(Printer *printer, const AstItem *item)
     print_block(printer, &item->items, item->body, false);
 }
 
-// Members -------------------------------------------------------------------------------------------------------
+// Members ---------------------------------------------------------------------------------------------------
 
 static void print_attributes(Printer *printer, const AstAttribute *attributes)
 {
@@ -107,7 +109,7 @@ static void print_member(Printer *printer, const AstItem *item, const char *keyw
     print_attributes(printer, item->attributes);
 }
 
-// Statements ----------------------------------------------------------------------------------------------------
+// Statements ------------------------------------------------------------------------------------------------
 
 // `keyword name = value`; any part may be missing.
 static void print_binding(Printer *printer, const char *keyword, const AstItem *item)

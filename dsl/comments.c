@@ -1,10 +1,11 @@
-// The formatter's text, line breaks and comments; see print.h. Every comment of the source is printed exactly once, in
-// source order, because each of the functions here prints what is waiting up to a place and never looks back.
+// The formatter's text, line breaks and comments; see print.h. Every comment of the source is printed exactly
+// once, in source order, because each of the functions here prints what is waiting up to a place and never
+// looks back.
 #include "dsl/print.h"
 
 #include <string.h>
 
-// Text ----------------------------------------------------------------------------------------------------------
+// Text ------------------------------------------------------------------------------------------------------
 
 static int columns_of(const char *text)
 {
@@ -58,7 +59,10 @@ void print_string(Printer *printer, const char *text)
         print_text(printer, part);
         text += length;
         if (length == plain && *text) {
-            print_text(printer, *text == '\n' ? "\\n" : *text == '\t' ? "\\t" : *text == '"' ? "\\\"" : "\\\\");
+            print_text(printer, *text == '\n'   ? "\\n"
+                                : *text == '\t' ? "\\t"
+                                : *text == '"'  ? "\\\""
+                                                : "\\\\");
             text++;
         }
     }
@@ -73,7 +77,7 @@ void print_newline(Printer *printer)
     }
 }
 
-// Comments ------------------------------------------------------------------------------------------------------
+// Comments --------------------------------------------------------------------------------------------------
 
 bool comment_within(const Printer *printer, uint32_t begin, uint32_t end)
 {

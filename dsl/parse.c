@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-// Syntax errors -------------------------------------------------------------------------------------------------
+// Syntax errors ---------------------------------------------------------------------------------------------
 
 enum { LARGEST_GROUP = 48 };
 
@@ -19,15 +19,18 @@ typedef struct TokenGroup {
 } TokenGroup;
 
 static const TokenGroup GROUPS[] = {
-    {"a declaration or statement", "let",
-     {"advances", "alias", "assert", "buffer", "config", "data", "dim", "draw", "entry", "fn", "for", "if", "import", "let",
-      "loss", "metric", "minimise", "module", "no_decay", "optimizer", "output", "param", "probability", "return", "set",
-      "task", "end of file", "integer", "number", "text", "name", "true", "false", "none", "not", "'-'", "'('", "'['"}},
-    {"an expression", "integer",
+    {"a declaration or statement",
+     "let",
+     {"advances", "alias",  "assert",      "buffer",    "config", "data",  "dim",         "draw",
+      "entry",    "fn",     "for",         "if",        "import", "let",   "loss",        "metric",
+      "minimise", "module", "no_decay",    "optimizer", "output", "param", "probability", "return",
+      "set",      "task",   "end of file", "integer",   "number", "text",  "name",        "true",
+      "false",    "none",   "not",         "'-'",       "'('",    "'['"}},
+    {"an expression",
+     "integer",
      {"integer", "number", "text", "name", "true", "false", "none", "not", "'-'", "'('", "'['"}},
-    {"an operator", "'*'",
-     {"'+'", "'-'", "'*'", "'/'", "'//'", "'%'", "'@'", "'**'", "'=='", "'!='", "'<'", "'>'", "'<='", "'>='", "and", "or",
-      "if", "'('", "'['", "'.'"}},
+    {"an operator", "'*'", {"'+'", "'-'", "'*'",  "'/'",  "'//'", "'%'", "'@'", "'**'", "'=='", "'!='",
+                            "'<'", "'>'", "'<='", "'>='", "and",  "or",  "if",  "'('",  "'['",  "'.'"}},
 };
 
 static bool contains(const char *const *names, int n_names, const char *name)
@@ -61,7 +64,8 @@ static int grouped(const char **names, int n_names, const TokenGroup *group)
 static bool is_keyword(const char *text)
 {
     const char *words[64];
-    return contains(words, tokens_words(words, 64), text) || strcmp(text, "as") == 0 || strcmp(text, "init") == 0;
+    return contains(words, tokens_words(words, 64), text) || strcmp(text, "as") == 0
+           || strcmp(text, "init") == 0;
 }
 
 // The name of a kind of token as messages write it: `'else'`, `a name`, `'+'`, `end of line`.
@@ -70,7 +74,8 @@ static const char *in_words(Arena *arena, const char *name)
     if (is_keyword(name)) {
         return arena_format(arena, "'%s'", name);
     }
-    bool has_article = strcmp(name, "name") == 0 || strcmp(name, "integer") == 0 || strcmp(name, "number") == 0;
+    bool has_article =
+        strcmp(name, "name") == 0 || strcmp(name, "integer") == 0 || strcmp(name, "number") == 0;
     return has_article ? arena_format(arena, "%s %s", *name == 'i' ? "an" : "a", name) : name;
 }
 
@@ -114,7 +119,8 @@ static const char *found_text(Arena *arena, const SyntaxError *error)
     if (*text == '"') {
         return "text";
     }
-    return arena_format(arena, "'%.*s%s'", (int)(length < LONGEST ? length : LONGEST), text, length < LONGEST ? "" : "...");
+    return arena_format(arena, "'%.*s%s'", (int)(length < LONGEST ? length : LONGEST), text,
+                        length < LONGEST ? "" : "...");
 }
 
 // "modle Name(...)": two names in a row at the start of a statement.
@@ -129,7 +135,8 @@ static bool report_starter(Parser *parser, const SyntaxError *error)
     const char *words[64];
     const char *nearest = diag_nearest(word, words, tokens_words(words, 64));
     if (nearest) {
-        diag_error(parser->context->diag, span, "nothing starts with '%s' here; did you mean '%s'?", word, nearest);
+        diag_error(parser->context->diag, span, "nothing starts with '%s' here; did you mean '%s'?", word,
+                   nearest);
     }
     return nearest != NULL;
 }
@@ -143,7 +150,8 @@ static void report_unexpected(const ParseContext *context, const SyntaxError *er
 {
     static const char *const comparisons[] = {"'=='", "'!='", "'<'", "'>'", "'<='", "'>='"};
     if (expects(error, "name") && !expects(error, "integer") && is_keyword(error->found)) {
-        diag_error(context->diag, error->span, "'%s' is a word of the language and cannot be a name", error->found);
+        diag_error(context->diag, error->span, "'%s' is a word of the language and cannot be a name",
+                   error->found);
     } else if (contains(comparisons, 6, error->found) && expects(error, "'*'")) {
         diag_error(context->diag, error->span, "comparisons do not chain; write `a < b and b < c`");
     } else {
@@ -164,7 +172,7 @@ void parser_report(Parser *parser, const SyntaxError *error)
     tokens_skip_statement(parser->tokens);
 }
 
-// Sources -------------------------------------------------------------------------------------------------------
+// Sources ---------------------------------------------------------------------------------------------------
 
 // Length of the UTF-8 sequence at `text`, 0 if there is none.
 static size_t sequence_length(const unsigned char *text, size_t left)
@@ -197,7 +205,8 @@ static void check_bytes(const ParseContext *context, const Source *source)
         size_t length = sequence_length(text + i, source->length - i);
         if (length == 0 || text[i] == 0) {
             Span span = {source, (uint32_t)i, (uint32_t)i + 1};
-            diag_error(context->diag, span, text[i] ? "this is not UTF-8 (byte 0x%02X)" : "zero byte", text[i]);
+            diag_error(context->diag, span, text[i] ? "this is not UTF-8 (byte 0x%02X)" : "zero byte",
+                       text[i]);
             return;
         }
         i += length;

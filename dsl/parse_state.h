@@ -1,5 +1,5 @@
-// What the lexer, the token filter and the grammar share while one source is parsed, and the constructors that the
-// grammar's actions call. Internal to dsl/.
+// What the lexer, the token filter and the grammar share while one source is parsed, and the constructors
+// that the grammar's actions call. Internal to dsl/.
 #pragma once
 
 #include "dsl/parse.h"
@@ -34,8 +34,8 @@ typedef struct AstAttributes { AstAttribute *first, *last; } AstAttributes;
         (list).last = (node);                               \
     } while (0)
 
-// Nodes of the given contents, in the parser's arena. Expressions and items get their depth here; a node that would
-// make the tree deeper than AST_MAX_DEPTH is reported and loses its children.
+// Nodes of the given contents, in the parser's arena. Expressions and items get their depth here; a node that
+// would make the tree deeper than AST_MAX_DEPTH is reported and loses its children.
 AstExpr *ast_expr(Parser *parser, AstExpr expr);
 AstItem *ast_item(Parser *parser, AstItem item);
 AstArg *ast_arg(Parser *parser, AstArg arg);
@@ -64,8 +64,8 @@ typedef struct SyntaxError {
     int n_expected;
 } SyntaxError;
 void parser_report(Parser *parser, const SyntaxError *error);
-// Adds to a message at the token given last which bracket is still open; at the end of the text also which brace, and
-// what stands in it as if it were closed.
+// Adds to a message at the token given last which bracket is still open; at the end of the text also which
+// brace, and what stands in it as if it were closed.
 void tokens_note_open(const Tokens *tokens, bool is_end);
 // The name directly before the token given last if it starts a statement, else NULL.
 Sym tokens_starter(const Tokens *tokens, Span *span);

@@ -1,7 +1,7 @@
-/* Grammar of the language. Actions are one constructor call each (ast.c). Items of all places share one form; which may
-   stand where is checked afterwards (places.c), with better messages than a grammar can give. Every item ends with a
-   SEPARATOR, which tokens.c provides before '}' and at the end too; errors recover there, so that one run reports
-   several. No conflicts are allowed: a rule that brings one is wrong. */
+/* Grammar of the language. Actions are one constructor call each (ast.c). Items of all places share one form;
+   which may stand where is checked afterwards (places.c), with better messages than a grammar can give. Every
+   item ends with a SEPARATOR, which tokens.c provides before '}' and at the end too; errors recover there, so
+   that one run reports several. No conflicts are allowed: a rule that brings one is wrong. */
 
 %require "3.8"
 %define api.pure full
@@ -35,14 +35,17 @@ int dsl_lex(DSL_STYPE *value, Span *span, Parser *parser);
         }                                                                           \
     } while (0)
 
-#define EXPR(expr_kind, expr_span, ...) ast_expr(parser, (AstExpr){.kind = (expr_kind), .span = (expr_span), __VA_ARGS__})
-#define UNARY(sign, whole, sign_span, x) EXPR(AST_UNARY, whole, .operator = (sign), .operator_span = (sign_span), .a = (x))
+#define EXPR(expr_kind, expr_span, ...)                                             \
+    ast_expr(parser, (AstExpr){.kind = (expr_kind), .span = (expr_span), __VA_ARGS__})
+#define UNARY(sign, whole, sign_span, x)                                            \
+    EXPR(AST_UNARY, whole, .operator = (sign), .operator_span = (sign_span), .a = (x))
 #define BINARY(sign, whole, sign_span, x, y)                                        \
     EXPR(AST_BINARY, whole, .operator = (sign), .operator_span = (sign_span), .a = (x), .b = (y))
 #define ITEM(item_kind, item_span, item_head, ...)                                  \
     ast_item(parser, (AstItem){.kind = (item_kind), .span = (item_span), .head = (item_head), __VA_ARGS__})
 #define ARG(arg_span, ...) ast_arg(parser, (AstArg){.span = (arg_span), __VA_ARGS__})
-#define SLICE(arg_span, from, to, by) ARG(arg_span, .subscript = AST_SLICE, .start = (from), .stop = (to), .step = (by))
+#define SLICE(arg_span, from, to, by)                                               \
+    ARG(arg_span, .subscript = AST_SLICE, .start = (from), .stop = (to), .step = (by))
 
 static void dsl_error(const Span *span, Parser *parser, const char *message);
 }
@@ -73,11 +76,11 @@ static void dsl_error(const Span *span, Parser *parser, const char *message);
 %token <name> NAME "name" STRING "text"
 %token <integer> INTEGER "integer"
 %token <number> FLOAT "number"
-%token ADVANCES "advances" ALIAS "alias" AND "and" AS "as" ASSERT "assert" BUFFER "buffer" CONFIG "config" DATA "data"
-%token DIM "dim" DRAW "draw" ELSE "else" ENTRY "entry" FALSE_ "false" FN "fn" FOR "for" IF "if" IMPORT "import" IN "in"
-%token INIT "init" LET "let" LOSS "loss" METRIC "metric" MINIMISE "minimise" MODULE "module" NO_DECAY "no_decay"
-%token NONE "none" NOT "not" OPTIMIZER "optimizer" OR "or" OUTPUT "output" PARAM "param" PROBABILITY "probability"
-%token RETURN "return" SET "set" TASK "task" TRUE_ "true"
+%token ADVANCES "advances" ALIAS "alias" AND "and" AS "as" ASSERT "assert" BUFFER "buffer" CONFIG "config"
+%token DATA "data" DIM "dim" DRAW "draw" ELSE "else" ENTRY "entry" FALSE_ "false" FN "fn" FOR "for" IF "if"
+%token IMPORT "import" IN "in" INIT "init" LET "let" LOSS "loss" METRIC "metric" MINIMISE "minimise"
+%token MODULE "module" NO_DECAY "no_decay" NONE "none" NOT "not" OPTIMIZER "optimizer" OR "or" OUTPUT "output"
+%token PARAM "param" PROBABILITY "probability" RETURN "return" SET "set" TASK "task" TRUE_ "true"
 %token ELLIPSIS "'...'" DOTS "'..'" ARROW "'->'" POWER "'**'" FLOOR_DIVIDE "'//'" EQUAL "'=='" UNEQUAL "'!='"
 %token AT_MOST "'<='" AT_LEAST "'>='"
 
@@ -120,21 +123,24 @@ block: '{' lines '}' { $$ = $2; };
 item:
       IMPORT STRING { $$ = ITEM(AST_IMPORT, @$, @1, .text = $2, .text_span = @2); }
     | CONFIG name '=' expr { $$ = ITEM(AST_CONFIG, @$, @1, .name = $2, .value = $4); }
-    | CONFIG name config_block { $$ = ITEM(AST_CONFIG, @$, @1, .name = $2, .items = $3, .body = @3, .is_group = true); }
+    | CONFIG name config_block {
+        $$ = ITEM(AST_CONFIG, @$, @1, .name = $2, .items = $3, .body = @3, .is_group = true);
+    }
     | SET path '=' expr { $$ = ITEM(AST_SET, @$, @1, .target = $2, .value = $4); }
     | LET name '=' expr { $$ = ITEM(AST_LET, @$, @1, .name = $2, .value = $4); }
     | MODULE name '(' params ')' block {
         $$ = ITEM(AST_MODULE, @$, span_join(@1, @2), .name = $2, .params = $4.first, .items = $6, .body = @6);
     }
     | FN name '(' params ')' result block {
-        $$ = ITEM(AST_FUNCTION, @$, span_join(@1, @2), .name = $2, .params = $4.first, .type = $6, .items = $7, .body = @7);
+        $$ = ITEM(AST_FUNCTION, @$, span_join(@1, @2), .name = $2, .params = $4.first, .type = $6,
+                  .items = $7, .body = @7);
     }
     | FN '(' params ')' result block {
         $$ = ITEM(AST_FUNCTION, @$, @1, .params = $3.first, .type = $5, .items = $6, .body = @6);
     }
     | LOSS name '(' params ')' result block {
-        $$ = ITEM(AST_FUNCTION, @$, span_join(@1, @2), .name = $2, .params = $4.first, .type = $6, .items = $7, .body = @7,
-                  .is_loss = true);
+        $$ = ITEM(AST_FUNCTION, @$, span_join(@1, @2), .name = $2, .params = $4.first, .type = $6,
+                  .items = $7, .body = @7, .is_loss = true);
     }
     | TASK name block { $$ = ITEM(AST_TASK, @$, span_join(@1, @2), .name = $2, .items = $3, .body = @3); }
     | PARAM name ':' type attributes {
@@ -176,14 +182,17 @@ item:
     }
     | exprs { $$ = ITEM(AST_EXPRESSION, @$, @1, .value = $1); }
     | DIM name '=' expr { $$ = ITEM(AST_DIM, @$, @1, .name = $2, .value = $4); }
-    | OPTIMIZER name config_block { $$ = ITEM(AST_OPTIMIZER, @$, @1, .name = $2, .items = $3, .body = @3, .is_group = true); }
+    | OPTIMIZER name config_block {
+        $$ = ITEM(AST_OPTIMIZER, @$, @1, .name = $2, .items = $3, .body = @3, .is_group = true);
+    }
     | NO_DECAY expr { $$ = ITEM(AST_NO_DECAY, @$, @1, .value = $2); }
     | ENTRY name '(' params ')' block {
         $$ = ITEM(AST_ENTRY, @$, span_join(@1, @2), .name = $2, .params = $4.first, .items = $6, .body = @6);
     }
     | DATA STRING { $$ = ITEM(AST_DATA, @$, @1, .text = $2, .text_span = @2); }
     | DATA STRING config_block {
-        $$ = ITEM(AST_DATA, @$, @1, .text = $2, .text_span = @2, .items = $3, .body = @3, .is_group = true);
+        $$ = ITEM(AST_DATA, @$, @1, .text = $2, .text_span = @2, .items = $3, .body = @3,
+                  .is_group = true);
     }
     | PROBABILITY expr { $$ = ITEM(AST_PROBABILITY, @$, @1, .value = $2); }
     | ADVANCES expr { $$ = ITEM(AST_ADVANCES, @$, @1, .value = $2); }
@@ -195,11 +204,12 @@ item:
 if_item:
       IF expr block { $$ = ITEM(AST_IF, @$, @1, .value = $2, .items = $3, .body = @3); }
     | IF expr block ELSE block {
-        $$ = ITEM(AST_IF, @$, @1, .value = $2, .items = $3, .body = @3, .otherwise = $5, .otherwise_body = @5);
+        $$ = ITEM(AST_IF, @$, @1, .value = $2, .items = $3, .body = @3, .otherwise = $5,
+                  .otherwise_body = @5);
     }
     | IF expr block ELSE if_item {
-        $$ = ITEM(AST_IF, @$, @1, .value = $2, .items = $3, .body = @3, .otherwise = ast_items((AstItems){0}, $5),
-                  .otherwise_body = @5);
+        $$ = ITEM(AST_IF, @$, @1, .value = $2, .items = $3, .body = @3,
+                  .otherwise = ast_items((AstItems){0}, $5), .otherwise_body = @5);
     }
     ;
 
@@ -219,7 +229,10 @@ config_lines: %empty { $$ = (AstItems){0}; }
     ;
 
 config_entry: name '=' expr { $$ = ITEM(AST_CONFIG, @$, @1, .name = $1, .value = $3); }
-    | name config_block { $$ = ITEM(AST_CONFIG, @$, @1, .name = $1, .items = $2, .body = @2, .is_group = true); };
+    | name config_block {
+        $$ = ITEM(AST_CONFIG, @$, @1, .name = $1, .items = $2, .body = @2, .is_group = true);
+    }
+    ;
 
 path: name { $$ = EXPR(AST_NAME, @$, .text = $1.text); }
     | path '.' name { $$ = EXPR(AST_MEMBER, @$, .a = $1, .text = $3.text, .operator_span = @3); };
@@ -245,15 +258,20 @@ type: '[' dims ']' { $$ = ast_type(parser, (AstType){.span = @$, .dims = $2.firs
     | '[' ELLIPSIS ',' elements ']' {
         $$ = ast_type(parser, (AstType){.span = @$, .has_ellipsis = true, .ellipsis = @2, .dims = $4.first});
     }
-    | name '[' dims ']' { $$ = ast_type(parser, (AstType){.span = @$, .dtype = ast_dtype(parser, $1), .dims = $3.first}); }
+    | name '[' dims ']' {
+        $$ = ast_type(parser, (AstType){.span = @$, .dtype = ast_dtype(parser, $1), .dims = $3.first});
+    }
     | name '[' ELLIPSIS ']' {
-        $$ = ast_type(parser, (AstType){.span = @$, .dtype = ast_dtype(parser, $1), .has_ellipsis = true, .ellipsis = @3});
+        $$ = ast_type(parser, (AstType){.span = @$, .dtype = ast_dtype(parser, $1), .has_ellipsis = true,
+                                        .ellipsis = @3});
     }
     | name '[' ELLIPSIS ',' elements ']' {
-        $$ = ast_type(parser, (AstType){.span = @$, .dtype = ast_dtype(parser, $1), .has_ellipsis = true, .ellipsis = @3,
-                                        .dims = $5.first});
+        $$ = ast_type(parser, (AstType){.span = @$, .dtype = ast_dtype(parser, $1), .has_ellipsis = true,
+                                        .ellipsis = @3, .dims = $5.first});
     }
-    | '(' types ')' { $$ = ast_type(parser, (AstType){.kind = AST_TUPLE_TYPE, .span = @$, .parts = $2.first}); }
+    | '(' types ')' {
+        $$ = ast_type(parser, (AstType){.kind = AST_TUPLE_TYPE, .span = @$, .parts = $2.first});
+    }
     ;
 
 types: type { $$ = (AstTypes){$1, $1}; } | types ',' type { $$ = $1; AST_APPEND($$, $3); };
@@ -292,7 +310,10 @@ exprs: expr
     ;
 
 expr: operation
-    | operation IF operation ELSE expr { $$ = EXPR(AST_SELECT, @$, .operator_span = @2, .a = $1, .b = $3, .c = $5); };
+    | operation IF operation ELSE expr {
+        $$ = EXPR(AST_SELECT, @$, .operator_span = @2, .a = $1, .b = $3, .c = $5);
+    }
+    ;
 
 operation: postfix
     | operation OR operation { $$ = BINARY(AST_OR, @$, @2, $1, $3); }

@@ -1,5 +1,5 @@
-// Which items may stand where: the grammar takes every item everywhere, this walk reports those whose kind has no
-// meaning in their place and says where they belong.
+// Which items may stand where: the grammar takes every item everywhere, this walk reports those whose kind
+// has no meaning in their place and says where they belong.
 #include "dsl/parse_state.h"
 
 enum { IN_FILE = 1, IN_MODULE = 2, IN_FUNCTION = 4, IN_TASK = 8, IN_ENTRY = 16 };
@@ -75,13 +75,15 @@ static const char *places_text(Arena *arena, unsigned places)
     return text;
 }
 
-static void report(const ParseContext *context, const AstItem *item, unsigned allowed, unsigned place, const AstItem *around)
+static void report(const ParseContext *context, const AstItem *item, unsigned allowed, unsigned place,
+                   const AstItem *around)
 {
     const char *hint = item->kind == AST_ASSIGN ? "; a constant is written `let name = value`" : "";
-    diag_error(context->diag, item->head, "%s cannot stand %s, only %s%s", KINDS[item->kind].name, place_name(place),
-               places_text(context->arena, allowed), hint);
+    diag_error(context->diag, item->head, "%s cannot stand %s, only %s%s", KINDS[item->kind].name,
+               place_name(place), places_text(context->arena, allowed), hint);
     if (around && allowed == IN_FILE) {
-        diag_note(context->diag, around->head, "the block that starts here is not closed before; is a '}' missing?");
+        diag_note(context->diag, around->head,
+                  "the block that starts here is not closed before; is a '}' missing?");
     }
 }
 

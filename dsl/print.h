@@ -1,10 +1,11 @@
-// The formatter's pen: text with columns, line breaks, comments in their places, and the printing of expressions. Used
-// by ast_print.c (items) and print_expr.c (expressions, types, parameters). Internal to dsl/.
+// The formatter's pen: text with columns, line breaks, comments in their places, and the printing of
+// expressions. Used by ast_print.c (items) and print_expr.c (expressions, types, parameters). Internal to
+// dsl/.
 //
-// What does not fit the line is broken at the outermost list that helps: a newline behind its opening bracket, the
-// elements filled into lines four columns deeper, the closing bracket behind the last one. Operations break behind the
-// operator. A list with comments inside is always broken. Comments that stand where nothing can be broken move to the
-// end of the line.
+// What does not fit the line is broken at the outermost list that helps: a newline behind its opening
+// bracket, the elements filled into lines four columns deeper, the closing bracket behind the last one.
+// Operations break behind the operator. A list with comments inside is always broken. Comments that stand
+// where nothing can be broken move to the end of the line.
 #pragma once
 
 #include "dsl/parse.h"
@@ -35,8 +36,9 @@ bool comment_within(const Printer *printer, uint32_t begin, uint32_t end);
 void comments_in_list(Printer *printer, uint32_t limit);
 // Ends the line, with the comments that were passed over and the one behind `end` on the source's line.
 void comments_end_line(Printer *printer, uint32_t end);
-// Lines of their own before an item or the end of a block at `limit`; with single blank lines where the source has some.
-// `is_first`: at the start of a block, where no blank line is kept. Returns whether the next line is still the first.
+// Lines of their own before an item or the end of a block at `limit`; with single blank lines where the
+// source has some. `is_first`: at the start of a block, where no blank line is kept. Returns whether the next
+// line is still the first.
 bool comments_before(Printer *printer, uint32_t limit, bool is_first);
 // A blank line before the item at `begin` where the source has one.
 void blank_before(Printer *printer, uint32_t begin, bool is_first);

@@ -3,10 +3,21 @@
 
 #include <string.h>
 
-// Precedence ----------------------------------------------------------------------------------------------------
+// Precedence ------------------------------------------------------------------------------------------------
 
 // ORDER as in parser.y.
-enum { LEVEL_ANY = 1, LEVEL_OR, LEVEL_AND, LEVEL_NOT, LEVEL_COMPARE, LEVEL_SUM, LEVEL_PRODUCT, LEVEL_NEGATION, LEVEL_POWER, LEVEL_POSTFIX };
+enum {
+    LEVEL_ANY = 1,
+    LEVEL_OR,
+    LEVEL_AND,
+    LEVEL_NOT,
+    LEVEL_COMPARE,
+    LEVEL_SUM,
+    LEVEL_PRODUCT,
+    LEVEL_NEGATION,
+    LEVEL_POWER,
+    LEVEL_POSTFIX
+};
 
 static const struct {
     const char *sign;      // with the blanks around it
@@ -43,7 +54,7 @@ static int level_of(const AstExpr *expr)
     }
 }
 
-// Elements of lists ---------------------------------------------------------------------------------------------
+// Elements of lists -----------------------------------------------------------------------------------------
 
 // An element of a bracketed list, of whatever sort: exactly one pointer is set, none behind the last one.
 typedef struct Piece {
@@ -64,7 +75,8 @@ typedef struct List {
 
 static bool is_none(Piece piece)
 {
-    return !piece.arg && !piece.param && !piece.type && !piece.ellipsis && !piece.comprehension && !piece.clause;
+    return !piece.arg && !piece.param && !piece.type && !piece.ellipsis && !piece.comprehension
+           && !piece.clause;
 }
 
 static Piece next_of(Piece piece)
@@ -157,7 +169,7 @@ static void print_piece(Printer *printer, Piece piece, int after)
     }
 }
 
-// Lists ---------------------------------------------------------------------------------------------------------
+// Lists -----------------------------------------------------------------------------------------------------
 
 static Printer measuring_from(const Printer *printer, int column)
 {
@@ -239,7 +251,7 @@ static void print_list(Printer *printer, const List *list, int after)
     print_text(printer, list->close);
 }
 
-// Expressions ---------------------------------------------------------------------------------------------------
+// Expressions -----------------------------------------------------------------------------------------------
 
 static bool expr_fits(const Printer *printer, const AstExpr *expr, int level, int column, int after)
 {
@@ -295,7 +307,10 @@ static void select_expr(Printer *printer, const AstExpr *expr, int after)
 
 static void bracketed(Printer *printer, const AstExpr *expr, int after)
 {
-    List list = {.begin = expr->operator_span.begin, .end = expr->span.end, .has_commas = true, .first.arg = expr->args};
+    List list = {.begin = expr->operator_span.begin,
+                 .end = expr->span.end,
+                 .has_commas = true,
+                 .first.arg = expr->args};
     list.open = expr->kind == AST_CALL || expr->kind == AST_TUPLE ? "(" : "[";
     list.close = *list.open == '(' ? ")" : "]";
     if (expr->kind == AST_CALL || expr->kind == AST_INDEX) {
@@ -364,7 +379,8 @@ void print_bare(Printer *printer, const AstExpr *expr, int after)
         print_expr(printer, expr, after);
         return;
     }
-    List list = {.open = "", .close = "", .begin = expr->span.begin, .end = expr->span.end, .has_commas = true};
+    List list = {
+        .open = "", .close = "", .begin = expr->span.begin, .end = expr->span.end, .has_commas = true};
     list.first.arg = expr->args;
     print_list(printer, &list, after);
 }
@@ -378,12 +394,14 @@ void print_range(Printer *printer, const AstExpr *from, const AstExpr *to, int a
     }
 }
 
-// Types and parameters ------------------------------------------------------------------------------------------
+// Types and parameters --------------------------------------------------------------------------------------
 
 void print_type(Printer *printer, const AstType *type, int after)
 {
-    static const char *const dtypes[] = {[AST_DTYPE_FLOAT] = "", [AST_DTYPE_INT] = "int", [AST_DTYPE_BOOL] = "bool"};
-    List list = {.open = "[", .close = "]", .begin = type->span.begin, .end = type->span.end, .has_commas = true};
+    static const char *const dtypes[] = {
+        [AST_DTYPE_FLOAT] = "", [AST_DTYPE_INT] = "int", [AST_DTYPE_BOOL] = "bool"};
+    List list = {
+        .open = "[", .close = "]", .begin = type->span.begin, .end = type->span.end, .has_commas = true};
     if (type->kind == AST_TUPLE_TYPE) {
         list.open = "(";
         list.close = ")";

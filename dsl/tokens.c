@@ -1,9 +1,10 @@
-// Between lexer and grammar: decides which newlines end statements and which words are keywords, keeps the stack of open
-// brackets, and passes over the rest of a statement after an error.
+// Between lexer and grammar: decides which newlines end statements and which words are keywords, keeps the
+// stack of open brackets, and passes over the rest of a statement after an error.
 //
-// A SEPARATOR is also put before every '}' and at the end of the text unless one stands there, so that in the grammar
-// every item ends with one. Words such as `output` or `dim` are keywords only at the start of a statement and only if
-// what follows makes them one; so `output: Linear(...)`, `output(x)` and `dim = 3` use them as names.
+// A SEPARATOR is also put before every '}' and at the end of the text unless one stands there, so that in the
+// grammar every item ends with one. Words such as `output` or `dim` are keywords only at the start of a
+// statement and only if what follows makes them one; so `output: Linear(...)`, `output(x)` and `dim = 3` use
+// them as names.
 #include "dsl/parse_state.h"
 
 #include "parser.tab.h"
@@ -32,7 +33,8 @@ struct Tokens {
     int n_open;
     int n_braces;                    // of them, braces
     Span forgotten;                  // bracket given up in this statement, or none
-    Span stray, stray_open;          // first declaration inside braces where none can stand, and the innermost brace there
+    Span stray;                      // first declaration inside braces where none can stand
+    Span stray_open;                 // innermost brace around it
     int skip_braces;                 // while the parser is skipping: number of braces where that ends
 };
 
@@ -44,7 +46,7 @@ Tokens *tokens_new(Parser *parser, void *scanner)
     return tokens;
 }
 
-// Raw tokens ----------------------------------------------------------------------------------------------------
+// Raw tokens ------------------------------------------------------------------------------------------------
 
 static Token take(Tokens *tokens)
 {
@@ -85,7 +87,7 @@ static bool is_word(const Token *token, const char *word)
     return token->kind == NAME && strcmp(token->value.name, word) == 0;
 }
 
-// Words ---------------------------------------------------------------------------------------------------------
+// Words -----------------------------------------------------------------------------------------------------
 
 enum { BEFORE_NAME = 1, BEFORE_TEXT = 2, BEFORE_VALUE = 4, BEFORE_LIST = 8 };
 
@@ -94,8 +96,9 @@ static const struct {
     const char *text;
     int kind;
 } RESERVED[] = {
-    {"and", AND}, {"assert", ASSERT}, {"else", ELSE}, {"false", FALSE_}, {"fn", FN}, {"for", FOR}, {"if", IF}, {"in", IN},
-    {"let", LET}, {"module", MODULE}, {"none", NONE}, {"not", NOT}, {"or", OR}, {"return", RETURN}, {"true", TRUE_},
+    {"and", AND},   {"assert", ASSERT}, {"else", ELSE}, {"false", FALSE_},  {"fn", FN},
+    {"for", FOR},   {"if", IF},         {"in", IN},     {"let", LET},       {"module", MODULE},
+    {"none", NONE}, {"not", NOT},       {"or", OR},     {"return", RETURN}, {"true", TRUE_},
 };
 
 // Words that are keywords at the start of a statement before certain tokens.
@@ -165,21 +168,23 @@ static int word_kind(Tokens *tokens, Sym text)
             return start_of(peek(tokens)) & STARTERS[i].before ? STARTERS[i].kind : NAME;
         }
     }
-    if (strcmp(text, "as") == 0 && (tokens->last == NAME || tokens->last == ']') && peek(tokens)->kind == STRING) {
+    if (strcmp(text, "as") == 0 && (tokens->last == NAME || tokens->last == ']')
+        && peek(tokens)->kind == STRING) {
         return AS;
     }
     bool is_init = strcmp(text, "init") == 0 && !tokens->is_start && start_of(peek(tokens)) == BEFORE_NAME;
     return is_init ? INIT : NAME;
 }
 
-// Brackets ------------------------------------------------------------------------------------------------------
+// Brackets --------------------------------------------------------------------------------------------------
 
 static bool in_bracket(const Tokens *tokens)
 {
     return tokens->n_open > 0 && first_byte(tokens->open[tokens->n_open - 1]) != '{';
 }
 
-// Brackets cannot stay open across braces or the start of certain statements: their closing one was forgotten.
+// Brackets cannot stay open across braces or the start of certain statements: their closing one was
+// forgotten.
 static void forget_brackets(Tokens *tokens)
 {
     while (in_bracket(tokens)) {
@@ -191,7 +196,8 @@ static void forget_brackets(Tokens *tokens)
 static void push_open(Tokens *tokens, Span span)
 {
     if (tokens->n_open == MAX_OPEN) {
-        diag_error(tokens->parser->context->diag, span, "brackets are nested more than %d deep", (int)MAX_OPEN);
+        diag_error(tokens->parser->context->diag, span, "brackets are nested more than %d deep",
+                   (int)MAX_OPEN);
         tokens->parser->is_stopped = true;
         return;
     }
@@ -231,14 +237,15 @@ void tokens_note_open(const Tokens *tokens, bool is_end)
 // Modules, tasks and imports stand in no braces: one that does tells where a '}' was forgotten.
 static void watch(Tokens *tokens, const Token *token)
 {
-    bool stands_alone = token->kind == MODULE || token->kind == TASK || token->kind == IMPORT || token->kind == CONFIG;
+    bool stands_alone =
+        token->kind == MODULE || token->kind == TASK || token->kind == IMPORT || token->kind == CONFIG;
     if (stands_alone && tokens->n_braces > 0 && !tokens->stray.source) {
         tokens->stray = token->span;
         tokens->stray_open = tokens->open[tokens->n_open - 1];
     }
 }
 
-// Separators ----------------------------------------------------------------------------------------------------
+// Separators ------------------------------------------------------------------------------------------------
 
 // A newline behind one of these does not end a statement; two separators in a row are one.
 static bool goes_on(int kind)
@@ -246,8 +253,15 @@ static bool goes_on(int kind)
     switch (kind) {
     case 0: case SEPARATOR: case '{': case ',':
     case '+': case '-': case '*': case '/': case '%': case '@': case '<': case '>':
-    case POWER: case FLOOR_DIVIDE: case EQUAL: case UNEQUAL: case AT_MOST: case AT_LEAST: case AND: case OR: case DOTS:
-        return true;
+    case POWER:
+    case FLOOR_DIVIDE:
+    case EQUAL:
+    case UNEQUAL:
+    case AT_MOST:
+    case AT_LEAST:
+    case AND:
+    case OR:
+    case DOTS: return true;
     default:
         return false;
     }
@@ -264,7 +278,8 @@ static void drop_newlines(Tokens *tokens)
 static bool separates(Tokens *tokens, const Token *token)
 {
     bool is_newline = first_byte(token->span) == '\n';
-    if (tokens->last == 0 || tokens->last == SEPARATOR || tokens->last == '{' || (is_newline && goes_on(tokens->last))) {
+    if (tokens->last == 0 || tokens->last == SEPARATOR || tokens->last == '{'
+        || (is_newline && goes_on(tokens->last))) {
         return false;
     }
     if (!is_newline) {
@@ -274,7 +289,8 @@ static bool separates(Tokens *tokens, const Token *token)
     drop_newlines(tokens);
     const Token *next = peek(tokens);
     if (in_bracket(tokens)) {
-        bool is_forgotten = is_word(next, "let") || is_word(next, "module") || is_word(next, "fn") || is_word(next, "return");
+        bool is_forgotten =
+            is_word(next, "let") || is_word(next, "module") || is_word(next, "fn") || is_word(next, "return");
         if (is_forgotten) {
             forget_brackets(tokens);
         }
@@ -283,7 +299,7 @@ static bool separates(Tokens *tokens, const Token *token)
     return !is_word(next, "else");
 }
 
-// The grammar's tokens ------------------------------------------------------------------------------------------
+// The grammar's tokens ------------------------------------------------------------------------------------
 
 static Token separator_before(Tokens *tokens, Token token)
 {

@@ -1,5 +1,5 @@
-// libFuzzer target: any bytes go through lexer, parser and formatter without a crash; what the formatter prints parses
-// to the same tree with the same comments, and formatting it again changes nothing.
+// libFuzzer target: any bytes go through lexer, parser and formatter without a crash; what the formatter
+// prints parses to the same tree with the same comments, and formatting it again changes nothing.
 //
 //     make fuzz    or    clang -fsanitize=fuzzer,address,undefined ... tests/fuzz/fuzz_dsl.c
 #include "dsl/parse.h"
@@ -18,7 +18,8 @@ static bool same_comments(const AstComment *a, const AstComment *b)
     for (; a && b; a = a->next, b = b->next) {
         size_t length = a->span.end - a->span.begin;
         if (b->span.end - b->span.begin != length
-            || memcmp(a->span.source->text + a->span.begin, b->span.source->text + b->span.begin, length) != 0) {
+            || memcmp(a->span.source->text + a->span.begin, b->span.source->text + b->span.begin, length)
+                   != 0) {
             return false;
         }
     }

@@ -1,4 +1,5 @@
-// Configuration: the official files as they are (tests/data/configs), cases with other keys around, --set, messages.
+// Configuration: the official files as they are (tests/data/configs), cases with other keys around, --set,
+// messages.
 #include "compiler/config.h"
 
 #include <setjmp.h>
@@ -98,7 +99,7 @@ static void check_text(Session *session, const char *path, const char *expected)
     assert_string_equal(value_at(session, path)->text, expected);
 }
 
-// Official files ------------------------------------------------------------------------------------------------
+// Official files --------------------------------------------------------------------------------------------
 
 // What each official recipe says; the number of entries includes those of the two model configurations.
 static const struct {
@@ -193,7 +194,8 @@ static void test_values(void **state)
     assert_string_equal(rate->origin, "tests/data/configs/Pretrain_XVLM_base_4m.yaml:69");
     assert_int_equal(rate->key.end - rate->key.begin, 2);
     assert_memory_equal(rate->value.span.source->text + rate->value.span.begin, "1e-4,", 5);
-    assert_string_equal(config_find(session->config, "vision_config.depths")->origin, "tests/data/configs/config_swinB_224.json:7");
+    assert_string_equal(config_find(session->config, "vision_config.depths")->origin,
+                        "tests/data/configs/config_swinB_224.json:7");
     const ConfigValue *depths = value_at(session, "vision_config.depths");
     assert_int_equal(depths->n_items, 4);
     assert_int_equal(depths->items[2].integer, 18);
@@ -215,15 +217,17 @@ static void test_order(void **state)
     assert_string_equal(config_find(session->config, "a.d")->origin, "--set a.d=5");
 }
 
-// Forms ---------------------------------------------------------------------------------------------------------
+// Forms -----------------------------------------------------------------------------------------------------
 
 static void test_case_file(void **state)
 {
     Session *session = *state;
-    assert_true(read_text(session, "config.json",
-                          "{\n \"case\": \"x\", \"many\": [{\"a\": 1}, [[{}]]], \"seed\": 7,\n"
-                          " \"config\": {\"image_res\": 128, \"temp\": 0.07, \"use_swin\": true, \"note\": null},\n"
-                          " \"text_config\": {\"hidden_size\":64,\"hidden_act\":\"gelu\"}, \"vision_config\": {\"depths\": [2, 2]}\n}\n"));
+    assert_true(
+        read_text(session, "config.json",
+                  "{\n \"case\": \"x\", \"many\": [{\"a\": 1}, [[{}]]], \"seed\": 7,\n"
+                  " \"config\": {\"image_res\": 128, \"temp\": 0.07, \"use_swin\": true, \"note\": null},\n"
+                  " \"text_config\": {\"hidden_size\":64,\"hidden_act\":\"gelu\"}, \"vision_config\": "
+                  "{\"depths\": [2, 2]}\n}\n"));
     assert_string_equal(messages(session), "");
     assert_int_equal(session->config->entries->n_entries, 7);
     check_int(session, "image_res", 128);
@@ -239,10 +243,11 @@ static void test_case_file(void **state)
 static void test_scalars(void **state)
 {
     Session *session = *state;
-    assert_true(read_text(session, "a.yaml",
-                          "int: -12\nplus: +3\nfloat: 1e-4\npoint: .5\nend: 5.\nbig: 1E+3\n"
-                          "yes: yes\nversion: 1.2.3\nquoted: '1e-4'\ndouble: \"a\\tb \\u00e9\"\n"
-                          "nothing:\ntilde: ~\nTrue: True\nno: false\nwords: a b  # not this\nminus: 1-2\nexp: 1e\n"));
+    assert_true(read_text(
+        session, "a.yaml",
+        "int: -12\nplus: +3\nfloat: 1e-4\npoint: .5\nend: 5.\nbig: 1E+3\n"
+        "yes: yes\nversion: 1.2.3\nquoted: '1e-4'\ndouble: \"a\\tb \\u00e9\"\n"
+        "nothing:\ntilde: ~\nTrue: True\nno: false\nwords: a b  # not this\nminus: 1-2\nexp: 1e\n"));
     assert_string_equal(messages(session), "");
     check_int(session, "int", -12);
     check_int(session, "plus", 3);
@@ -282,7 +287,7 @@ static void test_set(void **state)
     assert_string_equal(messages(session), "");
 }
 
-// Messages ------------------------------------------------------------------------------------------------------
+// Messages --------------------------------------------------------------------------------------------------
 
 static void test_messages_of_set(void **state)
 {
@@ -293,7 +298,9 @@ static void test_messages_of_set(void **state)
         assert_int_equal(session->diag.n_errors, i + 1);
     }
     assert_int_equal(session->config->entries->n_entries, 0);
-    assert_non_null(strstr(messages(session), "--set:1:3: error: expected key=value, for instance --set optimizer.lr=1e-4\n    lr\n"));
+    assert_non_null(
+        strstr(messages(session),
+               "--set:1:3: error: expected key=value, for instance --set optimizer.lr=1e-4\n    lr\n"));
     assert_false(config_set(session->config, "a=[1, 2"));
     assert_non_null(strstr(messages(session), "error: neither YAML nor JSON: "));
     assert_false(config_set(session->config, "a=99999999999999999999"));
@@ -348,7 +355,8 @@ static void test_absent_and_empty(void **state)
     assert_true(read_text(session, "a.yaml", "# nothing\n"));
     assert_int_equal(session->config->entries->n_entries, 0);
     assert_false(config_read(session->config, "tests/data/configs/absent.yaml"));
-    assert_string_equal(messages(session), "error: cannot read 'tests/data/configs/absent.yaml': No such file or directory\n");
+    assert_string_equal(messages(session),
+                        "error: cannot read 'tests/data/configs/absent.yaml': No such file or directory\n");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -356,9 +364,17 @@ static void test_absent_and_empty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_recipes), TEST(test_all_official_files), TEST(test_values), TEST(test_order), TEST(test_case_file),
-        TEST(test_scalars), TEST(test_set), TEST(test_messages_of_set), TEST(test_messages_of_files),
-        TEST(test_left_out_groups), TEST(test_absent_and_empty),
+        TEST(test_recipes),
+        TEST(test_all_official_files),
+        TEST(test_values),
+        TEST(test_order),
+        TEST(test_case_file),
+        TEST(test_scalars),
+        TEST(test_set),
+        TEST(test_messages_of_set),
+        TEST(test_messages_of_files),
+        TEST(test_left_out_groups),
+        TEST(test_absent_and_empty),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }

@@ -1,91 +1,16 @@
-// The front end: trees and their spans, names that look like keywords, newlines, canonical text, comments, imports, and
-// the full text of the messages in tests/errors/syntax-*.err.
-#include "dsl/parse.h"
+// The front end: trees and their spans, names that look like keywords, newlines, imports, and the full text of
+// the messages in tests/errors/syntax-*.err.
+#include "tests/unit/dsl_session.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 #include <glob.h>
-#include <stdlib.h>
 #include <string.h>
-
-// Each test works in a session of its own; messages go to `messages`.
-typedef struct Session {
-    Arena *arena;
-    Diag diag;
-    ParseContext context;
-    char *messages;
-    size_t n_messages;
-} Session;
-
-static int set_up(void **state)
-{
-    Session *session = calloc(1, sizeof *session);
-    assert_non_null(session);
-    session->arena = arena_new();
-    session->diag.stream = open_memstream(&session->messages, &session->n_messages);
-    session->context = (ParseContext){session->arena, interner_new(session->arena), &session->diag};
-    *state = session;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    Session *session = *state;
-    fclose(session->diag.stream);
-    free(session->messages);
-    arena_free(session->arena);
-    free(session);
-    return 0;
-}
-
-static const char *messages(Session *session)
-{
-    fflush(session->diag.stream);
-    return session->messages;
-}
-
-static const Source *source_of(Session *session, const char *text)
-{
-    Source *source = arena_alloc(session->arena, sizeof *source);
-    *source = (Source){"test.dsl", arena_copy(session->arena, text, strlen(text)), strlen(text)};
-    return source;
-}
-
-static AstFile *parsed(Session *session, const char *text)
-{
-    AstFile *file = parse_source(&session->context, source_of(session, text));
-    assert_string_equal(messages(session), "");
-    return file;
-}
 
 // The messages for a text with errors.
 static const char *errors_of(Session *session, const char *text)
 {
-    parse_source(&session->context, source_of(session, text));
+    parse_source(&session->context, session_source(session, text));
     assert_true(session->diag.n_errors > 0);
-    return messages(session);
-}
-
-static const char *formatted(Session *session, const Source *source)
-{
-    Out *out = out_new(session->arena);
-    bool is_good = format_source(&session->context, source, out);
-    assert_string_equal(messages(session), "");
-    assert_true(is_good);
-    return out_text(out);
-}
-
-// Formats to `expected`, which means the same and stays as it is.
-static void check_format(Session *session, const char *text, const char *expected)
-{
-    const Source *source = source_of(session, text);
-    assert_string_equal(formatted(session, source), expected);
-    const Source *printed = source_of(session, expected);
-    assert_string_equal(formatted(session, printed), expected);
-    assert_true(ast_same(&parse_source(&session->context, source)->items, &parse_source(&session->context, printed)->items));
+    return session_messages(session);
 }
 
 static void check_span(Span span, const char *expected)
@@ -97,18 +22,18 @@ static void check_span(Span span, const char *expected)
 // The value of `let x = ...`.
 static const AstExpr *value_of(Session *session, const char *text)
 {
-    const AstFile *file = parsed(session, arena_format(session->arena, "let x = %s\n", text));
+    const AstFile *file = session_parsed(session, arena_format(session->arena, "let x = %s\n", text));
     assert_int_equal(file->items.first->kind, AST_LET);
     assert_null(file->items.first->next);
     return file->items.first->value;
 }
 
-// Trees ---------------------------------------------------------------------------------------------------------
+// Trees -----------------------------------------------------------------------------------------------------
 
 static void test_spans(void **state)
 {
     Session *session = *state;
-    const AstFile *file = parsed(session,
+    const AstFile *file = session_parsed(session,
                                  "module Layer(width, depth = 2) {\n"
                                  "    self as \"0\": Linear(width, bias = false) fresh  # why\n"
                                  "    fn (x: [..., width]) -> int[B] { return f(x)[:, 1].T }\n"
@@ -143,22 +68,22 @@ static void test_spans(void **state)
 static void test_items(void **state)
 {
     Session *session = *state;
-    const AstFile *file = parsed(session,
-                                 "task t {\n"
-                                 "  model as \"\": Net(3)\n"
-                                 "  optimizer adamw { lr = optimizer.lr, more { beta = 0.9 } }\n"
-                                 "  no_decay [\"bias\"]\n"
-                                 "  entry e(x: [B, 3], n) {\n"
-                                 "    data \"pairs\" { shuffle = true }\n"
-                                 "    probability 0.5; advances false\n"
-                                 "    dim B = 4\n"
-                                 "    a, b = f(x)\n"
-                                 "    draw r = g(a)\n"
-                                 "    if n { output y = a } else if not n { output y = b } else { output y = r }\n"
-                                 "    for i in 0..n { metric m = y, i }\n"
-                                 "    minimise y\n"
-                                 "  }\n"
-                                 "}\n");
+    const AstFile *file =
+        session_parsed(session, "task t {\n"
+                        "  model as \"\": Net(3)\n"
+                        "  optimizer adamw { lr = optimizer.lr, more { beta = 0.9 } }\n"
+                        "  no_decay [\"bias\"]\n"
+                        "  entry e(x: [B, 3], n) {\n"
+                        "    data \"pairs\" { shuffle = true }\n"
+                        "    probability 0.5; advances false\n"
+                        "    dim B = 4\n"
+                        "    a, b = f(x)\n"
+                        "    draw r = g(a)\n"
+                        "    if n { output y = a } else if not n { output y = b } else { output y = r }\n"
+                        "    for i in 0..n { metric m = y, i }\n"
+                        "    minimise y\n"
+                        "  }\n"
+                        "}\n");
     static const AstItemKind in_task[] = {AST_CHILD, AST_OPTIMIZER, AST_NO_DECAY, AST_ENTRY};
     static const AstItemKind in_entry[] = {AST_DATA, AST_PROBABILITY, AST_ADVANCES, AST_DIM, AST_ASSIGN,
                                            AST_DRAW, AST_IF, AST_LOOP, AST_MINIMISE};
@@ -207,8 +132,8 @@ static void test_precedence(void **state)
     };
     Session *session = *state;
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
-        AstFile *plain = parsed(session, arena_format(session->arena, "let x = %s\n", same[i][0]));
-        AstFile *full = parsed(session, arena_format(session->arena, "let x = %s\n", same[i][1]));
+        AstFile *plain = session_parsed(session, arena_format(session->arena, "let x = %s\n", same[i][0]));
+        AstFile *full = session_parsed(session, arena_format(session->arena, "let x = %s\n", same[i][1]));
         assert_true(ast_same(&plain->items, &full->items));
         assert_string_equal(expr_text(session->arena, full->items.first->value), same[i][0]);
     }
@@ -217,9 +142,24 @@ static void test_precedence(void **state)
 static void test_parentheses_kept(void **state)
 {
     static const char *const needed[] = {
-        "(a + b) * c", "a - (b - c)", "(-a) ** b", "(a ** b) ** c", "-(a + b)", "not (a and b)", "(not a) == b", "a == (not b)",
-        "(a if b else c) + d", "(a if b else c) if d else e", "(a + b).T", "f((a, b))", "(a,)", "a / (b * c)", "(a < b) == c",
-        "[(a, b) for i in 0..n + 1]", "x[(a, b)]", "(-a).b",
+        "(a + b) * c",
+        "a - (b - c)",
+        "(-a) ** b",
+        "(a ** b) ** c",
+        "-(a + b)",
+        "not (a and b)",
+        "(not a) == b",
+        "a == (not b)",
+        "(a if b else c) + d",
+        "(a if b else c) if d else e",
+        "(a + b).T",
+        "f((a, b))",
+        "(a,)",
+        "a / (b * c)",
+        "(a < b) == c",
+        "[(a, b) for i in 0..n + 1]",
+        "x[(a, b)]",
+        "(-a).b",
     };
     Session *session = *state;
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
@@ -232,8 +172,9 @@ static void test_subscripts(void **state)
     Session *session = *state;
     const char *text = "x[1, :, 2:, :3, 4:5, ::6, 7::8, :9:1, 2:3:4, ..., none, i]";
     const AstExpr *expr = value_of(session, text);
-    static const AstSubscriptKind kinds[] = {AST_AT, AST_SLICE, AST_SLICE, AST_SLICE, AST_SLICE, AST_SLICE, AST_SLICE,
-                                             AST_SLICE, AST_SLICE, AST_ELLIPSIS, AST_NEW_AXIS, AST_AT};
+    static const AstSubscriptKind kinds[] = {AST_AT,    AST_SLICE,    AST_SLICE,    AST_SLICE,
+                                             AST_SLICE, AST_SLICE,    AST_SLICE,    AST_SLICE,
+                                             AST_SLICE, AST_ELLIPSIS, AST_NEW_AXIS, AST_AT};
     const AstArg *arg = expr->args;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++, arg = arg->next) {
         assert_int_equal(arg->subscript, kinds[i]);
@@ -257,32 +198,33 @@ static void test_literals(void **state)
     assert_string_equal(range->c->text, "n");
 }
 
-// Words and newlines --------------------------------------------------------------------------------------------
+// Words and newlines ----------------------------------------------------------------------------------------
 
 static void test_words_as_names(void **state)
 {
     Session *session = *state;
-    const AstFile *file = parsed(session,
-                                 "config config { output = 1, dim = 2\n data = 3\n set { init = 4 }\n }\n"
-                                 "set optimizer.lr = config.as\n"
-                                 "module M(config, task, loss) {\n"
-                                 "  output: O(config.param, init, entry = 3)\n"
-                                 "  self: S(data)\n"
-                                 "  for: F(1)\n"
-                                 "  buffer: B(2) init\n"
-                                 "  buffer buffer: int[dim]\n"
-                                 "  param param as \"as\": [dim] fresh init zeros no_decay init normal(0, 1)\n"
-                                 "  fn output(as, draw) {\n"
-                                 "    dim = output(as) + self.if\n"
-                                 "    output(draw)\n"
-                                 "    metric, minimise = dim, as\n"
-                                 "    minimise = metric.import\n"
-                                 "    return no_decay[0]\n"
-                                 "  }\n"
-                                 "}\n");
+    const AstFile *file =
+        session_parsed(session, "config config { output = 1, dim = 2\n data = 3\n set { init = 4 }\n }\n"
+                        "set optimizer.lr = config.as\n"
+                        "module M(config, task, loss) {\n"
+                        "  output: O(config.param, init, entry = 3)\n"
+                        "  self: S(data)\n"
+                        "  for: F(1)\n"
+                        "  buffer: B(2) init\n"
+                        "  buffer buffer: int[dim]\n"
+                        "  param param as \"as\": [dim] fresh init zeros no_decay init normal(0, 1)\n"
+                        "  fn output(as, draw) {\n"
+                        "    dim = output(as) + self.if\n"
+                        "    output(draw)\n"
+                        "    metric, minimise = dim, as\n"
+                        "    minimise = metric.import\n"
+                        "    return no_decay[0]\n"
+                        "  }\n"
+                        "}\n");
     const AstItem *member = file->items.last->items.first;
     static const char *const names[] = {"output", "self", "for", "buffer", "buffer", "param", "output"};
-    static const AstItemKind kinds[] = {AST_CHILD, AST_CHILD, AST_CHILD, AST_CHILD, AST_BUFFER, AST_PARAMETER, AST_FUNCTION};
+    static const AstItemKind kinds[] = {AST_CHILD,  AST_CHILD,     AST_CHILD,   AST_CHILD,
+                                        AST_BUFFER, AST_PARAMETER, AST_FUNCTION};
     const AstItem *parameter = NULL;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++, member = member->next) {
         assert_string_equal(member->name.text, names[i]);
@@ -304,169 +246,18 @@ static void test_words_as_names(void **state)
 static void test_newlines(void **state)
 {
     Session *session = *state;
-    AstFile *compact = parsed(session, "fn f(a, b) { x = a + b * g(a, b); if x { y = [1, 2] } else { y = 3 }; return x, y }\n");
-    AstFile *spread = parsed(session,
-                             "\r\n;;fn f(\n a,\n\n b\n)\t{\r\n\n  x = a +\n  # on\n\n b *\n g(a,\n b\n ) ;;\n"
-                             "  if x {\n y = [1\n,2\n] # c\n }\n\n # d\n  else {\n y = 3 }\n\n\n return x,\n y\n\n}");
+    AstFile *compact = session_parsed(
+        session, "fn f(a, b) { x = a + b * g(a, b); if x { y = [1, 2] } else { y = 3 }; return x, y }\n");
+    AstFile *spread = session_parsed(
+        session, "\r\n;;fn f(\n a,\n\n b\n)\t{\r\n\n  x = a +\n  # on\n\n b *\n g(a,\n b\n ) ;;\n"
+                 "  if x {\n y = [1\n,2\n] # c\n }\n\n # d\n  else {\n y = 3 }\n\n\n return x,\n y\n\n}");
     assert_true(ast_same(&compact->items, &spread->items));
-    AstFile *two = parsed(session, "fn f(a) {\n a\n -a\n}\n");
+    AstFile *two = session_parsed(session, "fn f(a) {\n a\n -a\n}\n");
     assert_int_equal(two->items.first->items.first->kind, AST_EXPRESSION);
     assert_int_equal(two->items.first->items.last->value->kind, AST_UNARY);
 }
 
-static void test_empty_texts(void **state)
-{
-    static const char *const texts[] = {"", "\n\n", "# only a comment", ";", "\xEF\xBB\xBF\n"};
-    Session *session = *state;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        assert_null(parsed(session, texts[i])->items.first);
-    }
-    check_format(session, "\n\n# a  \n\n\n", "# a\n");
-    check_format(session, "\xEF\xBB\xBFlet a = 1", "let a = 1\n");
-}
-
-// Canonical text ------------------------------------------------------------------------------------------------
-
-static void test_format_items(void **state)
-{
-    Session *session = *state;
-    check_format(session,
-                 "import   \"a.dsl\"\nconfig a=1;config g{b=2,c{d=[1,2,],}}\nset g.b=3\n"
-                 "module M( a,b=2 ,){param w as \"x\":[a,b]init normal( 0,1 )fresh clamp(0,1)\nbuffer i:int[a]\n"
-                 "l[a]:N(b)fresh;alias \"q\"=w\nif a{k:N(1)}else if b{}else{k:N(2)}\nfor i in 0..a{assert i,\"m\"}\n"
-                 "fn(x:bool[...],y=none)->([a],[]){(p,q)=x\nreturn(p,q)\n}}\n"
-                 "loss l(){return}\n",
-                 "import \"a.dsl\"\n"
-                 "config a = 1\n"
-                 "config g {\n"
-                 "    b = 2\n"
-                 "    c {\n"
-                 "        d = [1, 2]\n"
-                 "    }\n"
-                 "}\n"
-                 "set g.b = 3\n"
-                 "module M(a, b = 2) {\n"
-                 "    param w as \"x\": [a, b] init normal(0, 1) fresh clamp(0, 1)\n"
-                 "    buffer i: int[a]\n"
-                 "    l[a]: N(b) fresh\n"
-                 "    alias \"q\" = w\n"
-                 "    if a {\n"
-                 "        k: N(1)\n"
-                 "    } else if b {} else {\n"
-                 "        k: N(2)\n"
-                 "    }\n"
-                 "    for i in 0..a {\n"
-                 "        assert i, \"m\"\n"
-                 "    }\n"
-                 "    fn (x: bool[...], y = none) -> ([a], []) {\n"
-                 "        p, q = x\n"
-                 "        return p, q\n"
-                 "    }\n"
-                 "}\n"
-                 "loss l() {\n"
-                 "    return\n"
-                 "}\n");
-}
-
-static void test_format_breaks(void **state)
-{
-    Session *session = *state;
-    check_format(session,
-                 "fn f(x) {\n"
-                 "    return reshape(permute(reshape(x, [B, n, window, n, window, C]), [0, 1, 3, 2, 4, 5]), [B * n * n, window * window, C])\n"
-                 "    scores = scores_of_this_layer + permute(relative_position_bias_table[relative_index(window)], [2, 0, 1])\n"
-                 "    y = first_rather_long_value_of_the_two if some_condition_holds else second_rather_long_value_of_the_two\n"
-                 "    z = [config.drop_path_rate * (sum(depths[:i]) + j) / max(number_of_blocks - 1, 1) for j in 0..depths[i]]\n"
-                 "}\n",
-                 "fn f(x) {\n"
-                 "    return reshape(\n"
-                 "        permute(reshape(x, [B, n, window, n, window, C]), [0, 1, 3, 2, 4, 5]),\n"
-                 "        [B * n * n, window * window, C])\n"
-                 "    scores = scores_of_this_layer +\n"
-                 "        permute(relative_position_bias_table[relative_index(window)], [2, 0, 1])\n"
-                 "    y = first_rather_long_value_of_the_two if some_condition_holds\n"
-                 "        else second_rather_long_value_of_the_two\n"
-                 "    z = [\n"
-                 "        config.drop_path_rate * (sum(depths[:i]) + j) / max(number_of_blocks - 1, 1)\n"
-                 "        for j in 0..depths[i]]\n"
-                 "}\n");
-    check_format(session,
-                 "fn rather_long_name_of_a_function(first: [B, N, width], second: int[B, N], third: bool[B], last = 1.5) -> ([B], [B]) {}\n",
-                 "fn rather_long_name_of_a_function(\n"
-                 "    first: [B, N, width], second: int[B, N], third: bool[B], last = 1.5) -> ([B], [B]) {}\n");
-}
-
-static void test_format_width(void **state)
-{
-    Session *session = *state;
-    // 100 columns fit, 101 do not; letters outside ASCII count once.
-    const char *fits = "let name = f(\"\xC3\xA9\xC3\xA9" "4567890123456789012345678901234567890123456789012345678901234567890\", 345678, 12345)\n";
-    assert_int_equal(strlen(fits), 100 + 1 + 2);
-    check_format(session, fits, fits);
-    check_format(session, "let names = f(\"\xC3\xA9\xC3\xA9" "4567890123456789012345678901234567890123456789012345678901234567890\", 345678, 12345)\n",
-                 "let names = f(\n    \"\xC3\xA9\xC3\xA9" "4567890123456789012345678901234567890123456789012345678901234567890\", 345678, 12345)\n");
-}
-
-static void test_format_comments(void **state)
-{
-    Session *session = *state;
-    check_format(session,
-                 "# head\n\n\n# next\nlet a = 1# same line\n\n\n\n  # own line\nmodule M(a, # first\n  b) { # behind brace\n\n"
-                 "  # in front\n  x: N(a) # member\n  # last\n\n}   # behind\n#end",
-                 "# head\n"
-                 "\n"
-                 "# next\n"
-                 "let a = 1  # same line\n"
-                 "\n"
-                 "# own line\n"
-                 "module M(\n"
-                 "    a,  # first\n"
-                 "    b) {  # behind brace\n"
-                 "    # in front\n"
-                 "    x: N(a)  # member\n"
-                 "    # last\n"
-                 "}  # behind\n"
-                 "#end\n");
-    check_format(session,
-                 "fn f(x) {\n  y = x + # one\n    # two\n    g(x, # three\n      # four\n      x # five\n    ) # six\n}\n",
-                 "fn f(x) {\n"
-                 "    y = x + g(  # one\n"
-                 "        # two\n"
-                 "        x,  # three\n"
-                 "        # four\n"
-                 "        x  # five\n"
-                 "    )  # six\n"
-                 "}\n");
-    check_format(session, "fn f(x) {\n  if x { # a\n    # b\n  }\n  # c\n  else { # d\n  y = 1 }\n}\n",
-                 "fn f(x) {\n"
-                 "    if x {  # a\n"
-                 "        # b\n"
-                 "    } else {  # c\n"
-                 "        # d\n"
-                 "        y = 1\n"
-                 "    }\n"
-                 "}\n");
-    check_format(session, "config g { # a\n  # b\n}\n", "config g {  # a\n    # b\n}\n");
-}
-
-static void test_shipped_files(void **state)
-{
-    Session *session = *state;
-    glob_t files;
-    assert_int_equal(glob("models/*.dsl", 0, NULL, &files), 0);
-    assert_int_equal(glob("tasks/*.dsl", GLOB_APPEND, NULL, &files), 0);
-    for (size_t i = 0; i < files.gl_pathc; i++) {
-        const Source *source = source_read(session->arena, files.gl_pathv[i]);
-        assert_non_null(source);
-        const Source *printed = source_of(session, formatted(session, source));
-        assert_string_equal(formatted(session, printed), printed->text);
-        assert_true(ast_same(&parse_source(&session->context, source)->items, &parse_source(&session->context, printed)->items));
-    }
-    assert_true(files.gl_pathc >= 8);
-    globfree(&files);
-}
-
-// Errors --------------------------------------------------------------------------------------------------------
+// Errors ----------------------------------------------------------------------------------------------------
 
 static void test_messages(void **state)
 {
@@ -476,16 +267,16 @@ static void test_messages(void **state)
     assert_true(files.gl_pathc >= 30);
     for (size_t i = 0; i < files.gl_pathc; i++) {
         void *inner;
-        set_up(&inner);
+        session_set_up(&inner);
         Session *session = inner;
         const char *path = files.gl_pathv[i];
         assert_null(load_files(&session->context, path));
         diag_finish(&session->diag);
-        const Source *expected =
-            source_read(session->arena, arena_format(session->arena, "%.*s.err", (int)(strlen(path) - 4), path));
+        const Source *expected = source_read(
+            session->arena, arena_format(session->arena, "%.*s.err", (int)(strlen(path) - 4), path));
         assert_non_null(expected);
-        assert_string_equal(messages(session), expected->text);
-        tear_down(&inner);
+        assert_string_equal(session_messages(session), expected->text);
+        session_tear_down(&inner);
     }
     globfree(&files);
 }
@@ -494,7 +285,7 @@ static void test_recovery(void **state)
 {
     Session *session = *state;
     // One message per broken statement, none for what its blocks contain, and the good ones are understood.
-    AstFile *file = parse_source(&session->context, source_of(session,
+    AstFile *file = parse_source(&session->context, session_source(session,
                                                               "let a = \n"
                                                               "let good = 1\n"
                                                               "module M(a b) { x: = 3\n fn (y) { ) } }\n"
@@ -524,15 +315,31 @@ static const char *repeated(Session *session, const char *before, const char *te
 static void test_depth(void **state)
 {
     static const char *const texts[][2] = {
-        {"let a = ", "("}, {"let a = ", "["}, {"let a = ", "f("}, {"let a = ", "-"}, {"let a = ", "not "}, {"let a = 1", " + 1"},
-        {"let a = 1", " ** 2"}, {"let a = b", ".b"}, {"let a = b", "[1]"}, {"let a = b", "(1)"}, {"let a = 1", " if 1 else 1"},
-        {"fn f(x) {", "if x {"}, {"fn f(x) {", "for i in x {"}, {"fn f(x) { if x { }", " else if x { }"}, {"", "module A() {"},
-        {"config a {", "b {"}, {"fn f(x: ", "("}, {"", "{"}, {"let a = ", "[1 for i in "},
+        {"let a = ", "("},
+        {"let a = ", "["},
+        {"let a = ", "f("},
+        {"let a = ", "-"},
+        {"let a = ", "not "},
+        {"let a = 1", " + 1"},
+        {"let a = 1", " ** 2"},
+        {"let a = b", ".b"},
+        {"let a = b", "[1]"},
+        {"let a = b", "(1)"},
+        {"let a = 1", " if 1 else 1"},
+        {"fn f(x) {", "if x {"},
+        {"fn f(x) {", "for i in x {"},
+        {"fn f(x) { if x { }", " else if x { }"},
+        {"", "module A() {"},
+        {"config a {", "b {"},
+        {"fn f(x: ", "("},
+        {"", "{"},
+        {"let a = ", "[1 for i in "},
     };
     Session *session = *state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         int before = session->diag.n_errors;
-        parse_source(&session->context, source_of(session, repeated(session, texts[i][0], texts[i][1], 100000)));
+        parse_source(&session->context,
+                     session_source(session, repeated(session, texts[i][0], texts[i][1], 100000)));
         assert_in_range(session->diag.n_errors - before, 1, 2);
     }
 }
@@ -540,15 +347,17 @@ static void test_depth(void **state)
 static void test_length(void **state)
 {
     Session *session = *state;
-    const AstFile *file = parsed(session, arena_format(session->arena, "%s]\n", repeated(session, "let a = [1", ", 2", 100000)));
+    const AstFile *file = session_parsed(
+        session, arena_format(session->arena, "%s]\n", repeated(session, "let a = [1", ", 2", 100000)));
     int n_elements = 0;
     for (const AstArg *arg = file->items.first->value->args; arg; arg = arg->next) {
         n_elements++;
     }
     assert_int_equal(n_elements, 100001);
-    file = parsed(session, repeated(session, "", "let a = 1\n", 100000));
+    file = session_parsed(session, repeated(session, "", "let a = 1\n", 100000));
     assert_int_equal(file->items.depth, 1);
-    const char *printed = formatted(session, source_of(session, repeated(session, "let a = 1\n", "let b = [2, 3]  # c\n", 10000)));
+    const char *printed = session_formatted(
+        session, session_source(session, repeated(session, "let a = 1\n", "let b = [2, 3]  # c\n", 10000)));
     assert_int_equal(strlen(printed), 10 + 10000 * 20);
 }
 
@@ -558,33 +367,37 @@ static void test_strange_bytes(void **state)
     Source source = {"test.dsl", "let a = \"x\0y\"\n# \0\nlet b = 1\n", 28};
     parse_source(&session->context, &source);
     assert_int_equal(session->diag.n_errors, 1);
-    assert_non_null(strstr(messages(session), "test.dsl:1:11: error: zero byte"));
-    assert_non_null(strstr(errors_of(session, "let a = \"\xED\xA0\x80\"\n"), "this is not UTF-8 (byte 0xED)"));
+    assert_non_null(strstr(session_messages(session), "test.dsl:1:11: error: zero byte"));
+    assert_non_null(
+        strstr(errors_of(session, "let a = \"\xED\xA0\x80\"\n"), "this is not UTF-8 (byte 0xED)"));
 }
 
-// Files ---------------------------------------------------------------------------------------------------------
+// Files -----------------------------------------------------------------------------------------------------
 
 static void test_imports(void **state)
 {
     Session *session = *state;
     const AstFile *file = load_files(&session->context, "./tests/data/imports/../imports/main.dsl");
     static const char *const order[] = {"tests/data/imports/leaf.dsl", "tests/data/imports/cycle.dsl",
-                                        "tests/data/imports/deeper/branch.dsl", "tests/data/imports/main.dsl"};
+                                        "tests/data/imports/deeper/branch.dsl",
+                                        "tests/data/imports/main.dsl"};
     for (size_t i = 0; i < sizeof order / sizeof *order; i++, file = file->next) {
         assert_non_null(file);
         assert_string_equal(file->source->name, order[i]);
     }
     assert_null(file);
-    assert_string_equal(messages(session), "");
+    assert_string_equal(session_messages(session), "");
     assert_null(load_files(&session->context, "tests/data/imports/absent.dsl"));
-    assert_string_equal(messages(session), "error: cannot read 'tests/data/imports/absent.dsl': No such file or directory\n");
+    assert_string_equal(session_messages(session),
+                        "error: cannot read 'tests/data/imports/absent.dsl': No such file or directory\n");
 }
 
 static void test_paths(void **state)
 {
     static const char *const paths[][2] = {
-        {"a/../b.dsl", "b.dsl"}, {"./a/./b", "a/b"}, {"../a", "../a"}, {"a/../../b", "../b"}, {"/a/../b", "/b"},
-        {"a/b/../../c", "c"}, {"/../a", "/../a"}, {"a", "a"}, {"", ""},
+        {"a/../b.dsl", "b.dsl"}, {"./a/./b", "a/b"}, {"../a", "../a"},
+        {"a/../../b", "../b"},   {"/a/../b", "/b"},  {"a/b/../../c", "c"},
+        {"/../a", "/../a"},      {"a", "a"},         {"", ""},
     };
     Session *session = *state;
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
@@ -592,16 +405,24 @@ static void test_paths(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_spans), TEST(test_items), TEST(test_precedence), TEST(test_parentheses_kept), TEST(test_subscripts),
-        TEST(test_literals), TEST(test_words_as_names), TEST(test_newlines), TEST(test_empty_texts), TEST(test_format_items),
-        TEST(test_format_breaks), TEST(test_format_width), TEST(test_format_comments), TEST(test_shipped_files),
-        TEST(test_messages), TEST(test_recovery), TEST(test_depth), TEST(test_length), TEST(test_strange_bytes),
-        TEST(test_imports), TEST(test_paths),
+        SESSION_TEST(test_spans),
+        SESSION_TEST(test_items),
+        SESSION_TEST(test_precedence),
+        SESSION_TEST(test_parentheses_kept),
+        SESSION_TEST(test_subscripts),
+        SESSION_TEST(test_literals),
+        SESSION_TEST(test_words_as_names),
+        SESSION_TEST(test_newlines),
+        SESSION_TEST(test_messages),
+        SESSION_TEST(test_recovery),
+        SESSION_TEST(test_depth),
+        SESSION_TEST(test_length),
+        SESSION_TEST(test_strange_bytes),
+        SESSION_TEST(test_imports),
+        SESSION_TEST(test_paths),
     };
     return cmocka_run_group_tests_name("dsl", tests, NULL, NULL);
 }
