@@ -9,6 +9,7 @@
 #include "compiler/program_print.h"
 #include "compiler/recognise.h"
 #include "compiler/rewrite.h"
+#include "compiler/share.h"
 #include "compiler/simplify.h"
 #include "compiler/variant.h"
 
@@ -72,6 +73,7 @@ static const Program *train_program(const Pipeline *pipeline, const Entry *entry
     graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
     if (pipeline->options->is_fused) {
         graph = checked(pipeline, recognise_attention(pipeline->arena, graph), "recognise");
+        graph = checked(pipeline, share(pipeline->arena, graph, SHARE_ALL), "share");
     }
     show(pipeline, graph, EMIT_GRAPH);
     graph = checked(pipeline, grad(pipeline->arena, graph, output_named(graph, entry->total)), "grad");
