@@ -143,6 +143,7 @@ module BertForMaskedLM(config, memory_width) {
     alias "cls.predictions.decoder.bias" = cls.predictions.bias
 
     fn logits(x: [..., W]) {
-        return cls.predictions.transform(x) @ bert.embeddings.word_embeddings.weight.T + cls.predictions.bias
+        return cls.predictions.transform(x) @ bert.embeddings.word_embeddings.weight.T +
+            cls.predictions.bias
     }
 }

@@ -15,7 +15,8 @@ fn negative_weights(logits: [B, B]) -> [B, B] {
 # Mean over the labels that are not -100.
 loss masked_cross_entropy(logits: [R, V], labels: int[R]) -> [] {
     counted = labels != -100
-    return sum(where(counted, cross_entropy(logits, labels), 0.0)) / maximum(sum(float(counted)), 1.0)
+    return sum(where(counted, cross_entropy(logits, labels), 0.0)) /
+        maximum(sum(float(counted)), 1.0)
 }
 
 # Boxes are (centre x, centre y, width, height) in [0, 1]; `counts` is 1 for rows that take part.

@@ -6,7 +6,9 @@ import "layers.dsl"
 # [B, G, G, C] cut into windows: [B * windows, window * window, C], and back.
 fn windows_of(x: [B, G, G, C], window) {
     let n = G // window
-    return reshape(permute(reshape(x, [B, n, window, n, window, C]), [0, 1, 3, 2, 4, 5]), [B * n * n, window * window, C])
+    return reshape(
+        permute(reshape(x, [B, n, window, n, window, C]), [0, 1, 3, 2, 4, 5]),
+        [B * n * n, window * window, C])
 }
 
 fn grid_of(x: [W, N, C], grid, window) {
@@ -42,8 +44,9 @@ module WindowAttention(width, heads, grid, window, shift) {
     fn (x: [W, tokens, width]) -> [W, tokens, width] {
         let d = width // heads
         parts = permute(reshape(qkv(x), [W, tokens, 3, heads, d]), [2, 0, 3, 1, 4])
-        scores = (parts[0] * d ** -0.5) @ parts[1].T
-        scores = scores + permute(relative_position_bias_table[relative_index(window)], [2, 0, 1])[none]
+        scores = parts[0] * d ** -0.5 @ parts[1].T
+        scores = scores +
+            permute(relative_position_bias_table[relative_index(window)], [2, 0, 1])[none]
         if shift > 0 {
             scores = scores + tile(shift_mask(grid, window, shift)[:, none], W // windows)
         }
@@ -138,8 +141,11 @@ module Swin(config) {
     patch_embed: PatchEmbed(width) traced
     for i in 0..stages {
         layers[i]: SwinStage(
-            width * 2 ** i, depths[i], config.num_heads[i], config.image_res // 4 // 2 ** i, config.window_size,
-            [config.drop_path_rate * (sum(depths[:i]) + j) / max(blocks - 1, 1) for j in 0..depths[i]], i == stages - 1) traced
+            width * 2 ** i, depths[i], config.num_heads[i], config.image_res // 4 // 2 ** i,
+            config.window_size,
+            [
+                config.drop_path_rate * (sum(depths[:i]) + j) / max(blocks - 1, 1)
+                for j in 0..depths[i]], i == stages - 1) traced
     }
     norm: LayerNorm(width * 2 ** (stages - 1))
 

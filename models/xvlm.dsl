@@ -29,7 +29,9 @@ module XVLM(Vision, Text, vision, text, embed_dim, temperature) {
     }
 
     # Scores over the vocabulary at the masked positions.
-    fn masked_words(ids: int[B, T], atts: int[B, T], image: [B, S, D], image_atts: int[B, S], position: int[B, M]) {
+    fn masked_words(
+        ids: int[B, T], atts: int[B, T], image: [B, S, D], image_atts: int[B, S],
+        position: int[B, M]) {
         x = text_encoder.bert.text(ids, atts)
         x = text_encoder.bert.fusion(x, atts, image, image_atts)
         return text_encoder.logits(gather_rows(x, position))

@@ -77,8 +77,8 @@ task pretrain {
     # Region-text pairs: text about a part of an image, and where that part is.
     entry regions(
         image: [I, 3, R, R], idx_to_group_img: int[B], text_ids: int[B, T], text_atts: int[B, T],
-        text_ids_masked: int[B, T], masked_pos: int[B, M], masked_ids: int[B, M], image_atts: int[B, S],
-        target_bbox: [B, 4], is_image: int[B]) {
+        text_ids_masked: int[B, T], masked_pos: int[B, M], masked_ids: int[B, M],
+        image_atts: int[B, S], target_bbox: [B, 4], is_image: int[B]) {
         data "regions" {}
         probability regions.iter_perc
         advances false
@@ -100,20 +100,25 @@ task pretrain {
         output itm_weights_t2i = negative_weights(similarity.T)
         draw neg_image_idx = sample_categorical(itm_weights_t2i)
         draw neg_text_idx = sample_categorical(itm_weights_i2t)
-        output cross_pos = model.text_encoder.bert.fusion(text_embeds, text_atts, image_embeds, image_atts)
+        output cross_pos = model.text_encoder.bert.fusion(
+            text_embeds, text_atts, image_embeds, image_atts)
         output cross_neg = model.text_encoder.bert.fusion(
-            concat([text_embeds, text_embeds[neg_text_idx]], 0), concat([text_atts, text_atts[neg_text_idx]], 0),
-            concat([image_embeds[neg_image_idx], image_embeds], 0), concat([image_atts[neg_image_idx], image_atts], 0))
+            concat([text_embeds, text_embeds[neg_text_idx]], 0),
+            concat([text_atts, text_atts[neg_text_idx]], 0),
+            concat([image_embeds[neg_image_idx], image_embeds], 0),
+            concat([image_atts[neg_image_idx], image_atts], 0))
         output itm_logits = concat([model.match(cross_pos), model.match(cross_neg)], 0)
         matched = int(arange(3 * B) < B)
         output loss_itm = mean(cross_entropy(itm_logits, matched), 0)
 
-        output mlm_logits = model.masked_words(text_ids_masked, text_atts, image_embeds, image_atts, masked_pos)
+        output mlm_logits = model.masked_words(
+            text_ids_masked, text_atts, image_embeds, image_atts, masked_pos)
         output loss_mlm = masked_cross_entropy(
             reshape(mlm_logits, [B * M, text_config.vocab_size]), reshape(masked_ids, [B * M]))
 
         everywhere = ones([B, S])
-        output cross_bbox = model.text_encoder.bert.fusion(text_embeds, text_atts, full, int(everywhere))
+        output cross_bbox = model.text_encoder.bert.fusion(
+            text_embeds, text_atts, full, int(everywhere))
         output bbox_head_out = model.bbox_head(cross_bbox[:, 0])
         output output_coord = sigmoid(bbox_head_out)
         counts = ones([B]) if calc_image_bbox_loss else 1.0 - float(is_image)
@@ -147,15 +152,19 @@ task pretrain {
         output itm_weights_t2i = negative_weights(similarity.T)
         draw neg_image_idx = sample_categorical(itm_weights_t2i)
         draw neg_text_idx = sample_categorical(itm_weights_i2t)
-        output cross_pos = model.text_encoder.bert.fusion(text_embeds, text_atts, image_embeds, image_atts)
+        output cross_pos = model.text_encoder.bert.fusion(
+            text_embeds, text_atts, image_embeds, image_atts)
         output cross_neg = model.text_encoder.bert.fusion(
-            concat([text_embeds, text_embeds[neg_text_idx]], 0), concat([text_atts, text_atts[neg_text_idx]], 0),
-            concat([image_embeds[neg_image_idx], image_embeds], 0), concat([image_atts[neg_image_idx], image_atts], 0))
+            concat([text_embeds, text_embeds[neg_text_idx]], 0),
+            concat([text_atts, text_atts[neg_text_idx]], 0),
+            concat([image_embeds[neg_image_idx], image_embeds], 0),
+            concat([image_atts[neg_image_idx], image_atts], 0))
         output itm_logits = concat([model.match(cross_pos), model.match(cross_neg)], 0)
         matched = int(arange(3 * B) < B)
         output loss_itm = mean(cross_entropy(itm_logits, matched), 0)
 
-        output mlm_logits = model.masked_words(text_ids_masked, text_atts, image_embeds, image_atts, masked_pos)
+        output mlm_logits = model.masked_words(
+            text_ids_masked, text_atts, image_embeds, image_atts, masked_pos)
         labels = reshape(masked_ids, [B * M])
         flat = reshape(mlm_logits, [B * M, text_config.vocab_size])
         output loss_mlm = masked_cross_entropy(flat, labels)
