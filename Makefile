@@ -25,7 +25,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/t
 UNIT_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/unit/test_*.c),$(wildcard tests/unit/*.c)))
 TEST_TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 
-.PHONY: all help deps demo demo-long test unit format lint asan tsan fuzz golden bench install clean
+.PHONY: all help deps demo demo-long demo-run test unit format lint asan tsan fuzz golden bench install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -89,6 +89,52 @@ unit: $(UNIT_TESTS) $(TEST_TOOLS)
 
 test: all unit  ## run every test that needs no GPU
 	tests/run
+
+DEMO := $(BUILD)/demo
+DEMO_TRAIN ?= 8000
+DEMO_STEPS ?= 3000
+PRETRAIN := generated/xvlm_tiny/pretrain/pretrain
+
+$(DEMO)/scenes/vocab.txt: $(BUILD)/xvlm
+	$(BUILD)/xvlm scenes --output $(DEMO)/scenes --train $(DEMO_TRAIN) --val 100 --test 100
+
+$(PRETRAIN): all models/*.dsl tasks/*.dsl
+	$(BUILD)/xvlmc models/xvlm_tiny.dsl --task pretrain
+
+demo: deps  ## draw scenes, compile the tiny model, train it on two cores, test it (under ten minutes)
+	@$(MAKE) --no-print-directory -s demo-run
+
+demo-long:  ## the same for most of an hour
+	@$(MAKE) --no-print-directory -s demo DEMO=$(BUILD)/demo-long DEMO_TRAIN=20000 DEMO_STEPS=30000
+
+demo-run: all
+	@$(MAKE) --no-print-directory -s $(DEMO)/scenes/vocab.txt
+	$(BUILD)/xvlmc models/xvlm_tiny.dsl --task pretrain --set schedular.num_warmup_steps=100
+	$(PRETRAIN) train --data $(DEMO)/scenes/train_images.jsonl --regions $(DEMO)/scenes/train_regions.jsonl \
+	    --vocab $(DEMO)/scenes/vocab.txt --output $(DEMO)/run --steps $(DEMO_STEPS)
+	$(PRETRAIN) eval --data $(DEMO)/scenes/test_images.jsonl --regions $(DEMO)/scenes/test_regions.jsonl \
+	    --vocab $(DEMO)/scenes/vocab.txt --checkpoint $(DEMO)/run/model.safetensors --grid $(DEMO)/boxes.png
+
+format:  ## clang-format over C; xvlmc fmt over the shipped DSL files
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+	$(BUILD)/xvlmc fmt models/*.dsl tasks/*.dsl
+
+lint: all  ## include arrows, lonely headers, no globals, lengths
+	sh tests/lint.sh
+
+asan:  ## the whole test suite with the address and undefined sanitizers
+	$(MAKE) BUILD=build-asan WERROR= SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' all unit
+	BUILD=build-asan tests/run unit errors
+
+fuzz: all  ## libFuzzer over lexer, parser, printer and checker (FUZZ_SECONDS, 600)
+	sh tests/fuzz/run.sh $(or $(FUZZ_SECONDS),600)
+
+golden: all  ## rewrite the expected messages in tests/errors (review the difference)
+	sh tests/errors/update.sh
+
+bench: all  ## the base model's training step against the machine's ceilings
+	$(BUILD)/xvlmc models/xvlm_base.dsl --task pretrain --batch 8 --output $(BUILD)/bench
+	$(BUILD)/bench/pretrain bench --steps 3
 
 install: all  ## copy compiler, runtime, models and headers below PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/xvlmc

@@ -1,0 +1,25 @@
+module Net() {
+    param weight: [8, 16] init zeros
+
+    fn (x: [N, 8]) {
+        assert N > 100, "the batch is too small"
+        return x @ weight
+    }
+}
+
+task probe {
+    dim B = 4
+    net as "": Net()
+
+    optimizer adamw {
+        lr = 1e-3
+        beta1 = 0.9
+        beta2 = 0.98
+        epsilon = 1e-8
+    }
+
+    entry step(x: [B, 8], ids: int[B]) {
+        output loss = sum(net(x))
+        minimise loss
+    }
+}

@@ -1,0 +1,1 @@
+let x = 1 if 2 else 3

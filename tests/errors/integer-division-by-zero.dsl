@@ -1,0 +1,3 @@
+config depth = 0
+
+let share = 12 // depth

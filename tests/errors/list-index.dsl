@@ -1,0 +1,3 @@
+config depths = [2, 2, 18, 2]
+
+let last = depths[4]

@@ -1,0 +1,20 @@
+module Net() {
+    inner: Liner(8, 16)
+}
+
+task probe {
+    dim B = 4
+    net as "": Net()
+
+    optimizer adamw {
+        lr = 1e-3
+        beta1 = 0.9
+        beta2 = 0.98
+        epsilon = 1e-8
+    }
+
+    entry step(x: [B, 8], ids: int[B]) {
+        output loss = sum(x)
+        minimise loss
+    }
+}

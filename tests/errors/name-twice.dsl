@@ -1,0 +1,7 @@
+module Linear(n) {
+    param weight: [n]
+}
+
+module Linear(n, m) {
+    param weight: [n, m]
+}

@@ -1,0 +1,3 @@
+config use_swin = true
+
+set use_swin = 3

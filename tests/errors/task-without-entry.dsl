@@ -1,0 +1,3 @@
+task empty {
+    dim B = 2
+}

@@ -1,0 +1,3 @@
+config hidden_size = 8
+
+let heads = hidden_sizes // 4

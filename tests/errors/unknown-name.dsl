@@ -1,0 +1,1 @@
+let width = widht + 1
