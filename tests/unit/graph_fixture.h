@@ -47,8 +47,7 @@ NodeId fixture_loss(Fixture *fixture, NodeId x);
 double **fixture_eval(Fixture *fixture, const Graph *graph);
 
 // Fails the running test unless both graphs have the same outputs (names, kinds, parameters) with values
-// within
-// `tolerance` of the largest, and both pass graph_verify.
+// within `tolerance` of the largest, and both pass graph_verify.
 void fixture_assert_same(Fixture *fixture, const Graph *a, const Graph *b, double tolerance);
 
 // Number of nodes of an op.
