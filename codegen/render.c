@@ -115,6 +115,11 @@ static bool scalar_uses_lane(const Rendering *rendering, const ScalarExpr *expr)
     return false;
 }
 
+static bool index_gathers(const IndexExpr *index)
+{
+    return index && (index->kind == INDEX_VALUE || index_gathers(index->a) || index_gathers(index->b));
+}
+
 // Splits a sum into the part that changes with the lane and the rest; either may come back NULL.
 static void split_lane_terms(Rendering *rendering, const IndexExpr *index, const char **lane, const char **rest)
 {
@@ -158,7 +163,8 @@ static const char *hoisted(Rendering *rendering, const char *text)
 // The subscript of a load or store. Inside a lane loop the part that does not depend on the lane gets a name.
 static const char *subscript(Rendering *rendering, const IndexExpr *index)
 {
-    if (!rendering->is_lane_loop) {
+    bool is_read_late = rendering->is_conditional && index_gathers(index);
+    if (!rendering->is_lane_loop || is_read_late) {
         return render_index(rendering, index, PRECEDENCE_SELECT);
     }
     const char *lane = NULL;
@@ -256,7 +262,10 @@ static const char *op_text(Rendering *rendering, const ScalarExpr *expr, int pre
             || spelling->precedence == PRECEDENCE_AND || spelling->precedence == PRECEDENCE_OR;
         bool is_tight = is_right || is_compare || spelling->precedence == PRECEDENCE_UNARY;
         needed += !is_call && is_tight ? 1 : 0;
+        bool was_conditional = rendering->is_conditional;
+        rendering->is_conditional = was_conditional || (expr->op == OP_WHERE && i > 0);
         text = render_format(rendering, "%s%s", text, render_scalar(rendering, expr->args[i], needed));
+        rendering->is_conditional = was_conditional;
     }
     return parenthesised(rendering, text, is_call ? PRECEDENCE_CALL : (int)spelling->precedence, precedence);
 }

@@ -30,6 +30,7 @@ typedef struct Rendering {
     bool *is_lane_id;            // value differs from lane to lane
     bool *is_array_id;           // lives in a lane buffer: written name[lane]
     bool is_lane_loop;           // rendering the statements of a LANES stage
+    bool is_conditional;         // inside a branch of a select: indices read from memory may not exist otherwise
     Hoist *hoists;
     int n_hoists, hoist_capacity;
     int hoist_names;             // names given so far, counted per kernel

@@ -459,6 +459,7 @@ typedef struct StageWriter {
     int n_before, before_capacity;
     Statement *inside;
     int n_inside, inside_capacity;
+    bool is_conditional;    // inside a branch of a WHERE: what it loads may not exist otherwise, so nothing moves out
 } StageWriter;
 
 static void count_uses(StageWriter *writer, const ScalarExpr *expr)
@@ -492,9 +493,12 @@ static const ScalarExpr *with_written_args(StageWriter *writer, const ScalarExpr
 {
     ScalarExpr *copy = arena_alloc(writer->builder->arena, sizeof *copy);
     *copy = *expr;
+    bool was_conditional = writer->is_conditional;
     for (int i = 0; i < expr->n_args; i++) {
+        writer->is_conditional = was_conditional || (expr->op == OP_WHERE && expr->kind == SCALAR_OP && i > 0);
         copy->args[i] = written(writer, expr->args[i], is_in_lanes);
     }
+    writer->is_conditional = was_conditional;
     return copy;
 }
 
@@ -525,6 +529,9 @@ static const ScalarExpr *written(StageWriter *writer, const ScalarExpr *expr, bo
     }
     if (known) {
         return known;
+    }
+    if (writer->is_conditional) {
+        return with_written_args(writer, expr, is_in_lanes);
     }
     bool is_row_value = !is_lane_value(writer->builder, expr);
     if (is_row_value && is_in_lanes) {

@@ -36,7 +36,11 @@ config text_config {
     attention_probs_dropout_prob = 0.0
 }
 
+set images.image_key = "image"
+set images.is_image_rpath = true
 set images.batch_size = 32
+set regions.image_key = "image"
+set regions.is_image_rpath = true
 set regions.batch_size = 32
 set regions.max_images = 12
 set max_words = 16
