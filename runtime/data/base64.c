@@ -1,4 +1,5 @@
-// Base64 decoding; see base64.h. Four characters at a time while all are in the alphabet, one by one otherwise.
+// Base64 decoding; see base64.h. Four characters at a time while all are in the alphabet, one by one
+// otherwise.
 #include "runtime/data/base64.h"
 
 #include <string.h>

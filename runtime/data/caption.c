@@ -40,7 +40,7 @@ static void unwrap_persons(Points *text)
     int kept = 0;
     for (int i = 0; i < text->count; i++) {
         if (has_person_at(text, i)) {
-            memmove(text->at + kept, text->at + i + 1, 6 * sizeof *text->at);  // the word without its brackets
+            memmove(text->at + kept, text->at + i + 1, 6 * sizeof *text->at);  // without the brackets
             kept += 6;
             i += 7;
         } else {
@@ -113,7 +113,8 @@ static char *encode(const Points *text)
 char *xv_pre_caption(const char *text, int max_words, XvError *error)
 {
     size_t length = strlen(text);
-    int32_t *points = malloc((length + 1) * 3 * sizeof *points);  // decoded, then lower case of twice that size
+    // Decoded text, then its lower case of at most twice that size.
+    int32_t *points = malloc((length + 1) * 3 * sizeof *points);
     if (!points) {
         xv_fail(error, "no memory for a caption of %zu bytes", length);
         return NULL;

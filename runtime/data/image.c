@@ -47,7 +47,8 @@ static Format sniff(const uint8_t *bytes, size_t count)
 
 static bool fail_unknown(size_t count, XvError *error)
 {
-    return count == 0 ? xv_fail(error, "the image is empty") : xv_fail(error, "the image is neither JPEG nor PNG");
+    return count == 0 ? xv_fail(error, "the image is empty")
+                      : xv_fail(error, "the image is neither JPEG nor PNG");
 }
 
 bool xv_image_size(const uint8_t *bytes, size_t count, XvImageSize *size, XvError *error)

@@ -1,8 +1,8 @@
-// JPEG through libjpeg, with Pillow's settings: accurate integer DCT and smooth chroma upsampling (the library's
-// defaults), colour conversion by the library except for CMYK.
+// JPEG through libjpeg, with Pillow's settings: accurate integer DCT and smooth chroma upsampling (the
+// library's defaults), colour conversion by the library except for CMYK.
 //
-// libjpeg reports errors by a call that must not return: it jumps back here. All state that outlives the jump is
-// in the Decoder, which belongs to the caller of the function that is jumped into.
+// libjpeg reports errors by a call that must not return: it jumps back here. All state that outlives the jump
+// is in the Decoder, which belongs to the caller of the function that is jumped into.
 #include "runtime/data/image_codec.h"
 
 #include <setjmp.h>
@@ -17,7 +17,7 @@ typedef struct Decoder {
     struct jpeg_decompress_struct info;
     const uint8_t *bytes;
     size_t count;
-    uint8_t *cmyk;                 // one row of four channels
+    uint8_t *cmyk;  // one row of four channels
     XvError *error;
     jmp_buf failed;
 } Decoder;

@@ -1,8 +1,9 @@
-// PNG through libpng, with Pillow's view of the samples (image.h). The palette's, grey's and alpha's transparency
-// is dropped, gamma is ignored; checksums of pixel data are not enforced, as in the official setting.
+// PNG through libpng, with Pillow's view of the samples (image.h). The palette's, grey's and alpha's
+// transparency is dropped, gamma is ignored; checksums of pixel data are not enforced, as in the official
+// setting.
 //
-// libpng reports errors by a call that must not return: it jumps back here. State that outlives the jump is in the
-// Decoder.
+// libpng reports errors by a call that must not return: it jumps back here. State that outlives the jump is
+// in the Decoder.
 #include "runtime/data/image_codec.h"
 
 #include <png.h>
@@ -17,8 +18,8 @@ typedef struct Decoder {
     png_infop info;
     const uint8_t *bytes;
     size_t count, position;
-    bool is_grey16;            // read as it is, clipped afterwards
-    bool is_reading_rows;      // from here on an early end of the file is no error
+    bool is_grey16;        // read as it is, clipped afterwards
+    bool is_reading_rows;  // from here on an early end of the file is no error
     bool has_ended_early;
     XvError *error;
     jmp_buf failed;
@@ -70,7 +71,6 @@ bool xv_png_size(const uint8_t *bytes, size_t count, XvImageSize *size, XvError 
     return true;
 }
 
-
 static void set_transforms(Decoder *decoder)
 {
     png_structp png = decoder->png;
@@ -91,8 +91,8 @@ static void set_transforms(Decoder *decoder)
     png_set_gray_to_rgb(png);
 }
 
-// Pillow opens 16-bit grey as 32-bit integers, which it clips to bytes. A row holds its samples at the front; going
-// from the right, no triple overwrites a sample that is still needed.
+// Pillow opens 16-bit grey as 32-bit integers, which it clips to bytes. A row holds its samples at the front;
+// going from the right, no triple overwrites a sample that is still needed.
 static void clip_grey16(XvImage *image)
 {
     for (int y = 0; y < image->height; y++) {

@@ -1,8 +1,8 @@
 // The loader: options, a ring of batch buffers, and the threads that fill them; see loader.h.
 //
-// Work is handed out slot by slot, in order, so that a batch is finished as early as possible and few batches are
-// under way at once. All of `Loader` below `lock` is guarded by it, except `workspace`, `reported` and the buffer
-// that the caller holds, which only the caller's thread touches.
+// Work is handed out slot by slot, in order, so that a batch is finished as early as possible and few batches
+// are under way at once. All of `Loader` below `lock` is guarded by it, except `workspace`, `reported` and
+// the buffer that the caller holds, which only the caller's thread touches.
 #include "runtime/data/loader.h"
 
 #include "runtime/data/loader_batch.h"
@@ -20,8 +20,8 @@ typedef enum BufferState { BUFFER_FREE, BUFFER_FILLING, BUFFER_READY, BUFFER_HEL
 typedef struct RingEntry {
     XvBatchBuffer batch;
     BufferState state;
-    int next_slot;       // slots handed out
-    int slots_left;      // slots not filled yet
+    int next_slot;   // slots handed out
+    int slots_left;  // slots not filled yet
     bool has_failed;
     XvError error;
 } RingEntry;
@@ -30,18 +30,18 @@ struct XvLoader {
     XvBatchPlan plan;
     XvRecordFiles *files;
     XvVocabulary *vocabulary;
-    XvWorkspace workspace;   // of the caller's thread
-    uint8_t *reported;       // one bit per record that was named
+    XvWorkspace workspace;  // of the caller's thread
+    uint8_t *reported;      // one bit per record that was named
     int n_warnings;
     int64_t skipped;
-    int64_t position;        // next batch to deliver
+    int64_t position;  // next batch to deliver
 
     pthread_mutex_t lock;
     pthread_cond_t has_work, has_batch, is_idle;
     RingEntry ring[RING];
-    int n_ring;              // entries in use: 1 without threads
-    int64_t next_batch;      // next batch to begin
-    int n_active;            // slots being filled
+    int n_ring;          // entries in use: 1 without threads
+    int64_t next_batch;  // next batch to begin
+    int n_active;        // slots being filled
     bool is_paused, is_stopping;
     pthread_t *threads;
     int n_threads;
@@ -162,7 +162,8 @@ static bool start_threads(XvLoader *loader, int count, XvError *error)
         loader->n_threads += failed == 0;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed == 0 || xv_fail(error, "cannot start data thread %d: %s", loader->n_threads + 1, strerror(failed));
+    return failed == 0
+           || xv_fail(error, "cannot start data thread %d: %s", loader->n_threads + 1, strerror(failed));
 }
 
 // ---- opening
@@ -172,7 +173,8 @@ static bool check_options(const XvLoaderOptions *options, XvError *error)
     if (options->world < 1 || options->rank < 0 || options->rank >= options->world) {
         return xv_fail(error, "rank %d is not in 0..%d", options->rank, options->world - 1);
     }
-    if (options->patch_size < 1 || options->max_regions < 1 || options->max_words < 1 || options->threads < 0) {
+    if (options->patch_size < 1 || options->max_regions < 1 || options->max_words < 1
+        || options->threads < 0) {
         return xv_fail(error, "patch_size, max_regions and max_words must be at least 1, threads at least 0");
     }
     if (!(options->scale_low > 0 && options->scale_low <= options->scale_high && options->scale_high <= 1)) {
@@ -298,7 +300,8 @@ static void report_skip(XvLoader *loader, const XvSkip *skip)
         XvRecordPlace place = xv_records_place(loader->files, skip->record);
         snprintf(message, sizeof message, "%s:%lld: %s", place.path, (long long)place.line, skip->reason);
     } else {
-        snprintf(message, sizeof message, "more records cannot be used; they are counted, but not named any more");
+        snprintf(message, sizeof message,
+                 "more records cannot be used; they are counted, but not named any more");
     }
     warn(loader, message);
 }

@@ -67,14 +67,15 @@ bool xv_batch_buffer_init(const XvBatchPlan *plan, XvBatchBuffer *buffer, XvErro
     *buffer = (XvBatchBuffer){0};
     buffer->slots = calloc((size_t)plan->n_slots, sizeof *buffer->slots);
     buffer->samples = calloc(n_samples, sizeof *buffer->samples);
-    buffer->texts = calloc((n_samples + 1) * (size_t)xv_sample_text_size(&plan->options), sizeof *buffer->texts);
+    buffer->texts =
+        calloc((n_samples + 1) * (size_t)xv_sample_text_size(&plan->options), sizeof *buffer->texts);
     buffer->flat = calloc(n_samples + 1, sizeof *buffer->flat);
     buffer->flat_slot = calloc(n_samples + 1, sizeof *buffer->flat_slot);
     buffer->order = calloc(n_samples + 1, sizeof *buffer->order);
     buffer->chosen = calloc(B, sizeof *buffer->chosen);
     buffer->records = calloc(B, sizeof *buffer->records);
-    if (!buffer->slots || !buffer->samples || !buffer->texts || !buffer->flat || !buffer->flat_slot || !buffer->order
-        || !buffer->chosen || !buffer->records || !init_tensors(plan, buffer)) {
+    if (!buffer->slots || !buffer->samples || !buffer->texts || !buffer->flat || !buffer->flat_slot
+        || !buffer->order || !buffer->chosen || !buffer->records || !init_tensors(plan, buffer)) {
         xv_batch_buffer_free(plan, buffer);
         return xv_fail(error, "no memory for a batch of %zu", B);
     }
@@ -142,8 +143,8 @@ static bool note_skip(XvSlot *slot, int64_t record, const XvError *reason)
     return copy != NULL;
 }
 
-// The record that a slot tries in its attempt-th attempt, and the key of everything random about it. False when
-// evaluation has no record for it.
+// The record that a slot tries in its attempt-th attempt, and the key of everything random about it. False
+// when evaluation has no record for it.
 static bool pick(const XvBatchPlan *plan, int64_t position, int attempt, XvPick *out)
 {
     if (plan->options.mode == XV_LOADER_EVAL) {
@@ -158,11 +159,12 @@ static bool pick(const XvBatchPlan *plan, int64_t position, int attempt, XvPick 
     return true;
 }
 
-bool xv_batch_fill_slot(const XvBatchPlan *plan, XvBatchBuffer *buffer, int slot_index, XvWorkspace *workspace,
-                        XvError *error)
+bool xv_batch_fill_slot(const XvBatchPlan *plan, XvBatchBuffer *buffer, int slot_index,
+                        XvWorkspace *workspace, XvError *error)
 {
     XvSlot *slot = &buffer->slots[slot_index];
-    int64_t position = (buffer->index * plan->n_slots + slot_index) * plan->options.world + plan->options.rank;
+    int64_t position =
+        (buffer->index * plan->n_slots + slot_index) * plan->options.world + plan->options.rank;
     XvPick picked;
     XvError reason = {""};
     for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -185,8 +187,8 @@ bool xv_batch_fill_slot(const XvBatchPlan *plan, XvBatchBuffer *buffer, int slot
 
 // ---- the whole batch
 
-// Moves the pictures of filled slots to the front and repeats the first one behind them. Returns how many there are
-// and gives every filled slot its row in `rows`.
+// Moves the pictures of filled slots to the front and repeats the first one behind them. Returns how many
+// there are and gives every filled slot its row in `rows`.
 static void gather_images(const XvBatchPlan *plan, XvBatchBuffer *buffer, int32_t *rows)
 {
     int filled = 0;
@@ -286,7 +288,8 @@ static void write_tensor(const XvBatchPlan *plan, XvBatchBuffer *buffer, int inp
 
 void xv_batch_finish(const XvBatchPlan *plan, XvBatchBuffer *buffer)
 {
-    XvSample empty = {.region = {.is_image = true, .w = plan->options.image_res, .h = plan->options.image_res}};
+    XvSample empty = {
+        .region = {.is_image = true, .w = plan->options.image_res, .h = plan->options.image_res}};
     int n_samples = gather_samples(plan, buffer);
     if (n_samples == 0) {  // evaluation, a rank without records: rows that attend to the start token alone
         size_t n_texts = (size_t)plan->n_slots * (size_t)plan->samples_per_slot;

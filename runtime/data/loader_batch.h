@@ -1,5 +1,5 @@
-// One batch in the making: its slots are filled independently, in any order and on any thread; then the batch is
-// put together.
+// One batch in the making: its slots are filled independently, in any order and on any thread; then the batch
+// is put together.
 #pragma once
 
 #include "runtime/data/loader_bind.h"
@@ -9,36 +9,36 @@
 typedef struct XvBatchPlan {
     XvSampler sampler;
     XvBinding binding;
-    XvLoaderOptions options;   // sizes filled in
-    int n_slots;               // records per batch and rank
-    int samples_per_slot;      // at most
+    XvLoaderOptions options;  // sizes filled in
+    int n_slots;              // records per batch and rank
+    int samples_per_slot;     // at most
     int64_t n_records;
-    int64_t n_batches;         // in one pass over the records, rounded up
+    int64_t n_batches;  // in one pass over the records, rounded up
 } XvBatchPlan;
 
 typedef struct XvSkip {
     int64_t record;
-    char *reason;              // owned
+    char *reason;  // owned
 } XvSkip;
 
 typedef struct XvSlot {
-    int64_t record;            // that filled it
-    bool is_filled;            // always in training
+    int64_t record;  // that filled it
+    bool is_filled;  // always in training
     XvYield yield;
-    XvSkip *skips;             // records that could not be used, in order; owned
+    XvSkip *skips;  // records that could not be used, in order; owned
     int n_skips, skips_room;
 } XvSlot;
 
 typedef struct XvBatchBuffer {
     int64_t index;
     XvTensor tensors[XV_BATCH_TENSORS];  // data is owned
-    XvSlot *slots;             // [n_slots]
-    XvSample *samples;         // [n_slots, samples_per_slot], what the slots' yields point to
-    int32_t *texts;            // their text blocks, and an empty one behind them
-    const XvSample **flat;     // scratch: the samples there are
-    int32_t *flat_slot, *order;  // scratch: slot of each; for the collation
-    int32_t *chosen;           // [B] index into flat
-    int64_t *records;          // [B]
+    XvSlot *slots;                       // [n_slots]
+    XvSample *samples;                   // [n_slots, samples_per_slot], what the slots' yields point to
+    int32_t *texts;                      // their text blocks, and an empty one behind them
+    const XvSample **flat;               // scratch: the samples there are
+    int32_t *flat_slot, *order;          // scratch: slot of each; for the collation
+    int32_t *chosen;                     // [B] index into flat
+    int64_t *records;                    // [B]
     int valid;
 } XvBatchBuffer;
 

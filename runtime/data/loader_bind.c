@@ -13,8 +13,8 @@ typedef struct KnownInput {
     const char *name;
     XvRole role;
     XvDtype dtype;
-    int shape[4];        // Size, or -n for n
-    bool is_for_pairs;   // kind image_text has it
+    int shape[4];       // Size, or -n for n
+    bool is_for_pairs;  // kind image_text has it
 } KnownInput;
 
 static const KnownInput KNOWN[] = {
@@ -32,12 +32,19 @@ static const KnownInput KNOWN[] = {
 
 enum { N_KNOWN = sizeof KNOWN / sizeof *KNOWN };
 
-static const char *const SIZE_NAMES[SIZE_COUNT] = {"", "the batch size", "max_images", "image_res", "max_tokens",
-                                                   "max_masks", "1 + (image_res / patch_size)^2"};
+static const char *const SIZE_NAMES[SIZE_COUNT] = {
+    [SIZE_END] = "",
+    [SIZE_B] = "the batch size",
+    [SIZE_I] = "max_images",
+    [SIZE_R] = "image_res",
+    [SIZE_T] = "max_tokens",
+    [SIZE_M] = "max_masks",
+    [SIZE_S] = "1 + (image_res / patch_size)^2",
+};
 
 typedef struct Sizes {
-    int64_t values[SIZE_COUNT];         // 0: not known yet
-    const char *sources[SIZE_COUNT];    // the input that said so; NULL: the options
+    int64_t values[SIZE_COUNT];       // 0: not known yet
+    const char *sources[SIZE_COUNT];  // the input that said so; NULL: the options
 } Sizes;
 
 static const KnownInput *find_known(const XvValue *input, bool is_regions)
@@ -50,7 +57,8 @@ static const KnownInput *find_known(const XvValue *input, bool is_regions)
     return NULL;
 }
 
-static bool fail_unknown(const XvValue *input, const XvLoaderOptions *options, bool is_regions, XvError *error)
+static bool fail_unknown(const XvValue *input, const XvLoaderOptions *options, bool is_regions,
+                         XvError *error)
 {
     char names[256] = "";
     for (int i = 0; i < N_KNOWN; i++) {
@@ -59,7 +67,8 @@ static bool fail_unknown(const XvValue *input, const XvLoaderOptions *options, b
             snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", KNOWN[i].name);
         }
     }
-    return xv_fail(error, "data of kind \"%s\" has no input %s (it has %s)", options->kind, input->name, names);
+    return xv_fail(error, "data of kind \"%s\" has no input %s (it has %s)", options->kind, input->name,
+                   names);
 }
 
 // In pairs the pictures are as many as the texts.
@@ -78,20 +87,23 @@ static bool match_dimension(Sizes *sizes, const XvValue *input, int axis, Size s
     if (sizes->values[size] != found || found < 1) {
         return xv_fail(error, "input %s: dimension %d is %lld, but %s is %lld%s%s", input->name, axis,
                        (long long)found, SIZE_NAMES[size], (long long)sizes->values[size],
-                       sizes->sources[size] ? " in input " : "", sizes->sources[size] ? sizes->sources[size] : "");
+                       sizes->sources[size] ? " in input " : "",
+                       sizes->sources[size] ? sizes->sources[size] : "");
     }
     return true;
 }
 
-static bool match(Sizes *sizes, const XvValue *input, const KnownInput *known, bool is_regions, XvError *error)
+static bool match(Sizes *sizes, const XvValue *input, const KnownInput *known, bool is_regions,
+                  XvError *error)
 {
     int rank = 0;
     while (rank < 4 && known->shape[rank] != SIZE_END) {
         rank++;
     }
     if (input->rank != rank || input->dtype != known->dtype) {
-        return xv_fail(error, "input %s: the data pipeline makes %s of rank %d, not %s of rank %d", input->name,
-                       xv_dtype_name(known->dtype), rank, xv_dtype_name(input->dtype), input->rank);
+        return xv_fail(error, "input %s: the data pipeline makes %s of rank %d, not %s of rank %d",
+                       input->name, xv_dtype_name(known->dtype), rank, xv_dtype_name(input->dtype),
+                       input->rank);
     }
     for (int axis = 0; axis < rank; axis++) {
         int entry = known->shape[axis];
@@ -128,7 +140,8 @@ static bool take_sizes(XvLoaderOptions *options, XvBinding *binding, const Sizes
     int side = options->image_res / options->patch_size;
     if (side < 1 || (sizes->values[SIZE_S] > 0 && sizes->values[SIZE_S] != 1 + side * side)) {
         return xv_fail(error, "input image_atts: %lld positions, but image_res %d and patch_size %d make %d",
-                       (long long)sizes->values[SIZE_S], options->image_res, options->patch_size, 1 + side * side);
+                       (long long)sizes->values[SIZE_S], options->image_res, options->patch_size,
+                       1 + side * side);
     }
     return true;
 }

@@ -45,8 +45,8 @@ static int mark_span(Span span, int n_tokens, bool *is_chosen)
     return added;
 }
 
-int xv_mask_choose(const XvMaskOptions *options, const uint8_t *is_continuation, int n_tokens, const XvDraws *draws,
-                   int32_t *positions)
+int xv_mask_choose(const XvMaskOptions *options, const uint8_t *is_continuation, int n_tokens,
+                   const XvDraws *draws, int32_t *positions)
 {
     bool is_chosen[XV_MAX_TOKENS] = {false};
     int32_t order[XV_MAX_TOKENS];
@@ -84,8 +84,8 @@ int xv_mask_choose(const XvMaskOptions *options, const uint8_t *is_continuation,
     return count;
 }
 
-void xv_mask_replace(const XvMaskVocabulary *vocabulary, const int32_t *positions, int count, const XvDraws *draws,
-                     int32_t *ids)
+void xv_mask_replace(const XvMaskVocabulary *vocabulary, const int32_t *positions, int count,
+                     const XvDraws *draws, int32_t *ids)
 {
     for (int i = 0; i < count; i++) {
         if (draws->uniform(draws->state) < 0.8) {

@@ -77,7 +77,8 @@ static bool fill(XvRecord *record, Storage *storage, const XvRecordKeys *keys, X
     }
     const cJSON *image = xv_json_member(tree, keys->image);
     if (!cJSON_IsString(image)) {
-        return xv_fail(error, image ? "field \"%s\" (the image) is not a string" : "no field \"%s\" (the image)",
+        return xv_fail(error,
+                       image ? "field \"%s\" (the image) is not a string" : "no field \"%s\" (the image)",
                        keys->image);
     }
     const cJSON *elements = xv_json_member(tree, "elems");

@@ -15,17 +15,17 @@ enum { MAX_OPEN_FILES = 256, CHUNK_BYTES = 1 << 20 };
 
 typedef struct RecordFile {
     char *path;
-    int descriptor;       // -1 when there are too many files to keep them open
-    int64_t first;        // number of its first record
+    int descriptor;  // -1 when there are too many files to keep them open
+    int64_t first;   // number of its first record
     int64_t bytes;
-    int64_t *blanks;      // for each blank line, how many of the file's records precede it
+    int64_t *blanks;  // for each blank line, how many of the file's records precede it
     int n_blanks, blanks_room;
 } RecordFile;
 
 struct XvRecordFiles {
     RecordFile *files;
     int n_files, files_room;
-    int64_t *starts;      // [count] byte offset of each record's line
+    int64_t *starts;  // [count] byte offset of each record's line
     int64_t count, starts_room;
 };
 
@@ -126,8 +126,8 @@ static bool add_blank(RecordFile *file, int64_t records_before)
 
 // What the scan of a file knows about the line it is in.
 typedef struct LineScan {
-    int64_t start;   // offset of the line
-    bool is_blank;   // so far
+    int64_t start;  // offset of the line
+    bool is_blank;  // so far
 } LineScan;
 
 static bool end_line(XvRecordFiles *set, RecordFile *file, LineScan *line, int64_t next)

@@ -1,8 +1,8 @@
 // The lines of a list of record files, indexed once, so that any of them can be read by number.
 //
 // Records are numbered in the order of the list; a folder stands for its regular files in the order of their
-// names, except hidden ones and those named with _SUCCESS. Blank lines are no records. The files must not change
-// while they are open. Reading is safe from several threads.
+// names, except hidden ones and those named with _SUCCESS. Blank lines are no records. The files must not
+// change while they are open. Reading is safe from several threads.
 #pragma once
 
 #include "runtime/base/error.h"

@@ -61,8 +61,8 @@ bool xv_region_view(const XvRegionScene *scene, XvRegionView *view, XvError *err
     int width = scene->size.width, height = scene->size.height;
     if (box[X] < 0 || box[Y] < 0 || box[W] <= 0 || box[H] <= 0 || box[X] + box[W] > width
         || box[Y] + box[H] > height) {
-        return xv_fail(error, "element %d: box [%d, %d, %d, %d] is empty or not inside the %dx%d picture", picked + 1,
-                       box[X], box[Y], box[W], box[H], width, height);
+        return xv_fail(error, "element %d: box [%d, %d, %d, %d] is empty or not inside the %dx%d picture",
+                       picked + 1, box[X], box[Y], box[W], box[H], width, height);
     }
     int x0 = draws->between(draws->state, 0, box[X]);
     int y0 = draws->between(draws->state, 0, box[Y]);
@@ -205,7 +205,8 @@ void xv_region_atts(const XvRegion *region, int image_res, int patch_size, int32
     atts[0] = 1;
     for (int row = 0; row < side; row++) {
         for (int column = 0; column < side; column++) {
-            bool is_inside = row >= rows.begin && row < rows.end && column >= columns.begin && column < columns.end;
+            bool is_inside =
+                row >= rows.begin && row < rows.end && column >= columns.begin && column < columns.end;
             atts[1 + row * side + column] = region->is_image || is_inside;
         }
     }

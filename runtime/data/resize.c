@@ -1,7 +1,8 @@
 // Bicubic resize in two passes; see resize.h.
 //
-// The horizontal pass turns blocks of rows so that the same pixel of many rows lies side by side: then one weight
-// meets contiguous bytes and the compiler's vectors do the rest. The vertical pass has that order anyway.
+// The horizontal pass turns blocks of rows so that the same pixel of many rows lies side by side: then one
+// weight meets contiguous bytes and the compiler's vectors do the rest. The vertical pass has that order
+// anyway.
 #include "runtime/data/resize.h"
 
 #include <math.h>
@@ -34,6 +35,7 @@ enum { WIDTH = 8 };
 enum { WIDTH = 4 };
 #endif
 typedef int32_t Ints __attribute__((vector_size(WIDTH * 4)));
+typedef uint8_t Lane __attribute__((vector_size(LANES)));  // one byte of each row of a block
 
 static double bicubic(double x)
 {
@@ -144,21 +146,75 @@ static inline void store_bytes(uint8_t *to, Ints sums)
 }
 #endif
 
-// Copies n_rows <= LANES rows of the crop so that byte [x][channel][row] of the block is pixel (row, x).
-static void turn_rows(const XvImage *image, XvCrop crop, int first_row, int n_rows, uint8_t *block)
+// Transposes 16 x 16 bytes: each round interleaves the vectors of the lower and the upper half.
+static inline void transpose(Lane lanes[LANES])
 {
-    size_t stride = (size_t)image->width * 3;
-    for (int r = 0; r < n_rows; r++) {
-        const uint8_t *row = image->pixels + (size_t)(crop.top + first_row + r) * stride + (size_t)crop.left * 3;
-        for (int i = 0; i < 3 * crop.width; i++) {
-            block[(size_t)i * LANES + (size_t)r] = row[i];
+    for (int round = 0; round < 4; round++) {
+        Lane mixed[LANES];
+        for (int i = 0; i < LANES / 2; i++) {
+            Lane a = lanes[i], b = lanes[i + LANES / 2];
+            mixed[2 * i] =
+                __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            mixed[2 * i + 1] =
+                __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
         }
+        memcpy(lanes, mixed, sizeof mixed);
     }
 }
 
-static void resize_block(const Table *table, const uint8_t *block, int n_rows, uint8_t *out)
+// Turns 16 bytes, or `count` of them, of LANES rows. Missing rows repeat the last one. Inlined, so that a
+// constant count makes each copy one instruction.
+__attribute__((always_inline)) static inline void turn_lanes(Rows rows, int n_rows, size_t count,
+                                                             uint8_t *block)
 {
-    size_t stride = (size_t)table->out * 3;
+    Lane lanes[LANES] = {{0}};
+    for (int r = 0; r < LANES; r++) {
+        memcpy(&lanes[r], rows.at + (size_t)(r < n_rows ? r : n_rows - 1) * rows.stride, count);
+    }
+    transpose(lanes);
+    memcpy(block, lanes, count * LANES);
+}
+
+__attribute__((always_inline)) static inline void turn_lanes_back(const uint8_t *block, size_t count,
+                                                                  int n_rows, uint8_t *out, size_t stride)
+{
+    Lane lanes[LANES] = {{0}};
+    memcpy(lanes, block, count * LANES);
+    transpose(lanes);
+    for (int r = 0; r < n_rows; r++) {
+        memcpy(out + (size_t)r * stride, &lanes[r], count);
+    }
+}
+
+// Turns rows so that byte [i][r] of the block is byte i of row r. The last 16 bytes may overlap those before.
+static void turn_rows(Rows rows, int n_rows, uint8_t *block)
+{
+    if (rows.bytes < LANES) {
+        turn_lanes(rows, n_rows, rows.bytes, block);
+        return;
+    }
+    for (size_t begin = 0; begin < rows.bytes; begin += LANES) {
+        size_t at = begin + LANES <= rows.bytes ? begin : rows.bytes - LANES;
+        turn_lanes((Rows){rows.at + at, rows.stride, LANES}, n_rows, LANES, block + at * LANES);
+    }
+}
+
+// The way back, into n_rows rows of `bytes` bytes.
+static void turn_back(const uint8_t *block, int n_rows, uint8_t *out, size_t bytes)
+{
+    if (bytes < LANES) {
+        turn_lanes_back(block, bytes, n_rows, out, bytes);
+        return;
+    }
+    for (size_t begin = 0; begin < bytes; begin += LANES) {
+        size_t at = begin + LANES <= bytes ? begin : bytes - LANES;
+        turn_lanes_back(block + at * LANES, LANES, n_rows, out + at, bytes);
+    }
+}
+
+// From [in, 3, LANES] to [out, 3, LANES].
+static void resize_block(const Table *table, const uint8_t *block, uint8_t *out)
+{
     for (int x = 0; x < table->out; x++) {
         const uint8_t *column = block + (size_t)table->first[x] * COLUMN;
         const int *weights = table->weights + (size_t)x * (size_t)table->taps;
@@ -171,24 +227,22 @@ static void resize_block(const Table *table, const uint8_t *block, int n_rows, u
                 sums[i] += weights[k] * load_bytes(column + WIDTH * i);
             }
         }
-        uint8_t bytes[COLUMN];
         for (int i = 0; i < COLUMN / WIDTH; i++) {
-            store_bytes(bytes + WIDTH * i, sums[i]);
-        }
-        for (int r = 0; r < n_rows; r++) {
-            for (int c = 0; c < 3; c++) {
-                out[(size_t)r * stride + (size_t)(3 * x + c)] = bytes[c * LANES + r];
-            }
+            store_bytes(out + (size_t)x * COLUMN + WIDTH * i, sums[i]);
         }
     }
 }
 
-static void resize_rows(const Table *table, const XvImage *image, XvCrop crop, uint8_t *block, uint8_t *out)
+static void resize_rows(const Table *table, Rows rows, int n_rows, uint8_t *block, uint8_t *out)
 {
-    for (int row = 0; row < crop.height; row += LANES) {
-        int n_rows = crop.height - row < LANES ? crop.height - row : LANES;
-        turn_rows(image, crop, row, n_rows, block);
-        resize_block(table, block, n_rows, out + (size_t)row * (size_t)table->out * 3);
+    uint8_t *turned = block + (size_t)table->in * COLUMN;
+    size_t out_bytes = (size_t)table->out * 3;
+    for (int row = 0; row < n_rows; row += LANES) {
+        Rows below = {rows.at + (size_t)row * rows.stride, rows.stride, rows.bytes};
+        int n_block = n_rows - row < LANES ? n_rows - row : LANES;
+        turn_rows(below, n_block, block);
+        resize_block(table, block, turned);
+        turn_back(turned, n_block, out + (size_t)row * out_bytes, out_bytes);
     }
 }
 
@@ -239,12 +293,10 @@ static void resize_columns(const Table *table, Rows rows, uint8_t *out)
     }
 }
 
-static void copy_crop(const XvImage *image, XvCrop crop, XvImage *out)
+static void copy_rows(Rows rows, int n_rows, uint8_t *out)
 {
-    size_t stride = (size_t)image->width * 3, bytes = (size_t)crop.width * 3;
-    for (int y = 0; y < crop.height; y++) {
-        memcpy(out->pixels + (size_t)y * bytes, image->pixels + (size_t)(crop.top + y) * stride + (size_t)crop.left * 3,
-               bytes);
+    for (int y = 0; y < n_rows; y++) {
+        memcpy(out + (size_t)y * rows.bytes, rows.at + (size_t)y * rows.stride, rows.bytes);
     }
 }
 
@@ -263,24 +315,25 @@ bool xv_resize(XvResizer *resizer, const XvImage *image, XvCrop crop, XvImage *o
 {
     bool is_wide = crop.width != out->width, is_tall = crop.height != out->height;
     Table *horizontal = &resizer->tables[0], *vertical = &resizer->tables[1];
-    size_t out_bytes = (size_t)out->width * 3;
+    size_t stride = (size_t)image->width * 3, out_bytes = (size_t)out->width * 3;
     size_t rows_bytes = is_wide && is_tall ? out_bytes * (size_t)crop.height : 0;
+    size_t block_bytes = is_wide ? (size_t)(crop.width + out->width) * COLUMN : 0;
     if ((is_wide && !table_make(horizontal, crop.width, out->width, error))
         || (is_tall && !table_make(vertical, crop.height, out->height, error))
         || !reserve(&resizer->rows, &resizer->rows_capacity, rows_bytes, error)
-        || !reserve(&resizer->block, &resizer->block_capacity, (size_t)crop.width * COLUMN, error)) {
+        || !reserve(&resizer->block, &resizer->block_capacity, block_bytes, error)) {
         return false;
     }
+    const uint8_t *first = image->pixels + (size_t)crop.top * stride + (size_t)crop.left * 3;
+    Rows rows = {first, stride, (size_t)crop.width * 3};
     if (!is_wide && !is_tall) {
-        copy_crop(image, crop, out);
+        copy_rows(rows, crop.height, out->pixels);
     } else if (!is_tall) {
-        resize_rows(horizontal, image, crop, resizer->block, out->pixels);
+        resize_rows(horizontal, rows, crop.height, resizer->block, out->pixels);
     } else if (!is_wide) {
-        size_t stride = (size_t)image->width * 3;
-        const uint8_t *first = image->pixels + (size_t)crop.top * stride + (size_t)crop.left * 3;
-        resize_columns(vertical, (Rows){first, stride, out_bytes}, out->pixels);
+        resize_columns(vertical, rows, out->pixels);
     } else {
-        resize_rows(horizontal, image, crop, resizer->block, resizer->rows);
+        resize_rows(horizontal, rows, crop.height, resizer->block, resizer->rows);
         resize_columns(vertical, (Rows){resizer->rows, out_bytes, out_bytes}, out->pixels);
     }
     return true;

@@ -17,7 +17,7 @@ typedef struct Job {
     const XvLoaderOptions *options;
     XvWorkspace *workspace;
     XvPick pick;
-    XvDraws draws;             // of crops, flips and choices: the first choice in evaluation
+    XvDraws draws;  // of crops, flips and choices: the first choice in evaluation
     XvDraws mask_draws;
     XvError *error;
 } Job;
@@ -117,7 +117,8 @@ static bool make_text(Job *job, const XvRegion *region, int32_t *text)
         text[2 * T + i] = tokens->ids[i];
     }
     int32_t *positions = text + 3 * T;
-    int count = xv_mask_choose(&job->options->mask, tokens->is_continuation, n_tokens, &job->mask_draws, positions);
+    int count =
+        xv_mask_choose(&job->options->mask, tokens->is_continuation, n_tokens, &job->mask_draws, positions);
     for (int i = 0; i < count; i++) {
         positions[M + i] = text[positions[i]];
     }
@@ -138,7 +139,8 @@ static bool read_image_file(Job *job, const char *path)
     const char *record_file = xv_records_place(job->sampler->files, job->pick.record).path;
     const char *slash = strrchr(record_file, '/');
     char full[PATH_MAX];
-    int length = snprintf(full, sizeof full, "%.*s%s", slash ? (int)(slash - record_file) + 1 : 0, record_file, path);
+    int length =
+        snprintf(full, sizeof full, "%.*s%s", slash ? (int)(slash - record_file) + 1 : 0, record_file, path);
     if (length >= (int)sizeof full) {
         return xv_fail(job->error, "the image path has %zu characters", strlen(path));
     }
@@ -149,7 +151,8 @@ static bool load_image(Job *job, const XvRecord *record, XvImageSize *size)
 {
     XvBytes *file = &job->workspace->file;
     bool is_path = job->options->is_image_rpath;
-    bool ok = is_path ? read_image_file(job, record->image) : xv_base64_decode(record->image, file, job->error);
+    bool ok =
+        is_path ? read_image_file(job, record->image) : xv_base64_decode(record->image, file, job->error);
     if (!ok) {
         return false;
     }
@@ -167,7 +170,8 @@ static bool render(Job *job, const XvRegionView *view, const char *name, float *
         return job->options->is_image_rpath ? xv_fail_in(job->error, "%.300s", name) : false;
     }
     if (!xv_image_resize(&workspace->resized, res, res, job->error)
-        || !xv_resize(&workspace->resizer, &workspace->decoded, view->crop, &workspace->resized, job->error)) {
+        || !xv_resize(&workspace->resizer, &workspace->decoded, view->crop, &workspace->resized,
+                      job->error)) {
         return false;
     }
     if (view->is_flipped) {
@@ -254,10 +258,15 @@ static bool make_regions(Job *job, const XvRecord *record, XvYield *yield)
     return ok && (!yield->image || render(job, &view, record->image, yield->image));
 }
 
-bool xv_sample_make(const XvSampler *sampler, XvWorkspace *workspace, XvPick pick, XvYield *yield, XvError *error)
+bool xv_sample_make(const XvSampler *sampler, XvWorkspace *workspace, XvPick pick, XvYield *yield,
+                    XvError *error)
 {
     XvStream stream = xv_stream(pick.key);
-    Job job = {.sampler = sampler, .options = sampler->options, .workspace = workspace, .pick = pick, .error = error};
+    Job job = {.sampler = sampler,
+               .options = sampler->options,
+               .workspace = workspace,
+               .pick = pick,
+               .error = error};
     job.mask_draws = xv_stream_draws(&stream);
     job.draws = is_training(&job) ? job.mask_draws : xv_first_draws();
 

@@ -1,6 +1,7 @@
 // From a record number to a normalised picture and its texts: what one slot of a batch holds.
 //
-// A function of (record, key) alone; each thread brings its own workspace, everything else is shared and constant.
+// A function of (record, key) alone; each thread brings its own workspace, everything else is shared and
+// constant.
 #pragma once
 
 #include "runtime/data/records.h"
@@ -32,20 +33,20 @@ void xv_workspace_free(XvWorkspace *workspace);
 // The five text tensors of one sample, in the order text_ids, text_atts, text_ids_masked [T], masked_pos,
 // masked_ids [M]: one block of 3 T + 2 M integers.
 typedef struct XvSample {
-    int32_t *text;             // [3 T + 2 M]
-    XvRegion region;           // geometry; the strings are not valid any more
+    int32_t *text;    // [3 T + 2 M]
+    XvRegion region;  // geometry; the strings are not valid any more
 } XvSample;
 
 typedef struct XvPick {
     int64_t record;
-    uint64_t key;              // of all random numbers of the slot
+    uint64_t key;  // of all random numbers of the slot
 } XvPick;
 
 // What a pick yields. The caller provides the memory.
 typedef struct XvYield {
-    float *image;              // [3, R, R], or NULL to leave pictures of image-text records alone
-    XvSample *samples;         // room for 1 (image-text) or max_regions
-    int n_samples;             // out: at least 1
+    float *image;       // [3, R, R], or NULL to leave pictures of image-text records alone
+    XvSample *samples;  // room for 1 (image-text) or max_regions
+    int n_samples;      // out: at least 1
 } XvYield;
 
 // Integers of one text block.
@@ -55,4 +56,5 @@ int xv_sample_text_size(const XvLoaderOptions *options);
 void xv_sample_empty_text(const XvSampler *sampler, int32_t *text);
 
 // Fills the yield; false with the reason when the record cannot be used.
-bool xv_sample_make(const XvSampler *sampler, XvWorkspace *workspace, XvPick pick, XvYield *yield, XvError *error);
+bool xv_sample_make(const XvSampler *sampler, XvWorkspace *workspace, XvPick pick, XvYield *yield,
+                    XvError *error);

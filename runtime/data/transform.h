@@ -13,5 +13,6 @@ XvCrop xv_random_crop(XvImageSize size, double scale_low, double scale_high, con
 // Mirrors left and right, in place.
 void xv_flip(XvImage *image);
 
-// (x / 255 - mean) / std with CLIP's statistics, from RGB triples to three planes: out is f32 [3, height, width].
+// (x / 255 - mean) / std with CLIP's statistics, from RGB triples to three planes: out is f32 [3, height,
+// width].
 void xv_normalise(const XvImage *image, float *out);

@@ -3,7 +3,13 @@
 
 #include <utf8proc.h>
 
-enum { CAPITAL_SIGMA = 0x3A3, SMALL_SIGMA = 0x3C3, FINAL_SIGMA = 0x3C2, CAPITAL_DOTTED_I = 0x130, DOT_ABOVE = 0x307 };
+enum {
+    CAPITAL_SIGMA = 0x3A3,
+    SMALL_SIGMA = 0x3C3,
+    FINAL_SIGMA = 0x3C2,
+    CAPITAL_DOTTED_I = 0x130,
+    DOT_ABOVE = 0x307
+};
 
 size_t xv_utf8_valid(const char *text, size_t length)
 {
@@ -14,8 +20,8 @@ size_t xv_utf8_valid(const char *text, size_t length)
             continue;
         }
         utf8proc_int32_t point;
-        utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(length - i),
-                                                 &point);
+        utf8proc_ssize_t used =
+            utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(length - i), &point);
         if (used <= 0) {
             return i;
         }
@@ -52,7 +58,8 @@ bool xv_is_space(int32_t point)
     if (point < 0x80) {
         return (point >= 9 && point <= 13) || (point >= 28 && point <= 32);
     }
-    return point == 0x85 || point == 0x2028 || point == 0x2029 || utf8proc_category(point) == UTF8PROC_CATEGORY_ZS;
+    return point == 0x85 || point == 0x2028 || point == 0x2029
+           || utf8proc_category(point) == UTF8PROC_CATEGORY_ZS;
 }
 
 int xv_lower(int32_t point, int32_t lower[2])
@@ -68,8 +75,9 @@ int xv_lower(int32_t point, int32_t lower[2])
 
 static bool is_case_ignorable(int32_t point)
 {
-    static const int32_t middle_of_words[] = {0x27,   0x2E,   0x3A,   0xB7,   0x387,  0x55F,  0x5F4,  0x2018, 0x2019,
-                                              0x2024, 0x2027, 0xFE13, 0xFE52, 0xFE55, 0xFF07, 0xFF0E, 0xFF1A};
+    static const int32_t middle_of_words[] = {0x27,   0x2E,   0x3A,   0xB7,   0x387,  0x55F,
+                                              0x5F4,  0x2018, 0x2019, 0x2024, 0x2027, 0xFE13,
+                                              0xFE52, 0xFE55, 0xFF07, 0xFF0E, 0xFF1A};
     for (size_t i = 0; i < sizeof middle_of_words / sizeof *middle_of_words; i++) {
         if (point == middle_of_words[i]) {
             return true;
@@ -90,18 +98,21 @@ static bool is_case_ignorable(int32_t point)
 // Property Cased: letters with case, and the signs made of such letters.
 static bool is_cased(int32_t point)
 {
-    static const int32_t signs[][2] = {{0xAA, 0xAA},       {0xBA, 0xBA},       {0x2160, 0x217F},  {0x24B6, 0x24E9},
-                                       {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}};
+    static const int32_t signs[][2] = {{0xAA, 0xAA},      {0xBA, 0xBA},       {0x2160, 0x217F},
+                                       {0x24B6, 0x24E9},  {0x1F130, 0x1F149}, {0x1F150, 0x1F169},
+                                       {0x1F170, 0x1F189}};
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
         if (point >= signs[i][0] && point <= signs[i][1]) {
             return true;
         }
     }
     utf8proc_category_t category = utf8proc_category(point);
-    return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL || category == UTF8PROC_CATEGORY_LT;
+    return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL
+           || category == UTF8PROC_CATEGORY_LT;
 }
 
-// Condition Final_Sigma of the Unicode standard: a cased letter before, none after, case-ignorable ones skipped.
+// Condition Final_Sigma of the Unicode standard: a cased letter before, none after, case-ignorable ones
+// skipped.
 static bool ends_word(const int32_t *points, int count, int at)
 {
     int before = at - 1;

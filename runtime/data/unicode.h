@@ -22,6 +22,6 @@ bool xv_is_space(int32_t point);
 // Lower case of one character without context: 1 code point, 2 for U+0130. Returns how many.
 int xv_lower(int32_t point, int32_t lower[2]);
 
-// str.lower: like xv_lower for each, and capital sigma at the end of a word becomes final sigma. `lower` has room
-// for 2 * count. Returns how many.
+// str.lower: like xv_lower for each, and capital sigma at the end of a word becomes final sigma. `lower` has
+// room for 2 * count. Returns how many.
 int xv_lower_text(const int32_t *points, int count, int32_t *lower);

@@ -7,10 +7,10 @@
 #include <string.h>
 
 struct XvVocabulary {
-    XvBytes text;          // the file, line ends replaced by zeros
-    const char **pieces;   // [count] into text
+    XvBytes text;         // the file, line ends replaced by zeros
+    const char **pieces;  // [count] into text
     int32_t count;
-    int32_t *slots;        // [mask + 1] id or -1
+    int32_t *slots;  // [mask + 1] id or -1
     uint32_t mask;
     XvSpecialIds specials;
 };
@@ -103,7 +103,8 @@ static bool find_specials(XvVocabulary *vocabulary, const char *path, XvError *e
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         *table[i].id = xv_vocabulary_find(vocabulary, table[i].piece, strlen(table[i].piece));
         if (*table[i].id < 0 && table[i].is_needed) {
-            return xv_fail(error, "%s: no line %s among %d; this is not a BERT vocabulary (one word piece per line)",
+            return xv_fail(error,
+                           "%s: no line %s among %d; this is not a BERT vocabulary (one word piece per line)",
                            path, table[i].piece, vocabulary->count);
         }
     }

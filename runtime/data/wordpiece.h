@@ -1,6 +1,6 @@
-// BERT's uncased WordPiece tokenizer over any vocab.txt (facts 5.4): special tokens spelled in the text are kept
-// whole; then cleaning, spaces around CJK characters, lower case, NFD without accents, punctuation apart, greedy
-// longest match with "##" continuations.
+// BERT's uncased WordPiece tokenizer over any vocab.txt (facts 5.4): special tokens spelled in the text are
+// kept whole; then cleaning, spaces around CJK characters, lower case, NFD without accents, punctuation
+// apart, greedy longest match with "##" continuations.
 #pragma once
 
 #include "runtime/base/error.h"
@@ -22,8 +22,8 @@ typedef struct XvTokens {
     int count, capacity;
 } XvTokens;
 
-// Reads one piece per line, id = line number from 0. NULL with a message when the file cannot be read or lacks
-// [PAD], [UNK], [CLS] or [MASK]. Immutable afterwards, so threads can share it.
+// Reads one piece per line, id = line number from 0. NULL with a message when the file cannot be read or
+// lacks [PAD], [UNK], [CLS] or [MASK]. Immutable afterwards, so threads can share it.
 XvVocabulary *xv_vocabulary_open(const char *path, XvError *error);
 void xv_vocabulary_close(XvVocabulary *vocabulary);
 
@@ -43,5 +43,6 @@ void xv_tokens_free(XvTokens *tokens);
 // Appends the tokens of valid UTF-8, without start or end token. False only without memory.
 bool xv_wordpiece(const XvVocabulary *vocabulary, const char *text, XvTokens *tokens, XvError *error);
 
-// Appends the tokens of text that is already cut into pieces joined by single spaces; unknown pieces are [UNK].
+// Appends the tokens of text that is already cut into pieces joined by single spaces; unknown pieces are
+// [UNK].
 bool xv_wordpiece_split(const XvVocabulary *vocabulary, const char *text, XvTokens *tokens, XvError *error);
