@@ -1,0 +1,116 @@
+# The official numbers (tests/replay): the model is compiled at a recorded case's sizes, run on the same tensors, and
+# every loss, output, gradient and update is compared. SKIP_BASE_SIZE=1 leaves out the published size, which needs
+# 4 GB of disk and 8 GB of memory.
+
+# setting CASE RECORD NAME: a number of the settings of recorded optimizer steps.
+setting() {
+    sed -n "/\"$2\": {/,/\"log\": \[/p" "$1/config.json" | sed -n "s/^ *\"$3\": \([0-9.e-]*\),*\$/\1/p" | head -n 1
+}
+
+# steps CASE RECORD: the options of replay that repeat recorded optimizer steps.
+steps() {
+    echo --steps "$(setting "$1" "$2" steps)" --lr "$(setting "$1" "$2" lr)" \
+        --weight-decay "$(setting "$1" "$2" weight_decay)" --lr-mult "$(setting "$1" "$2" lr_mult)" \
+        --warmup "$(setting "$1" "$2" num_warmup_steps)" --total "$(setting "$1" "$2" num_training_steps)" \
+        --clip "$(setting "$1" "$2" clip_grad_norm)"
+}
+
+# compile FOLDER CASE INPUTS OPTIONS...: builds FOLDER/pretrain at the sizes of the case, without a word of warning.
+compile() {
+    local folder=$1 case=$2 inputs=$3
+    shift 3
+    rm -rf "$folder"
+    timeout 1200 "$BUILD/xvlmc" models/xvlm_base.dsl --task pretrain --target c --config "$case/config.json" \
+        --shapes "$inputs" --output "$folder" "$@" > "$WORK/compile" 2>&1 || { cat "$WORK/compile"; return 1; }
+    ! grep -i 'warning' "$WORK/compile"
+}
+
+# recorded_steps NAME CASE FOLDER ENTRY: after_steps and train20, where the case has them.
+recorded_steps() {
+    local name=$1 case=$2 folder=$3 run="$3/pretrain replay --entry $4 --weights $2/weights.safetensors"
+    run="$run --inputs $case/inputs.safetensors"
+    if [ -f "$case/after_steps.safetensors" ]; then
+        # shellcheck disable=SC2046,SC2086
+        succeeds "$name: three optimizer steps" timeout 600 $run $(steps "$case" after_steps) \
+            --after "$folder/after.safetensors" --curve "$folder/curve.json" &&
+            succeeds "$name: updates" "$BUILD/tests/compare" --case "$case" --after "$folder/after.safetensors" &&
+            succeeds "$name: losses of three steps" "$BUILD/tests/compare" --case "$case" --curve "$folder/curve.json"
+    fi
+    if grep -q '"train20"' "$case/config.json"; then
+        # shellcheck disable=SC2046,SC2086
+        succeeds "$name: twenty optimizer steps" timeout 900 $run $(steps "$case" train20) \
+            --curve "$folder/train20.json" &&
+            succeeds "$name: losses of twenty steps" "$BUILD/tests/compare" --case "$case" \
+                --train20 "$folder/train20.json"
+    fi
+}
+
+# tiny CASE ENTRY
+tiny() {
+    local case=tests/replay/$1 folder=$WORK/replay name fusing
+    for fusing in "" --no-fuse; do
+        name="$1 ${fusing:-fused}"
+        # shellcheck disable=SC2086
+        succeeds "$name: compiles" compile "$folder" "$case" "$case/inputs.safetensors" $fusing || continue
+        succeeds "$name: runs" timeout 600 "$folder/pretrain" replay --entry "$2" \
+            --weights "$case/weights.safetensors" --inputs "$case/inputs.safetensors" \
+            --outputs "$folder/outputs.safetensors" --grads "$folder/grads.safetensors" || continue
+        succeeds "$name: losses, outputs" "$BUILD/tests/compare" --case "$case" --outputs "$folder/outputs.safetensors"
+        succeeds "$name: gradients" "$BUILD/tests/compare" --case "$case" --grads "$folder/grads.safetensors"
+        recorded_steps "$name" "$case" "$folder" "$2"
+    done
+    rm -rf "$folder"
+}
+
+# base CASE ENTRY: the weights are drawn first, 863 MB.
+base() {
+    local case=tests/replay/base_size/$1 folder=$WORK/base files=$WORK/base_files compare
+    compare="$BUILD/tests/base_compare --case $case"
+    if [ -n "${SKIP_BASE_SIZE:-}" ]; then
+        skip "$1" "SKIP_BASE_SIZE is set"
+        return
+    fi
+    rm -rf "$files"
+    # shellcheck disable=SC2086
+    if succeeds "$1: weights are drawn" "$BUILD/tests/base_size" --case "$case" --output "$files" &&
+        succeeds "$1: compiles" compile "$folder" "$case" "$files/inputs.safetensors" &&
+        succeeds "$1: runs" timeout 1200 "$folder/pretrain" replay --entry "$2" \
+            --weights "$files/weights.safetensors" --inputs "$files/inputs.safetensors" \
+            --outputs "$files/outputs.safetensors" --grads "$files/grads.safetensors"; then
+        succeeds "$1: losses, outputs" $compare --outputs "$files/outputs.safetensors"
+        succeeds "$1: gradients" $compare --grads "$files/grads.safetensors"
+        rm -f "$files/outputs.safetensors" "$files/grads.safetensors"
+        if [ -f "$case/after_one_step.safetensors" ]; then
+            succeeds "$1: one optimizer step" timeout 1200 "$folder/pretrain" replay --entry "$2" \
+                --weights "$files/weights.safetensors" --inputs "$files/inputs.safetensors" \
+                --after "$files/after.safetensors" --steps 1 --lr 1e-4 --weight-decay 0.01 --lr-mult 2 --warmup 0 \
+                --total 1 --clip 1 &&
+                succeeds "$1: updates" $compare --before "$files/weights.safetensors" --after "$files/after.safetensors"
+        fi
+    fi
+    rm -rf "$files" "$folder"
+}
+
+# The comparing tools themselves: a case agrees with itself, and not with what is missing, moved or another's.
+tools() {
+    local images=tests/replay/pretrain_swin_bert_images regions=tests/replay/pretrain_swin_bert_regions
+    local compare="$BUILD/tests/compare --case $images"
+    # shellcheck disable=SC2086
+    {
+        succeeds "a case agrees with itself" $compare --outputs $images/outputs.safetensors \
+            --grads $images/grads.safetensors --after $images/after_steps.safetensors
+        says 1 'missing, want|got shape' "outputs of another case differ" $compare --outputs $regions/outputs.safetensors
+        says 1 'receives none' "gradients of unused parameters are noticed" $compare --grads $images/after_steps.safetensors
+        says 1 'update .*relative L2 1 >' "parameters that stayed are noticed" $compare --after $images/weights.safetensors
+        says 1 'loss_total: got 10\.' "losses of another case are noticed" "$BUILD/tests/compare" --case $images \
+            --outputs $regions/outputs.safetensors
+        ends_with 2 "a file that is not there is an error" $compare --outputs $images/nothing.safetensors
+        ends_with 1 "nothing compared is not a success" $compare
+    }
+}
+
+tools
+tiny pretrain_swin_bert_images images
+tiny pretrain_swin_bert_regions regions
+base pretrain_images_224 images
+base pretrain_regions_224 regions
