@@ -103,7 +103,12 @@ Value builtin_call(Elab *elab, const Builtin *builtin, const Argument *arguments
 // A random draw of the given shape, named after the `draw` statement or the module path.
 int elab_draw(Elab *elab, DrawKind kind, double rate, const Shape *shape, const char *stem, Span span);
 
-// Expressions, statements and modules (elaborate.c).
+// Configuration (elaborate_config.c): fills the globals with groups and constants; groups as JSON.
+struct ElaborateOptions;
+void elab_configuration(Elab *elab, const AstFile *files, const struct ElaborateOptions *options);
+const char *elab_json(Elab *elab, const Map *map);
+
+// Expressions and statements (elaborate_expr.c).
 Scope *scope_new(Arena *arena, const Scope *parent);
 void scope_set(Scope *scope, Sym name, Value value);
 const Value *scope_find(const Scope *scope, Sym name);

@@ -4,7 +4,6 @@
 #include "compiler/base/vec.h"
 #include "compiler/elab.h"
 
-#include <math.h>
 #include <string.h>
 
 typedef struct Elaboration {
@@ -20,161 +19,6 @@ typedef struct Elaboration {
     Span misfit;                        // why one does not
     const char *misfit_text;
 } Elaboration;
-
-// Configuration -------------------------------------------------------------------------------------------------
-
-static Value *config_slot(Elab *elab, const char *path, bool creates)
-{
-    Map *map = elab->globals->values;
-    for (;;) {
-        const char *dot = strchr(path, '.');
-        Sym name = dot ? intern_length(elab->names, path, (size_t)(dot - path)) : intern(elab->names, path);
-        Value *value = map_get(map, name);
-        if (!dot) {
-            if (!value && creates) {
-                value = arena_alloc(elab->arena, sizeof *value);
-                map_set(map, name, value);
-            }
-            return value;
-        }
-        if (!value || value->kind != VALUE_GROUP) {
-            return NULL;
-        }
-        map = value->group;
-        path = dot + 1;
-    }
-}
-
-static void define_config(Elaboration *e, Map *map, const AstItem *item)
-{
-    Elab *elab = &e->elab;
-    Value *known = map_get(map, item->name.text);
-    if (item->is_group) {
-        if (!known || known->kind != VALUE_GROUP) {
-            known = arena_alloc(elab->arena, sizeof *known);
-            *known = (Value){.kind = VALUE_GROUP, .span = item->head, .group = map_new(elab->arena)};
-            map_set(map, item->name.text, known);
-        }
-        for (const AstItem *inner = item->items.first; inner; inner = inner->next) {
-            define_config(e, known->group, inner);
-        }
-        return;
-    }
-    if (known) {
-        diag_error(elab->diag, item->name.span, "configuration '%s' is declared twice", item->name.text);
-        diag_note(elab->diag, known->span, "the first declaration is here; use `set` to change a value");
-        return;
-    }
-    Value *value = arena_alloc(elab->arena, sizeof *value);
-    *value = elab_expr(elab, elab->globals, item->value);
-    value->span = item->name.span;
-    map_set(map, item->name.text, value);
-}
-
-static const char *path_text(Elab *elab, const AstExpr *path)
-{
-    if (path->kind == AST_NAME) {
-        return path->text;
-    }
-    const char *base = path->kind == AST_MEMBER ? path_text(elab, path->a) : NULL;
-    return base ? arena_format(elab->arena, "%s.%s", base, path->text) : NULL;
-}
-
-static void collect_paths(Elab *elab, const Map *map, const char *prefix, const char **paths, int *n_paths, int capacity)
-{
-    for (int i = 0; i < map->n_entries; i++) {
-        const Value *value = map->entries[i].value;
-        const char *path = arena_format(elab->arena, "%s%s%s", prefix, *prefix ? "." : "", (const char *)map->entries[i].key);
-        if (value->kind == VALUE_GROUP) {
-            collect_paths(elab, value->group, path, paths, n_paths, capacity);
-        } else if (*n_paths < capacity) {
-            paths[(*n_paths)++] = path;
-        }
-    }
-}
-
-static const char *nearest_path(Elab *elab, const char *path)
-{
-    enum { MOST = 1024 };
-    const char *paths[MOST];
-    int n_paths = 0;
-    collect_paths(elab, elab->globals->values, "", paths, &n_paths, MOST);
-    return diag_nearest(path, paths, n_paths);
-}
-
-static bool same_kind(const Value *declared, const Value *given)
-{
-    if (declared->kind == given->kind || declared->kind == VALUE_NONE || declared->kind == VALUE_ERROR) {
-        return true;
-    }
-    return value_is_number(declared) && value_is_number(given);
-}
-
-static void run_set(Elaboration *e, const AstItem *item)
-{
-    Elab *elab = &e->elab;
-    const char *path = path_text(elab, item->target);
-    Value *slot = path ? config_slot(elab, path, false) : NULL;
-    if (!slot || slot->kind == VALUE_GROUP) {
-        const char *nearest = path ? nearest_path(elab, path) : NULL;
-        diag_error(elab->diag, item->target->span, "no configuration is called '%s'%s%s%s", path ? path : "?",
-                   nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
-        return;
-    }
-    Value value = elab_expr(elab, elab->globals, item->value);
-    if (!same_kind(slot, &value) && value.kind != VALUE_ERROR) {
-        diag_error(elab->diag, item->value->span, "'%s' is %s, this is %s", path, value_kind_name(slot->kind),
-                   value_kind_name(value.kind));
-        diag_note(elab->diag, slot->span, "it is declared here");
-        return;
-    }
-    Span declared = slot->span;
-    *slot = value;
-    slot->span = declared;
-}
-
-static void apply_override(Elaboration *e, Override *override)
-{
-    Elab *elab = &e->elab;
-    Value *slot = config_slot(elab, override->path, false);
-    Span none = {0};
-    if (!slot || slot->kind == VALUE_GROUP) {
-        if (override->is_strict) {
-            const char *nearest = nearest_path(elab, override->path);
-            diag_error(elab->diag, none, "%s: no configuration is called '%s'%s%s%s", override->origin, override->path,
-                       nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
-        }
-        return;
-    }
-    if (!same_kind(slot, &override->value)) {
-        diag_error(elab->diag, none, "%s: '%s' must be %s, got %s", override->origin, override->path,
-                   value_kind_name(slot->kind), value_kind_name(override->value.kind));
-        diag_note(elab->diag, slot->span, "it is declared here");
-        return;
-    }
-    Span declared = slot->span;
-    *slot = override->value;
-    slot->span = declared;
-    override->is_used = true;
-}
-
-// One line for all keys of configuration files that mean nothing here.
-static void name_unused(Elaboration *e)
-{
-    const char *text = NULL;
-    int n_unused = 0;
-    for (int i = 0; i < e->options->n_overrides; i++) {
-        const Override *override = &e->options->overrides[i];
-        if (!override->is_used && !override->is_strict) {
-            text = text ? arena_format(e->elab.arena, "%s, %s", text, override->path) : override->path;
-            n_unused++;
-        }
-    }
-    if (n_unused > 0) {
-        fprintf(e->elab.diag->stream, "note: %d configuration key%s without meaning here: %s\n", n_unused,
-                n_unused == 1 ? "" : "s", text);
-    }
-}
 
 // Globals -------------------------------------------------------------------------------------------------------
 
@@ -210,23 +54,6 @@ static void define_function(Elab *elab, const AstItem *item)
     FunctionValue *function = arena_alloc(elab->arena, sizeof *function);
     function->item = item;
     define_once(elab, item, (Value){.kind = VALUE_FUNCTION, .span = item->name.span, .function = function});
-}
-
-static void define_configs(Elaboration *e, const AstFile *files)
-{
-    for (const AstFile *file = files; file; file = file->next) {
-        for (const AstItem *item = file->items.first; item; item = item->next) {
-            if (item->kind == AST_CONFIG) {
-                define_config(e, e->elab.globals->values, item);
-            } else if (item->kind == AST_SET) {
-                run_set(e, item);
-            }
-        }
-    }
-    for (int i = 0; i < e->options->n_overrides; i++) {
-        apply_override(e, &e->options->overrides[i]);
-    }
-    name_unused(e);
 }
 
 static void define_globals(Elaboration *e, const AstFile *files)
@@ -702,71 +529,6 @@ static void order_entries(Elaboration *e)
     }
 }
 
-// Configuration as JSON -------------------------------------------------------------------------------------------
-
-static char *append(Elab *elab, char *text, const char *more)
-{
-    return arena_format(elab->arena, "%s%s", text, more);
-}
-
-static char *json_text(Elab *elab, const char *text)
-{
-    char *out = arena_alloc(elab->arena, 6 * strlen(text) + 3);
-    size_t used = 0;
-    out[used++] = '"';
-    for (const char *p = text; *p; p++) {
-        if (*p == '"' || *p == '\\') {
-            out[used++] = '\\';
-            out[used++] = *p;
-        } else if ((unsigned char)*p < 32) {
-            used += (size_t)snprintf(out + used, 7, "\\u%04x", (unsigned)*p);
-        } else {
-            out[used++] = *p;
-        }
-    }
-    out[used++] = '"';
-    out[used] = 0;
-    return out;
-}
-
-static const char *json_value(Elab *elab, const Value *value);
-
-static const char *json_group(Elab *elab, const Map *map)
-{
-    char *text = arena_format(elab->arena, "{");
-    bool is_first = true;
-    for (int i = 0; i < map->n_entries; i++) {
-        const char *item = json_value(elab, map->entries[i].value);
-        if (item) {
-            text = append(elab, text, arena_format(elab->arena, "%s%s: %s", is_first ? "" : ", ",
-                                                   json_text(elab, map->entries[i].key), item));
-            is_first = false;
-        }
-    }
-    return append(elab, text, "}");
-}
-
-static const char *json_value(Elab *elab, const Value *value)
-{
-    switch (value->kind) {
-    case VALUE_NONE: return "null";
-    case VALUE_INT: return arena_format(elab->arena, "%lld", (long long)value->integer);
-    case VALUE_FLOAT: return isfinite(value->number) ? arena_format(elab->arena, "%.17g", value->number) : "null";
-    case VALUE_BOOL: return value->truth ? "true" : "false";
-    case VALUE_STRING: return json_text(elab, value->text);
-    case VALUE_GROUP: return json_group(elab, value->group);
-    case VALUE_LIST: {
-        char *text = arena_format(elab->arena, "[");
-        for (int i = 0; i < value->list->n_items; i++) {
-            const char *item = json_value(elab, &value->list->items[i]);
-            text = append(elab, text, arena_format(elab->arena, "%s%s", i ? ", " : "", item ? item : "null"));
-        }
-        return append(elab, text, "]");
-    }
-    default: return NULL;
-    }
-}
-
 // Offsets of the parameters in their region: 64-byte aligned, in order.
 static void place_parameters(Elab *elab, Task *task)
 {
@@ -797,8 +559,8 @@ Task *elaborate(Arena *arena, Interner *names, Diag *diag, const AstFile *files,
     Elaboration e = {.elab = {.arena = arena, .names = names, .diag = diag, .world = 1}, .options = options};
     e.elab.globals = scope_new(arena, NULL);
     e.elab.path = intern(names, "");
-    define_configs(&e, files);
-    const char *config = json_group(&e.elab, e.elab.globals->values);
+    elab_configuration(&e.elab, files, options);
+    const char *config = elab_json(&e.elab, e.elab.globals->values);
     define_globals(&e, files);
     const AstItem *task = options->task ? task_named(files, options->task) : NULL;
     if (options->task && !task) {
