@@ -62,7 +62,7 @@ typedef struct XvLoaderOptions {
     int max_warnings;  // messages about records; the rest are only counted
 } XvLoaderOptions;
 
-// A filled batch. Its memory belongs to the loader and is valid until the next call on the loader.
+// A filled batch. Its memory belongs to the loader and is valid until the next batch, seek or close.
 typedef struct XvBatch {
     XvTensor tensors[XV_BATCH_TENSORS];  // one per option input, in that order and with its name
     int n_tensors;
@@ -74,7 +74,8 @@ typedef struct XvBatch {
 
 typedef struct XvLoader XvLoader;
 
-// The published 4M settings; kind, paths, inputs and vocab_path are left to the caller.
+// The published 4M settings, with all sizes left to the inputs; kind, paths, inputs and vocab_path are the
+// caller's.
 XvLoaderOptions xv_loader_defaults(void);
 
 // Reads the vocabulary, indexes the record files, starts the threads. Strings and arrays of the options must
@@ -87,8 +88,10 @@ XvLoaderOptions xv_loader_defaults(void);
 //   regions     image f32 [I,3,R,R]; idx_to_group_img i32 [B]; image_atts i32 [B,S]; target_bbox f32 [B,4];
 //               is_image i32 [B]
 //
-// Evaluation of regions puts min(I, max(1, B / max_regions)) pictures into a batch, so that no sample is
-// lost.
+// Evaluation of regions puts min(I, max(1, B / max_regions)) pictures into a batch: with max_regions <= B no
+// sample is lost.
+//
+// Memory: three batches with threads (one with the caller, one ready, one in the making), one without.
 XvLoader *xv_loader_open(const XvLoaderOptions *options, XvError *error);
 
 // The next batch. False only when no usable record is found or memory runs out; a loader that failed stays

@@ -24,7 +24,7 @@ const char *golden_string(const cJSON *object, const char *key);
 
 typedef struct GoldenTensors {
     char *bytes;
-    XvTensor *items;   // names and data are owned by this structure
+    XvTensor *items;  // names and data are owned by this structure
     int count;
     cJSON *header;
 } GoldenTensors;

@@ -25,17 +25,17 @@ static const char *const PAIRS[] = {PAIR_RECORDS};
 static const char *const REGIONS[] = {REGION_RECORDS};
 
 const XvValue PAIR_INPUTS[] = {
-    {"image", XV_F32, 4, {B, 3, R, R}, 0},       {"text_ids", XV_I32, 2, {B, T}, 0},
-    {"text_atts", XV_I32, 2, {B, T}, 0},         {"text_ids_masked", XV_I32, 2, {B, T}, 0},
-    {"masked_pos", XV_I32, 2, {B, M}, 0},        {"masked_ids", XV_I32, 2, {B, M}, 0},
+    {"image", XV_F32, 4, {B, 3, R, R}, 0}, {"text_ids", XV_I32, 2, {B, T}, 0},
+    {"text_atts", XV_I32, 2, {B, T}, 0},   {"text_ids_masked", XV_I32, 2, {B, T}, 0},
+    {"masked_pos", XV_I32, 2, {B, M}, 0},  {"masked_ids", XV_I32, 2, {B, M}, 0},
 };
 
 const XvValue REGION_INPUTS[] = {
-    {"image", XV_F32, 4, {I, 3, R, R}, 0},       {"idx_to_group_img", XV_I32, 1, {B}, 0},
-    {"text_ids", XV_I32, 2, {B, T}, 0},          {"text_atts", XV_I32, 2, {B, T}, 0},
-    {"text_ids_masked", XV_I32, 2, {B, T}, 0},   {"masked_pos", XV_I32, 2, {B, M}, 0},
-    {"masked_ids", XV_I32, 2, {B, M}, 0},        {"image_atts", XV_I32, 2, {B, S}, 0},
-    {"target_bbox", XV_F32, 2, {B, 4}, 0},       {"is_image", XV_I32, 1, {B}, 0},
+    {"image", XV_F32, 4, {I, 3, R, R}, 0},     {"idx_to_group_img", XV_I32, 1, {B}, 0},
+    {"text_ids", XV_I32, 2, {B, T}, 0},        {"text_atts", XV_I32, 2, {B, T}, 0},
+    {"text_ids_masked", XV_I32, 2, {B, T}, 0}, {"masked_pos", XV_I32, 2, {B, M}, 0},
+    {"masked_ids", XV_I32, 2, {B, M}, 0},      {"image_atts", XV_I32, 2, {B, S}, 0},
+    {"target_bbox", XV_F32, 2, {B, 4}, 0},     {"is_image", XV_I32, 1, {B}, 0},
 };
 
 XvLoaderOptions pair_options(void)

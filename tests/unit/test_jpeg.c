@@ -43,7 +43,8 @@ static bool same_size(const XvBytes *file, const cJSON *line)
            && size.height == golden_int(line, "height");
 }
 
-// A picture whose pixels are exact has a checksum; one that only the tolerant official setting reads may be refused.
+// A picture whose pixels are exact has a checksum; one that only the tolerant official setting reads may be
+// refused.
 static bool check_line(const cJSON *line, XvImage *image)
 {
     XvBytes file = read_picture(golden_string(line, "file"));
@@ -53,8 +54,9 @@ static bool check_line(const cJSON *line, XvImage *image)
     if (!cJSON_IsTrue(golden_get(line, "ok"))) {
         good = !ok && error.text[0];
     } else if (!cJSON_GetObjectItemCaseSensitive(line, "may_fail")) {
-        good = ok && same_size(&file, line)
-               && crc32(0, image->pixels, (unsigned)image_bytes(image)) == (uint32_t)golden_number(line, "crc");
+        good =
+            ok && same_size(&file, line)
+            && crc32(0, image->pixels, (unsigned)image_bytes(image)) == (uint32_t)golden_number(line, "crc");
     }
     if (!good) {
         print_error("%s: %s\n", golden_string(line, "file"), ok ? "other pixels" : error.text);
@@ -147,8 +149,9 @@ static void test_base64(void **state)
     (void)state;
     const struct {
         const char *text, *bytes;
-    } cases[] = {{"", ""},           {"Zg==", "f"},        {"Zm8=", "fo"},     {"Zm9v", "foo"},
-                 {"Zm9vYg==", "foob"}, {"Zm9v\nYm Fy", "foobar"}, {"Zm9vYg", "foob"}, {"+/+/", "\xFB\xFF\xBF"}};
+    } cases[] = {{"", ""},           {"Zg==", "f"},           {"Zm8=", "fo"},
+                 {"Zm9v", "foo"},    {"Zm9vYg==", "foob"},    {"Zm9v\nYm Fy", "foobar"},
+                 {"Zm9vYg", "foob"}, {"+/+/", "\xFB\xFF\xBF"}};
     XvBytes bytes = {0};
     XvError error;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -111,7 +111,8 @@ static void test_train_regions(void **state)
         XvBatch batch = next_batch(loader);
         assert_int_equal(batch.valid, B);
         assert_masks(&batch);
-        const int32_t *atts = batch_tensor(&batch, "image_atts"), *is_image = batch_tensor(&batch, "is_image");
+        const int32_t *atts = batch_tensor(&batch, "image_atts"),
+                      *is_image = batch_tensor(&batch, "is_image");
         const int32_t *group = batch_tensor(&batch, "idx_to_group_img");
         const float *box = batch_tensor(&batch, "target_bbox");
         for (int b = 0; b < B; b++) {
@@ -126,7 +127,8 @@ static void test_train_regions(void **state)
             used[group[b]]++;
             assert_true(box[4 * b + 2] > 0 && box[4 * b + 3] > 0);
             for (int i = 0; i < 2; i++) {
-                float low = box[4 * b + i] - box[4 * b + 2 + i] / 2, high = box[4 * b + i] + box[4 * b + 2 + i] / 2;
+                float low = box[4 * b + i] - box[4 * b + 2 + i] / 2,
+                      high = box[4 * b + i] + box[4 * b + 2 + i] / 2;
                 assert_true(low > -1e-5f && high < 1 + 1e-5f);
             }
         }
@@ -171,7 +173,8 @@ static void test_text_only(void **state)
     XvBatch batch = next_batch(loader);
     const int32_t expected[T] = {101, 14175, 6277};
     for (int b = 0; b < B; b++) {
-        assert_memory_equal((const int32_t *)batch_tensor(&batch, "text_ids") + b * T, expected, sizeof expected);
+        assert_memory_equal((const int32_t *)batch_tensor(&batch, "text_ids") + b * T, expected,
+                            sizeof expected);
     }
     xv_loader_close(loader);
     golden_remove(folder);
@@ -245,7 +248,8 @@ static void test_seed(void **state)
     assert_int_not_equal(first[0], second[0]);
 }
 
-// Over five batches of four on each of two ranks, the ten records come four times each; every epoch has them once.
+// Over five batches of four on each of two ranks, the ten records come four times each; every epoch has them
+// once.
 static void test_epochs_and_ranks(void **state)
 {
     (void)state;
@@ -322,16 +326,11 @@ static void test_eval_idle_rank(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_eval_pairs),
-        cmocka_unit_test(test_eval_regions),
-        cmocka_unit_test(test_train_regions),
-        cmocka_unit_test(test_base64),
-        cmocka_unit_test(test_text_only),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_seed),
-        cmocka_unit_test(test_epochs_and_ranks),
-        cmocka_unit_test(test_eval_ranks),
+        cmocka_unit_test(test_eval_pairs),       cmocka_unit_test(test_eval_regions),
+        cmocka_unit_test(test_train_regions),    cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_text_only),        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_resume),           cmocka_unit_test(test_seed),
+        cmocka_unit_test(test_epochs_and_ranks), cmocka_unit_test(test_eval_ranks),
         cmocka_unit_test(test_eval_idle_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,8 @@ static XvMaskOptions read_options(const cJSON *config)
     };
 }
 
-// "##" starts a continuation; with the RoBERTa rule everything but a start mark does, except the first two tokens.
+// "##" starts a continuation; with the RoBERTa rule everything but a start mark does, except the first two
+// tokens.
 static bool continues(const char *piece, int at, bool is_roberta)
 {
     if (is_roberta) {
@@ -122,7 +123,8 @@ static void test_counts(void **state)
 static void test_drawn(void **state)
 {
     (void)state;
-    XvMaskOptions options = {.prob = 0.25, .max = 8, .skipgram_prb = 0.2, .skipgram_size = 3, .whole_word = true};
+    XvMaskOptions options = {
+        .prob = 0.25, .max = 8, .skipgram_prb = 0.2, .skipgram_size = 3, .whole_word = true};
     XvMaskVocabulary vocabulary = {103, 30522};
     uint8_t is_continuation[20] = {[5] = 1, [6] = 1, [19] = 1};
     int masked = 0, kept = 0, total = 0;

@@ -1,4 +1,5 @@
-// Record files: the index of lines, places, folders; and the corners of JSON that the official loaders accept.
+// Record files: the index of lines, places, folders; and the corners of JSON that the official loaders
+// accept.
 #include "data_golden.h"
 
 #include "runtime/data/json_line.h"
@@ -171,7 +172,8 @@ static void test_json(void **state)
         {"{\"caption\": \"a\\u00e9b\"}", "aéb"},
         {"{\"caption\": \"\\ud83d\\ude00\"}", "😀"},
         {"{\"caption\": \"lone \\ud800 x\"}", "lone \xEF\xBF\xBD x"},
-        {"{\"caption\": \"lone \\uD800\\u0041\"}", "lone \xEF\xBF\xBD" "A"},
+        {"{\"caption\": \"lone \\uD800\\u0041\"}", "lone \xEF\xBF\xBD"
+                                                   "A"},
         {"{\"caption\": \"low \\udc00\"}", "low \xEF\xBF\xBD"},
         {"{\"caption\": \"nul \\u0000 x\"}", "nul \xEF\xBF\xBD x"},
         {"{\"caption\": \"no escape \\\\u0000\"}", "no escape \\u0000"},

@@ -46,18 +46,19 @@ static XvRecord parse_record(const cJSON *recorded)
     return record;
 }
 
-static bool same_text(const XvVocabulary *vocabulary, const XvRegion *region, const cJSON *ids, XvError *error)
+static bool same_text(const XvVocabulary *vocabulary, const XvRegion *region, const cJSON *ids,
+                      XvError *error)
 {
     char text[1000];
-    snprintf(text, sizeof text, "%s%s%s", region->attribute ? region->attribute : "", region->attribute ? " " : "",
-             region->caption);
+    snprintf(text, sizeof text, "%s%s%s", region->attribute ? region->attribute : "",
+             region->attribute ? " " : "", region->caption);
     char *clean = xv_pre_caption(text, 40, error);
     if (!clean) {
         return false;
     }
     XvTokens tokens = {0};
-    bool same = xv_wordpiece(vocabulary, clean, &tokens, error)
-                && tokens.count + 1 == cJSON_GetArraySize(ids) && ids->child->valueint == 101;
+    bool same = xv_wordpiece(vocabulary, clean, &tokens, error) && tokens.count + 1 == cJSON_GetArraySize(ids)
+                && ids->child->valueint == 101;
     const cJSON *id = ids->child->next;
     for (int i = 0; same && i < tokens.count; i++, id = id->next) {
         same = tokens.ids[i] == id->valueint;
@@ -95,7 +96,8 @@ static bool same_samples(const XvVocabulary *vocabulary, const XvRegionScene *sc
     for (int i = 0; i < cJSON_GetArraySize(is_image); i++) {
         XvError error;
         if (regions[i].is_image != (cJSON_GetArrayItem(is_image, i)->valueint != 0)
-            || !same_text(vocabulary, &regions[i], cJSON_GetArrayItem(golden_get(line, "text_ids"), i), &error)
+            || !same_text(vocabulary, &regions[i], cJSON_GetArrayItem(golden_get(line, "text_ids"), i),
+                          &error)
             || !same_geometry(&regions[i], scene->options, line, i)) {
             return false;
         }
@@ -129,7 +131,8 @@ static bool replay(const XvVocabulary *vocabulary, const cJSON *line)
     XvRecord record = parse_record(recorded);
     Recording recording = {golden_get(line, "draws")->child, false};
     XvDraws draws = recorded_draws(&recording);
-    XvRegionScene scene = {&record, {golden_int(recorded, "width"), golden_int(recorded, "height")}, &options, &draws};
+    XvRegionScene scene = {
+        &record, {golden_int(recorded, "width"), golden_int(recorded, "height")}, &options, &draws};
     XvRegionView view;
     XvRegion regions[32];
     XvError error = {""};

@@ -66,7 +66,8 @@ static void decode(const char *name, XvImage *image)
     XvBytes file = {0};
     XvError error;
     snprintf(path, sizeof path, "tests/data/%s", name);
-    if (!xv_file_read(path, &file, &error) || !xv_image_decode(file.data, file.count, INT_MAX, image, &error)) {
+    if (!xv_file_read(path, &file, &error)
+        || !xv_image_decode(file.data, file.count, INT_MAX, image, &error)) {
         fail_msg("%s", error.text);
     }
     xv_bytes_free(&file);
@@ -194,7 +195,8 @@ static void test_random_crop(void **state)
         XvStream stream = xv_stream(77);
         XvDraws draws = xv_stream_draws(&stream);
         for (int i = 0; i < CROPS; i++) {
-            XvCrop crop = xv_random_crop(size, scale->child->valuedouble, scale->child->next->valuedouble, &draws);
+            XvCrop crop =
+                xv_random_crop(size, scale->child->valuedouble, scale->child->next->valuedouble, &draws);
             assert_true(crop.left >= 0 && crop.left + crop.width <= size.width);
             assert_true(crop.top >= 0 && crop.top + crop.height <= size.height);
             sum_width += crop.width;

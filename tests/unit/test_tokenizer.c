@@ -80,7 +80,8 @@ static void test_split(void **state)
 {
     XvTokens tokens = {0};
     XvError error;
-    assert_true(xv_wordpiece_split(*state, " surf ##board nosuchpiece ##nosuchpiece [MASK]\n", &tokens, &error));
+    assert_true(
+        xv_wordpiece_split(*state, " surf ##board nosuchpiece ##nosuchpiece [MASK]\n", &tokens, &error));
     const int32_t ids[] = {14175, 6277, 100, 100, 103};
     const uint8_t continues[] = {0, 1, 0, 1, 0};
     assert_int_equal(tokens.count, 5);
@@ -116,7 +117,8 @@ static void test_final_sigma(void **state)
     (void)state;
     struct {
         const char *text, *lower;
-    } const cases[] = {{"ΣΑΣ", "σας"}, {"Σ", "σ"}, {"ΑΣ’ Α", "ας’ α"}, {"ΑΣ’Α", "ασ’α"}, {"Α\xCC\x81Σ", "α\xCC\x81ς"}};
+    } const cases[] = {
+        {"ΣΑΣ", "σας"}, {"Σ", "σ"}, {"ΑΣ’ Α", "ας’ α"}, {"ΑΣ’Α", "ασ’α"}, {"Α\xCC\x81Σ", "α\xCC\x81ς"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int32_t points[32], lower[64];
         char text[64];
@@ -134,9 +136,9 @@ static void test_utf8(void **state)
 {
     (void)state;
     assert_int_equal(xv_utf8_valid("aé€😀", 10), 10);
-    assert_int_equal(xv_utf8_valid("ab\xC3", 3), 2);          // cut off
-    assert_int_equal(xv_utf8_valid("\xED\xA0\x80", 3), 0);    // surrogate
-    assert_int_equal(xv_utf8_valid("\xC0\xAF", 2), 0);        // overlong
+    assert_int_equal(xv_utf8_valid("ab\xC3", 3), 2);            // cut off
+    assert_int_equal(xv_utf8_valid("\xED\xA0\x80", 3), 0);      // surrogate
+    assert_int_equal(xv_utf8_valid("\xC0\xAF", 2), 0);          // overlong
     assert_int_equal(xv_utf8_valid("\xF4\x90\x80\x80", 4), 0);  // above U+10FFFF
 }
 
@@ -155,7 +157,8 @@ static void test_bad_vocabularies(void **state)
     golden_write(path, "");
     assert_null(xv_vocabulary_open(path, &error));
 
-    golden_write(path, "[PAD]\r\n[UNK]\r\n[CLS]\r\n[MASK]\r\na\r\na");  // Windows line ends; equal lines; no last end
+    golden_write(
+        path, "[PAD]\r\n[UNK]\r\n[CLS]\r\n[MASK]\r\na\r\na");  // Windows line ends; equal lines; no last end
     XvVocabulary *vocabulary = xv_vocabulary_open(path, &error);
     assert_non_null(vocabulary);
     assert_int_equal(xv_vocabulary_count(vocabulary), 6);
@@ -169,8 +172,12 @@ static void test_bad_vocabularies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_specials),    cmocka_unit_test(test_wordpiece), cmocka_unit_test(test_split),
-        cmocka_unit_test(test_pre_caption), cmocka_unit_test(test_final_sigma), cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_specials),
+        cmocka_unit_test(test_wordpiece),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_pre_caption),
+        cmocka_unit_test(test_final_sigma),
+        cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_bad_vocabularies),
     };
     return cmocka_run_group_tests(tests, open_vocabulary, close_vocabulary);
