@@ -1,0 +1,86 @@
+# Command lines: 2 with a message for one that makes no sense, 1 with a message for what cannot be done, never a crash.
+
+xvlmc=$BUILD/xvlmc
+tiny=models/xvlm_tiny.dsl
+out=$WORK/cli
+rm -rf "$out"
+mkdir -p "$out"
+
+# xvlmc
+says 2 '^usage: xvlmc' "xvlmc alone" "$xvlmc"
+says 0 '^usage: xvlmc' "xvlmc help" "$xvlmc" help
+says 0 '^usage: xvlmc' "xvlmc --help" "$xvlmc" --help
+says 2 "unknown option '--flat'" "unknown option" "$xvlmc" $tiny --flat 3
+says 2 'needs a value' "option without its value" "$xvlmc" $tiny --task
+says 2 'no model' "options without a model" "$xvlmc" --task pretrain
+says 2 'one model' "two models" "$xvlmc" $tiny models/xvlm_base.dsl
+says 2 'at least 1' "--batch 0" "$xvlmc" $tiny --batch 0
+says 2 'at least 1' "--batch many" "$xvlmc" $tiny --batch many
+says 2 "not 'soup'" "--emit soup" "$xvlmc" $tiny --emit soup
+says 2 "no target 'vax'" "--target vax" "$xvlmc" $tiny --target vax
+says 2 'takes one file' "check without a file" "$xvlmc" check
+says 2 'takes files' "fmt without a file" "$xvlmc" fmt
+says 2 'takes the folder' "inspect without a folder" "$xvlmc" inspect
+says 1 'none.dsl' "a model that is not there" "$xvlmc" models/none.dsl
+says 1 'none.dsl' "check of a file that is not there" "$xvlmc" check none.dsl
+says 1 'none.dsl' "fmt of a file that is not there" "$xvlmc" fmt none.dsl
+says 1 'models' "a folder as model" "$xvlmc" models
+says 1 'inspect.txt' "inspect of a folder that is none" "$xvlmc" inspect "$out"
+says 1 'pretrian' "a task that is not there" "$xvlmc" $tiny --task pretrian --no-build --output "$out/none"
+says 1 'none.yaml' "a configuration that is not there" "$xvlmc" $tiny --config none.yaml --no-build --output "$out/none"
+printf 'a: [1, 2\nb: }\n' > "$out/broken.yaml"
+says 1 'broken.yaml' "a broken YAML file" "$xvlmc" $tiny --config "$out/broken.yaml" --no-build --output "$out/none"
+printf '{"image_res": 12' > "$out/broken.json"
+says 1 'broken.json' "a broken JSON file" "$xvlmc" $tiny --config "$out/broken.json" --no-build --output "$out/none"
+says 1 'image_ress' "--set of an unknown key" "$xvlmc" $tiny --set image_ress=3 --no-build --output "$out/none"
+says 1 'image_res' "--set of another type" "$xvlmc" $tiny --set image_res=wide --no-build --output "$out/none"
+says 1 'image_res|=' "--set without a value" "$xvlmc" $tiny --set image_res --no-build --output "$out/none"
+says 1 'README.md' "--shapes of another kind of file" "$xvlmc" $tiny --shapes tests/replay/README.md --no-build \
+    --output "$out/none"
+touch "$out/file"
+says 1 "$out/file" "a file in the place of the output folder" "$xvlmc" $tiny --no-build --output "$out/file/below"
+ends_with 1 "after all these mistakes nothing was written" test -e "$out/none"
+
+# Stages that can be looked at.
+for stage in ast graph backward fused plan; do
+    says 0 '.' "--emit=$stage" "$xvlmc" $tiny --task pretrain --emit=$stage
+done
+
+# xvlm
+says 2 '^usage: xvlm ' "xvlm alone" "$BUILD/xvlm"
+says 0 '^usage: xvlm ' "xvlm help" "$BUILD/xvlm" help
+says 2 'did you mean scenes' "xvlm with a misspelt command" "$BUILD/xvlm" scences
+says 2 'output' "scenes without a folder" "$BUILD/xvlm" scenes
+says 2 'bogus' "scenes with an unknown option" "$BUILD/xvlm" scenes --output "$out/scenes" --bogus
+says 2 'train' "scenes with a number that is none" "$BUILD/xvlm" scenes --output "$out/scenes" --train few
+says 1 "$out/file" "scenes below a file" "$BUILD/xvlm" scenes --output "$out/file/scenes"
+
+# A generated program.
+succeeds "the tiny program is built" tiny_program
+says 2 'usage' "the program alone" "$TINY"
+says 0 'train' "help of the program" "$TINY" help
+says 2 'trian' "a command that is not there" "$TINY" trian
+for command in train eval replay bench info; do
+    says 0 '--|usage' "$command --help" "$TINY" $command --help
+    says 2 'bogus' "$command with an unknown option" "$TINY" $command --bogus
+done
+says 2 'data' "train without data" "$TINY" train --output "$out/run"
+says 2 'output' "train without a folder" "$TINY" train --data "$out/none.jsonl"
+says 1 'none.jsonl' "train with data that are not there" "$TINY" train --data "$out/none.jsonl" --output "$out/run"
+says 1 "$out/file" "train into a file" "$TINY" train --data "$out/none.jsonl" --output "$out/file"
+says 2 'weights|inputs|needed' "replay without files" "$TINY" replay
+says 1 'none.safetensors' "replay with weights that are not there" "$TINY" replay --weights "$out/none.safetensors" \
+    --inputs "$out/none.safetensors" --outputs "$out/outputs.safetensors"
+printf '\020\000\000\000\000\000\000\000{"a":{"dtype":' > "$out/cut.safetensors"
+says 1 'cut.safetensors' "replay with a broken file" "$TINY" replay --weights "$out/cut.safetensors" \
+    --inputs "$out/cut.safetensors" --outputs "$out/outputs.safetensors"
+says 1 'safetensors' "replay with the weights of another model" "$TINY" replay \
+    --weights tests/replay/pretrain_swin_bert_images/weights.safetensors \
+    --inputs tests/replay/pretrain_swin_bert_images/inputs.safetensors --outputs "$out/outputs.safetensors"
+ends_with 1 "a replay that failed wrote nothing" test -e "$out/outputs.safetensors"
+says 2 'data' "eval without data" "$TINY" eval
+says 1 'none' "eval with files that are not there" "$TINY" eval --data "$out/none.jsonl" --checkpoint "$out/none.safetensors"
+says 0 'parameters' "info" "$TINY" info
+succeeds "bench --json" "$TINY" bench --steps 1 --json
+says 0 'kernel' "inspect of a compiled task" "$xvlmc" inspect "$WORK/tiny"
+rm -rf "$out"

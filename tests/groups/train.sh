@@ -1,0 +1,120 @@
+# Training on drawn scenes: the loss falls; the curve depends on the seed alone; a run that is killed and resumed gives
+# the curve it would have given; broken records are named, counted and passed over.
+
+scenes=$WORK/scenes
+runs=$WORK/runs
+rm -rf "$runs" "$scenes"
+mkdir -p "$runs"
+succeeds "scenes are drawn" "$BUILD/xvlm" scenes --output "$scenes" --train 64 --val 16 --test 8
+succeeds "the tiny program is built" tiny_program
+
+STEPS=20
+
+# train FOLDER OPTIONS...: a run on both entries that logs and saves every step.
+train() {
+    local folder=$runs/$1
+    shift
+    timeout 600 "$TINY" train --data "$scenes/train_images.jsonl" --regions "$scenes/train_regions.jsonl" \
+        --val "$scenes/val_images.jsonl" --output "$folder" --steps $STEPS --log-every 1 --save-every 1 "$@"
+}
+
+# same_run NAME FOLDER FOLDER: equal curves, but for the pace, and equal parameters.
+same_run() {
+    local folder
+    for folder in "$2" "$3"; do
+        sed 's/"pairs_per_second":[^,}]*,\{0,1\}//' "$runs/$folder/log.txt" > "$runs/$folder.curve" 2> /dev/null
+    done
+    succeeds "$1: every step is in the log" test "$(grep -c train_ "$runs/$2.curve")" -ge $STEPS
+    same "$1: curve" "$runs/$2.curve" "$runs/$3.curve"
+    same "$1: parameters" "$runs/$2/model.safetensors" "$runs/$3/model.safetensors"
+}
+
+# kill_during SIGNAL FOLDER OPTIONS...: starts a run and ends it with the signal once it has saved a checkpoint and
+# before it is done; KILLED is its exit status.
+kill_during() {
+    local signal=$1 folder=$2 pid
+    shift 2
+    "$TINY" train --data "$scenes/train_images.jsonl" --regions "$scenes/train_regions.jsonl" \
+        --val "$scenes/val_images.jsonl" --output "$runs/$folder" --steps $STEPS --log-every 1 --save-every 1 "$@" \
+        > "$WORK/output" 2>&1 < /dev/null &
+    pid=$!
+    while kill -0 $pid 2> /dev/null && [ ! -e "$runs/$folder/checkpoint_latest.safetensors" ]; do
+        sleep 0.01
+    done
+    kill "-$signal" $pid 2> /dev/null
+    wait $pid 2> /dev/null
+    KILLED=$?
+    [ -e "$runs/$folder/checkpoint_latest.safetensors" ] && [ ! -e "$runs/$folder/model.safetensors" ]
+}
+
+# interrupted SIGNAL STATUS FOLDER: kills a run, trying again when it was done first, and resumes it.
+interrupted() {
+    local signal=$1 wanted=$2 folder=$3 attempt
+    for attempt in 1 2 3; do
+        rm -rf "${runs:?}/$folder"
+        kill_during "$signal" "$folder" --seed 3 && break
+    done
+    if [ "$KILLED" -eq "$wanted" ] && [ ! -e "$runs/$folder/model.safetensors" ]; then
+        pass
+    else
+        fail "a run can be ended by $signal (attempt $attempt): status $KILLED, expected $wanted" "$WORK/output"
+    fi
+    succeeds "a run ended by $signal resumes" train "$folder" --seed 3 --resume
+    same_run "killed by $signal and resumed" whole "$folder"
+}
+
+succeeds "an undisturbed run" train whole --seed 3
+succeeds "a run without data threads" train threadless --seed 3 --threads 0
+same_run "data threads change nothing" whole threadless
+succeeds "a run with another seed" train other --seed 4
+ends_with 1 "another seed gives another model" cmp -s "$runs/whole/model.safetensors" "$runs/other/model.safetensors"
+interrupted KILL 137 killed
+interrupted TERM 0 terminated
+
+# What contradicts a run is refused.
+says 1 'resume' "a folder that holds a run" train whole --seed 3
+says 1 'seed' "another seed for a run that is resumed" train whole --seed 5 --resume
+says 1 'batch' "another batch size than compiled" train fresh --batch 3
+
+# The checkpoint, resumed at its end, trains no further; a broken one is refused by name.
+cp -r "$runs/whole" "$runs/broken" 2> /dev/null
+head -c 1000 "$runs/whole/checkpoint_latest.safetensors" > "$runs/broken/checkpoint_latest.safetensors"
+says 1 'checkpoint_latest.safetensors' "a checkpoint that was cut" train broken --seed 3 --resume
+
+# The loss falls: mean of the first five steps against the last five of a longer run.
+falls() {
+    sed -n 's/.*"train_loss_total":\([0-9.eE+-]*\).*/\1/p' "$1" | awk '
+        NR <= 5 { first += $1 }
+        { last[NR % 5] = $1 }
+        END { for (i in last) { sum += last[i] }; print NR, first / 5, sum / 5; exit !(NR >= 60 && sum < 0.9 * first) }'
+}
+STEPS=80
+succeeds "a longer run" train long --seed 3
+succeeds "the loss falls" falls "$runs/long/log.txt"
+
+# eval of the last parameters prints what the run printed at its end.
+says 0 'loss' "eval of a trained model" "$TINY" eval --data "$scenes/val_images.jsonl" \
+    --checkpoint "$runs/long/model.safetensors"
+
+# Broken records: a cut line, a picture that is not there, one that is no picture, one cut in its header. Each is named
+# once, with its line, and the run goes on without it.
+{
+    cat "$scenes/train_images.jsonl"
+    printf '{"image": "images/train/000001.jpg", "cap\n'
+    printf '{"image": "images/train/none.jpg", "caption": "a red ring"}\n'
+    printf '{"image": "images/train/text.jpg", "caption": "a red ring"}\n'
+    printf '{"image": "images/train/cut.jpg", "caption": "a red ring"}\n'
+} > "$scenes/broken.jsonl"
+echo "no picture" > "$scenes/images/train/text.jpg"
+head -c 100 "$scenes/images/train/000001.jpg" > "$scenes/images/train/cut.jpg"
+STEPS=9  # all 68 records at 8 a step
+ends_with 0 "a run over broken records" timeout 600 "$TINY" train --data "$scenes/broken.jsonl" --output "$runs/skipping" \
+    --steps $STEPS --log-every 1 --seed 3
+cp "$WORK/output" "$WORK/skipping.output"
+for line in 65 66 67 68; do
+    succeeds "record $line is named once" test "$(grep -c "broken.jsonl:$line:" "$WORK/skipping.output")" -eq 1
+done
+succeeds "no other record is named" test "$(grep -c 'broken.jsonl:[0-9]*:' "$WORK/skipping.output")" -eq 4
+says 0 '4 ' "eval counts the broken records" "$TINY" eval --data "$scenes/broken.jsonl" \
+    --checkpoint "$runs/long/model.safetensors"
+rm -rf "$runs" "$scenes"
