@@ -180,10 +180,12 @@ void make_viewable(Fusion *fusion, NodeId node, ViewTest test)
         at = fusion->graph->nodes[at].inputs[0];
     }
     for (int i = n_chain - 1; i >= 0; i--) {
-        // Storing below a SLICE or EXPAND would compute more, or other, elements than are needed.
+        // Storing below a SLICE computes more than is needed, unless other slices of the same value are wanted too
+        // (queries, keys and values of one packed product).
         bool is_sound = true;
         for (int j = 0; j < i; j++) {
-            is_sound &= fusion->graph->nodes[chain[j]].op != OP_SLICE;
+            bool is_lone_slice = fusion->graph->nodes[chain[j]].op == OP_SLICE && fusion->uses[chain[j + 1]] < 2;
+            is_sound &= !is_lone_slice;
         }
         if (is_sound && passes_from(fusion, chain, n_chain, i, test)) {
             fusion_store(fusion, chain[i]);
