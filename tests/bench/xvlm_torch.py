@@ -1,71 +1,66 @@
-"""X-VLM's pre-training model (Swin and BERT) for whole images, in plain PyTorch.
+"""The X-VLM pre-training step on whole images in PyTorch: what the generated program is timed against.
 
-The peer that the generated program is timed against: the same step written as a PyTorch user writes it, one eager
-operation after the other. Parameters carry the official names, so that the recorded cases of tests/replay check it
-(`torch_step.py --check CASE`). Shapes: B pairs, T text tokens, S visual tokens, N tokens of a window.
+It computes what tasks/pretrain.dsl computes in the entry `images` (Swin, BERT, contrast, matching with hard negatives,
+masked words), under the official parameter names, with the kernels that PyTorch offers: fused attention where the bias
+has no gradient, multi-tensor optimizer. Nothing of the compiler's tests depends on it.
+
+    python xvlm_torch.py CASE [WEIGHTS INPUTS]
+
+compares it with a recorded case of tests/replay first, so that a race is run over the same course.
 """
 
+import math
+
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional as F
+
+NO_DECAY = ("bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight")
 
 
-def split_heads(x, heads):
-    """[B, N, C] -> [B, heads, N, C / heads]"""
-    batch, tokens, width = x.shape
-    return x.view(batch, tokens, heads, width // heads).transpose(1, 2)
+# Vision ---------------------------------------------------------------------------------------------------------
 
 
-def join_heads(x):
-    """[B, heads, N, D] -> [B, N, heads * D]"""
-    batch, heads, tokens, width = x.shape
-    return x.transpose(1, 2).reshape(batch, tokens, heads * width)
+def windows(x, side):
+    """[B, H, W, C] to [B * windows, side * side, C], windows and tokens row by row."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // side, side, width // side, side, channels)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, side * side, channels)
 
 
-def attend(query, key, value, bias, dropout, is_fused):
-    """softmax(q k^T / sqrt(D) + bias) v; `is_fused` uses PyTorch's own kernel instead of single operations."""
-    if is_fused:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    if bias is not None:
-        scores = scores + bias
-    weights = scores.softmax(-1)
-    if dropout > 0:
-        weights = F.dropout(weights, dropout)
-    return weights @ value
-
-
-def drop_path(x, rate, is_training):
-    """Drops whole samples of a residual branch and scales the others up."""
-    if rate == 0 or not is_training:
-        return x
-    keep = torch.empty(x.shape[0], 1, 1, device=x.device).bernoulli_(1 - rate)
-    return x * (keep / (1 - rate))
+def unwindowed(x, side, height, width):
+    """The way back."""
+    channels = x.shape[-1]
+    x = x.reshape(-1, height // side, width // side, side, side, channels)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, channels)
 
 
 class WindowAttention(nn.Module):
-    def __init__(self, width, heads, window, is_fused):
+    def __init__(self, width, heads, side):
         super().__init__()
-        self.heads, self.window, self.is_fused = heads, window, is_fused
-        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
+        self.heads = heads
+        self.relative_position_bias_table = nn.Parameter(torch.empty((2 * side - 1) ** 2, heads))
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
-        row, column = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
-        row, column = row.flatten(), column.flatten()
-        index = (row[:, None] - row[None] + window - 1) * (2 * window - 1) + column[:, None] - column[None] + window - 1
-        self.register_buffer("relative_position_index", index, persistent=False)
+        row = torch.arange(side).repeat_interleave(side)
+        column = torch.arange(side).repeat(side)
+        rows = row[:, None] - row[None, :] + side - 1
+        columns = column[:, None] - column[None, :] + side - 1
+        self.register_buffer("place", rows * (2 * side - 1) + columns, persistent=False)
 
     def forward(self, x, mask):
-        """x: [images * windows, N, C]; mask: [windows, N, N] or None"""
-        rows, tokens, width = x.shape
-        query, key, value = self.qkv(x).view(rows, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]
+        count, tokens, width = x.shape
+        size = width // self.heads
+        q, k, v = self.qkv(x).reshape(count, tokens, 3, self.heads, size).permute(2, 0, 3, 1, 4).unbind(0)
+        scores = (q * size**-0.5) @ k.transpose(-2, -1) + self.relative_position_bias_table[self.place].permute(2, 0, 1)
         if mask is not None:
-            bias = (bias + mask[:, None]).repeat(rows // mask.shape[0], 1, 1, 1)
-        return self.proj(join_heads(attend(query, key, value, bias, 0.0, self.is_fused)))
+            each = mask.shape[0]
+            scores = scores.view(-1, each, self.heads, tokens, tokens) + mask[:, None]
+            scores = scores.view(-1, self.heads, tokens, tokens)
+        return self.proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(count, tokens, width))
 
 
-class Mlp(nn.Module):
+class FeedForward(nn.Module):
     def __init__(self, width):
         super().__init__()
         self.fc1 = nn.Linear(width, 4 * width)
@@ -75,75 +70,78 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
-def shift_mask(grid, window, shift):
-    """[windows, N, N]: -100 between tokens that were not neighbours before the roll, else 0."""
-    region = torch.zeros(grid)
-    region[grid - window:grid - shift] = 1
-    region[grid - shift:] = 2
-    label = region[:, None] * 3 + region[None]
-    label = label.view(grid // window, window, grid // window, window).transpose(1, 2).reshape(-1, window * window)
-    return (label[:, :, None] != label[:, None, :]).float() * -100.0
+def shift_mask(grid, side, shift):
+    """0 inside a region of the rolled map, -100 between regions: [windows, side^2, side^2]."""
+    part = torch.zeros(grid, dtype=torch.long)
+    part[grid - side : grid - shift] = 1
+    part[grid - shift :] = 2
+    region = windows((3 * part[:, None] + part[None, :])[None, :, :, None], side)[:, :, 0]
+    return torch.where(region[:, :, None] == region[:, None, :], 0.0, -100.0)
 
 
 class SwinBlock(nn.Module):
-    def __init__(self, width, heads, grid, window, is_odd, drop, is_fused):
+    def __init__(self, width, heads, grid, side, is_shifted, drop_path):
         super().__init__()
-        is_whole = grid <= window
-        self.grid, self.window = grid, grid if is_whole else window
-        self.shift = window // 2 if is_odd and not is_whole else 0
-        self.drop = drop
+        self.grid = grid
+        self.side = min(side, grid)
+        self.shift = side // 2 if is_shifted and grid > side else 0
+        self.drop_path = drop_path
         self.norm1 = nn.LayerNorm(width)
-        self.attn = WindowAttention(width, heads, self.window, is_fused)
+        self.attn = WindowAttention(width, heads, self.side)
         self.norm2 = nn.LayerNorm(width)
-        self.mlp = Mlp(width)
-        mask = shift_mask(grid, self.window, self.shift) if self.shift else None
-        self.register_buffer("attn_mask", mask, persistent=False)
+        self.mlp = FeedForward(width)
+        self.register_buffer("mask", shift_mask(grid, self.side, self.shift) if self.shift else None, persistent=False)
 
-    def attention(self, x):
-        batch, _, width = x.shape
-        grid, window, side = self.grid, self.window, self.grid // self.window
-        x = x.view(batch, grid, grid, width)
+    def kept(self, branch):
+        if not self.training or self.drop_path == 0:
+            return branch
+        keep = 1 - self.drop_path
+        return branch * (torch.rand(branch.shape[0], 1, 1, device=branch.device) < keep) / keep
+
+    def attended(self, x):
+        batch, tokens, width = x.shape
+        x = self.norm1(x).view(batch, self.grid, self.grid, width)
         if self.shift:
-            x = torch.roll(x, (-self.shift, -self.shift), (1, 2))
-        x = x.view(batch, side, window, side, window, width).transpose(2, 3).reshape(-1, window * window, width)
-        x = self.attn(x, self.attn_mask)
-        x = x.view(batch, side, side, window, window, width).transpose(2, 3).reshape(batch, grid, grid, width)
+            x = x.roll((-self.shift, -self.shift), (1, 2))
+        x = unwindowed(self.attn(windows(x, self.side), self.mask), self.side, self.grid, self.grid)
         if self.shift:
-            x = torch.roll(x, (self.shift, self.shift), (1, 2))
-        return x.view(batch, grid * grid, width)
+            x = x.roll((self.shift, self.shift), (1, 2))
+        return x.reshape(batch, tokens, width)
 
     def forward(self, x):
-        x = x + drop_path(self.attention(self.norm1(x)), self.drop, self.training)
-        return x + drop_path(self.mlp(self.norm2(x)), self.drop, self.training)
+        x = x + self.kept(self.attended(x))
+        return x + self.kept(self.mlp(self.norm2(x)))
 
 
 class PatchMerging(nn.Module):
     def __init__(self, width, grid):
         super().__init__()
         self.grid = grid
-        self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
         self.norm = nn.LayerNorm(4 * width)
+        self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
 
     def forward(self, x):
-        batch, tokens, width = x.shape
-        x = x.view(batch, self.grid, self.grid, width)
-        corners = [x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]]
-        return self.reduction(self.norm(torch.cat(corners, -1).view(batch, tokens // 4, 4 * width)))
+        batch, _, width = x.shape
+        x = x.view(batch, self.grid // 2, 2, self.grid // 2, 2, width)
+        x = x.permute(0, 1, 3, 4, 2, 5)  # column parity outside row parity: (0,0), (1,0), (0,1), (1,1)
+        return self.reduction(self.norm(x.reshape(batch, -1, 4 * width)))
 
 
 class SwinStage(nn.Module):
-    def __init__(self, blocks, downsample):
+    def __init__(self, width, heads, grid, side, drop_paths, is_last):
         super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-        self.downsample = downsample
+        self.blocks = nn.ModuleList(
+            SwinBlock(width, heads, grid, side, j % 2 == 1, rate) for j, rate in enumerate(drop_paths)
+        )
+        self.downsample = None if is_last else PatchMerging(width, grid)
 
     def forward(self, x):
         for block in self.blocks:
             x = block(x)
-        return self.downsample(x) if self.downsample else x
+        return x if self.downsample is None else self.downsample(x)
 
 
-class PatchEmbed(nn.Module):
+class PatchEmbedding(nn.Module):
     def __init__(self, width):
         super().__init__()
         self.proj = nn.Conv2d(3, width, 4, 4)
@@ -154,22 +152,27 @@ class PatchEmbed(nn.Module):
 
 
 class Swin(nn.Module):
-    def __init__(self, config, is_fused):
+    def __init__(self, config):
         super().__init__()
-        width, grid, depths = config["embed_dim"], config["image_res"] // 4, config["depths"]
-        drops = torch.linspace(0, config.get("drop_path_rate", 0.0), sum(depths)).tolist()
-        self.patch_embed = PatchEmbed(width)
+        width, depths = config["embed_dim"], config["depths"]
+        rates = torch.linspace(0, config.get("drop_path_rate", 0.0), sum(depths)).tolist()
+        self.patch_embed = PatchEmbedding(width)
         self.layers = nn.ModuleList()
-        for stage, (depth, heads) in enumerate(zip(depths, config["num_heads"])):
-            blocks = [SwinBlock(width, heads, grid, config["window_size"], i % 2 == 1, drops.pop(0), is_fused)
-                      for i in range(depth)]
-            is_last = stage == len(depths) - 1
-            self.layers.append(SwinStage(blocks, None if is_last else PatchMerging(width, grid)))
-            width, grid = (width, grid) if is_last else (2 * width, grid // 2)
-        self.norm = nn.LayerNorm(width)
+        for i, depth in enumerate(depths):
+            first = sum(depths[:i])
+            self.layers.append(
+                SwinStage(
+                    width << i,
+                    config["num_heads"][i],
+                    (config["image_res"] // 4) >> i,
+                    config["window_size"],
+                    rates[first : first + depth],
+                    i == len(depths) - 1,
+                )
+            )
+        self.norm = nn.LayerNorm(width << (len(depths) - 1))
 
     def forward(self, image):
-        """[B, 3, R, R] -> [B, S, D]; token 0 is the mean of the others"""
         x = self.patch_embed(image)
         for layer in self.layers:
             x = layer(x)
@@ -177,7 +180,10 @@ class Swin(nn.Module):
         return torch.cat([x.mean(1, keepdim=True), x], 1)
 
 
-class AttentionProjections(nn.Module):
+# Text -----------------------------------------------------------------------------------------------------------
+
+
+class Projections(nn.Module):
     def __init__(self, width, memory_width):
         super().__init__()
         self.query = nn.Linear(width, width)
@@ -185,35 +191,37 @@ class AttentionProjections(nn.Module):
         self.value = nn.Linear(memory_width, width)
 
 
-class AttentionOutput(nn.Module):
-    """Projection, dropout, residual, norm: the end of every part of a layer."""
+class Residual(nn.Module):
+    """LayerNorm(residual + dropout(dense(x)))."""
 
-    def __init__(self, config, width_in):
+    def __init__(self, width_in, config):
         super().__init__()
-        self.dropout = config["hidden_dropout_prob"]
         self.dense = nn.Linear(width_in, config["hidden_size"])
         self.LayerNorm = nn.LayerNorm(config["hidden_size"], eps=config["layer_norm_eps"])
+        self.rate = config["hidden_dropout_prob"]
 
     def forward(self, x, residual):
-        return self.LayerNorm(F.dropout(self.dense(x), self.dropout, self.training) + residual)
+        return self.LayerNorm(residual + F.dropout(self.dense(x), self.rate, self.training))
 
 
-class BertAttention(nn.Module):
-    def __init__(self, config, memory_width, is_fused):
+class Attention(nn.Module):
+    def __init__(self, config, memory_width):
         super().__init__()
-        self.heads, self.is_fused = config["num_attention_heads"], is_fused
-        self.dropout = config["attention_probs_dropout_prob"]
-        self.self = AttentionProjections(config["hidden_size"], memory_width)
-        self.output = AttentionOutput(config, config["hidden_size"])
+        self.heads = config["num_attention_heads"]
+        self.rate = config["attention_probs_dropout_prob"]
+        self.self = Projections(config["hidden_size"], memory_width)
+        self.output = Residual(config["hidden_size"], config)
 
     def forward(self, x, memory, bias):
-        query, key, value = self.self.query(x), self.self.key(memory), self.self.value(memory)
-        query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
-        dropout = self.dropout if self.training else 0.0
-        return self.output(join_heads(attend(query, key, value, bias, dropout, self.is_fused)), x)
+        def split(y):
+            return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+        q, k, v = split(self.self.query(x)), split(self.self.key(memory)), split(self.self.value(memory))
+        y = F.scaled_dot_product_attention(q, k, v, bias, self.rate if self.training else 0.0)
+        return self.output(y.transpose(1, 2).flatten(2), x)
 
 
-class BertIntermediate(nn.Module):
+class Intermediate(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.dense = nn.Linear(config["hidden_size"], config["intermediate_size"])
@@ -222,71 +230,70 @@ class BertIntermediate(nn.Module):
         return F.gelu(self.dense(x))
 
 
-class BertLayer(nn.Module):
-    def __init__(self, config, vision_width, is_fused):
+class TextLayer(nn.Module):
+    def __init__(self, config, image_width, is_fusion):
         super().__init__()
-        self.attention = BertAttention(config, config["hidden_size"], is_fused)
-        self.crossattention = BertAttention(config, vision_width, is_fused) if vision_width else None
-        self.intermediate = BertIntermediate(config)
-        self.output = AttentionOutput(config, config["intermediate_size"])
+        self.attention = Attention(config, config["hidden_size"])
+        if is_fusion:
+            self.crossattention = Attention(config, image_width)
+        self.intermediate = Intermediate(config)
+        self.output = Residual(config["intermediate_size"], config)
 
     def forward(self, x, text_bias, image, image_bias):
         x = self.attention(x, x, text_bias)
-        if self.crossattention:
+        if image is not None:
             x = self.crossattention(x, image, image_bias)
         return self.output(self.intermediate(x), x)
 
 
-class BertEmbeddings(nn.Module):
+class Embeddings(nn.Module):
     def __init__(self, config):
         super().__init__()
         width = config["hidden_size"]
-        self.dropout = config["hidden_dropout_prob"]
         self.word_embeddings = nn.Embedding(config["vocab_size"], width, padding_idx=config["pad_token_id"])
         self.position_embeddings = nn.Embedding(config["max_position_embeddings"], width)
         self.token_type_embeddings = nn.Embedding(config["type_vocab_size"], width)
         self.LayerNorm = nn.LayerNorm(width, eps=config["layer_norm_eps"])
+        self.rate = config["hidden_dropout_prob"]
 
     def forward(self, ids):
-        positions = torch.arange(ids.shape[1], device=ids.device)
-        x = self.word_embeddings(ids) + self.token_type_embeddings(torch.zeros_like(ids))
-        x = self.LayerNorm(x + self.position_embeddings(positions))
-        return F.dropout(x, self.dropout, self.training)
+        x = self.word_embeddings(ids) + self.token_type_embeddings.weight[0]
+        x = x + self.position_embeddings.weight[: ids.shape[1]]
+        return F.dropout(self.LayerNorm(x), self.rate, self.training)
 
 
-class BertEncoder(nn.Module):
-    def __init__(self, config, vision_width, is_fused):
+class Encoder(nn.Module):
+    def __init__(self, config, image_width):
         super().__init__()
         self.layer = nn.ModuleList(
-            BertLayer(config, vision_width if i >= config["fusion_layer"] else 0, is_fused)
-            for i in range(config["num_hidden_layers"]))
+            TextLayer(config, image_width, i >= config["fusion_layer"]) for i in range(config["num_hidden_layers"])
+        )
 
 
 class Bert(nn.Module):
-    def __init__(self, config, vision_width, is_fused):
+    def __init__(self, config, image_width):
         super().__init__()
         self.fusion_layer = config["fusion_layer"]
-        self.embeddings = BertEmbeddings(config)
-        self.encoder = BertEncoder(config, vision_width, is_fused)
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config, image_width)
 
-    @staticmethod
-    def text_bias(mask):
-        return (1.0 - mask[:, None, None, :].float()) * -10000.0
-
-    def text(self, ids, mask):
-        x, bias = self.embeddings(ids), self.text_bias(mask)
-        for layer in self.encoder.layer[:self.fusion_layer]:
+    def text(self, ids, atts):
+        """The layers below fusion_layer, from token ids."""
+        bias = (1.0 - atts[:, None, None, :].float()) * -10000.0
+        x = self.embeddings(ids)
+        for layer in self.encoder.layer[: self.fusion_layer]:
             x = layer(x, bias, None, None)
         return x
 
-    def fusion(self, x, mask, image, image_mask):
-        bias, image_bias = self.text_bias(mask), (1.0 - image_mask[:, None, None, :].float()) * -1e9
-        for layer in self.encoder.layer[self.fusion_layer:]:
-            x = layer(x, bias, image, image_bias)
+    def fusion(self, x, atts, image):
+        """The other layers, from the output of the first; every image token is seen."""
+        bias = (1.0 - atts[:, None, None, :].float()) * -10000.0
+        for layer in self.encoder.layer[self.fusion_layer :]:
+            x = layer(x, bias, image, None)
         return x
 
 
-class WordTransform(nn.Module):
+class Transform(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.dense = nn.Linear(config["hidden_size"], config["hidden_size"])
@@ -296,138 +303,186 @@ class WordTransform(nn.Module):
         return self.LayerNorm(F.gelu(self.dense(x)))
 
 
-class WordPredictions(nn.Module):
+class Predictions(nn.Module):
     def __init__(self, config):
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(config["vocab_size"]))
-        self.transform = WordTransform(config)
+        self.bias = nn.Parameter(torch.empty(config["vocab_size"]))
+        self.transform = Transform(config)
 
 
-class WordHead(nn.Module):
-    def __init__(self, config):
+class MaskedLM(nn.Module):
+    def __init__(self, config, image_width):
         super().__init__()
-        self.predictions = WordPredictions(config)
+        self.bert = Bert(config, image_width)
+        self.cls = nn.Module()
+        self.cls.predictions = Predictions(config)
+
+    def scores(self, x):
+        head = self.cls.predictions
+        return F.linear(head.transform(x), self.bert.embeddings.word_embeddings.weight, head.bias)
 
 
-class BertForMaskedLM(nn.Module):
-    def __init__(self, config, vision_width, is_fused):
-        super().__init__()
-        self.bert = Bert(config, vision_width, is_fused)
-        self.cls = WordHead(config)
-
-    def words(self, x):
-        predictions = self.cls.predictions
-        return F.linear(predictions.transform(x), self.bert.embeddings.word_embeddings.weight, predictions.bias)
+# The whole model ------------------------------------------------------------------------------------------------
 
 
-def mlp_head(width, outputs):
+def build_mlp(width, outputs):
     return nn.Sequential(nn.Linear(width, 2 * width), nn.LayerNorm(2 * width), nn.GELU(), nn.Linear(2 * width, outputs))
 
 
 class XVLM(nn.Module):
-    """config: an object with the official names `config`, `vision_config`, `text_config`."""
+    """`config` has the groups config, vision_config and text_config of the recorded cases."""
 
-    def __init__(self, config, is_fused=False):
+    def __init__(self, config):
         super().__init__()
-        vision, text, embed_dim = config["vision_config"], config["text_config"], config["config"]["embed_dim"]
-        width, hidden = vision["vision_width"], text["hidden_size"]
-        self.vision_encoder = Swin(vision, is_fused)
-        self.text_encoder = BertForMaskedLM(text, width, is_fused)
-        self.vision_proj = nn.Linear(width, embed_dim)
-        self.text_proj = nn.Linear(hidden, embed_dim)
-        self.temp = nn.Parameter(torch.tensor(config["config"]["temp"]))
-        self.itm_head = mlp_head(hidden, 2)
-        self.bbox_head = mlp_head(hidden, 4)
+        vision, text, top = config["vision_config"], config["text_config"], config["config"]
+        self.vision_encoder = Swin(vision)
+        self.text_encoder = MaskedLM(text, vision["vision_width"])
+        self.vision_proj = nn.Linear(vision["vision_width"], top["embed_dim"])
+        self.text_proj = nn.Linear(text["hidden_size"], top["embed_dim"])
+        self.temp = nn.Parameter(torch.tensor(float(top["temp"])))
+        self.itm_head = build_mlp(text["hidden_size"], 2)
+        self.bbox_head = build_mlp(text["hidden_size"], 4)  # unused on whole images, as officially
 
-    def contrast(self, image, text):
-        """Logits [B, B] and the symmetric cross-entropy against the diagonal."""
-        image_feature = F.normalize(self.vision_proj(image[:, 0]), dim=-1)
-        text_feature = F.normalize(self.text_proj(text[:, 0]), dim=-1)
-        logits = image_feature @ text_feature.T / self.temp
-        same = torch.arange(len(logits), device=logits.device)
-        return logits, (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
+    def initialise(self):
+        """Normal 0.02 where the official model draws from it; biases and norms as there."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() >= 2 and not name.startswith(("vision_proj", "text_proj", "itm_head", "bbox_head")):
+                nn.init.normal_(parameter, std=0.02)
+        nn.init.zeros_(self.text_encoder.cls.predictions.bias)
+        return self
 
-    @staticmethod
-    @torch.no_grad()
-    def negatives(logits, batch):
-        """One image and one text per row that do not belong to it, drawn by similarity unless the batch has them."""
-        if "neg_image_idx" in batch:
-            return batch["neg_image_idx"], batch["neg_text_idx"]
-        weights = [(side.softmax(1) + 1e-5).fill_diagonal_(0) for side in (logits.T, logits)]
-        return [torch.multinomial(side, 1)[:, 0] for side in weights]
+    def negatives(self, logits, batch):
+        with torch.no_grad():
+            own = torch.eye(logits.shape[0], dtype=torch.bool, device=logits.device)
+            of_text = (logits.t().softmax(1) + 1e-5).masked_fill(own, 0.0)
+            of_image = (logits.softmax(1) + 1e-5).masked_fill(own, 0.0)
+            images = batch.get("neg_image_idx")
+            texts = batch.get("neg_text_idx")
+            images = torch.multinomial(of_text, 1)[:, 0] if images is None else images
+            texts = torch.multinomial(of_image, 1)[:, 0] if texts is None else texts
+        return images, texts
 
-    def match(self, batch, image, image_mask, text, negatives):
-        bert, mask = self.text_encoder.bert, batch["text_atts"]
-        other_image, other_text = negatives
-        right = bert.fusion(text, mask, image, image_mask)
-        wrong = bert.fusion(torch.cat([text, text[other_text]]), torch.cat([mask, mask[other_text]]),
-                            torch.cat([image[other_image], image]), torch.cat([image_mask[other_image], image_mask]))
-        logits = self.itm_head(torch.cat([right[:, 0], wrong[:, 0]]))
-        labels = (torch.arange(len(logits), device=logits.device) < len(right)).long()
+    def matching(self, image, text, atts, negatives):
+        bert, (images, texts) = self.text_encoder.bert, negatives
+        positive = bert.fusion(text, atts, image)
+        negative = bert.fusion(
+            torch.cat([text, text[texts]]), torch.cat([atts, atts[texts]]), torch.cat([image[images], image])
+        )
+        logits = self.itm_head(torch.cat([positive[:, 0], negative[:, 0]]))
+        labels = torch.zeros(logits.shape[0], dtype=torch.long, device=logits.device)
+        labels[: positive.shape[0]] = 1
         return F.cross_entropy(logits, labels)
 
-    def mask_words(self, batch, image, image_mask):
-        bert, mask = self.text_encoder.bert, batch["text_atts"]
-        x = bert.fusion(bert.text(batch["text_ids_masked"], mask), mask, image, image_mask)
-        positions = batch["masked_pos"][:, :, None].expand(-1, -1, x.shape[-1])
-        logits = self.text_encoder.words(x.gather(1, positions))
-        return F.cross_entropy(logits.flatten(0, 1), batch["masked_ids"].flatten())
+    def masked_words(self, image, batch):
+        bert = self.text_encoder.bert
+        x = bert.fusion(bert.text(batch["text_ids_masked"], batch["text_atts"]), batch["text_atts"], image)
+        rows = x.gather(1, batch["masked_pos"][:, :, None].expand(-1, -1, x.shape[-1]))
+        return F.cross_entropy(self.text_encoder.scores(rows).flatten(0, 1), batch["masked_ids"].flatten())
 
     def forward(self, batch):
-        """The losses of the step on whole images, by official name."""
         with torch.no_grad():
             self.temp.clamp_(0.001, 0.5)
         image = self.vision_encoder(batch["image"])
-        image_mask = torch.ones(image.shape[:2], dtype=torch.long, device=image.device)
         text = self.text_encoder.bert.text(batch["text_ids"], batch["text_atts"])
-        logits, loss_itc = self.contrast(image, text)
-        loss_itm = self.match(batch, image, image_mask, text, self.negatives(logits, batch))
-        loss_mlm = self.mask_words(batch, image, image_mask)
-        return {"loss_itc": loss_itc, "loss_itm": loss_itm, "loss_mlm": loss_mlm,
-                "loss_total": loss_itc + loss_itm + loss_mlm}
+        image_feature = F.normalize(self.vision_proj(image[:, 0]), dim=-1)
+        text_feature = F.normalize(self.text_proj(text[:, 0]), dim=-1)
+        logits = image_feature @ text_feature.t() / self.temp
+        same = torch.arange(logits.shape[0], device=logits.device)
+        losses = {
+            "loss_itc": (F.cross_entropy(logits, same) + F.cross_entropy(logits.t(), same)) / 2,
+            "loss_itm": self.matching(image, text, batch["text_atts"], self.negatives(logits, batch)),
+            "loss_mlm": self.masked_words(image, batch),
+        }
+        losses["loss_total"] = losses["loss_itc"] + losses["loss_itm"] + losses["loss_mlm"]
+        return losses
 
 
-NO_DECAY = ("bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight")
-FRESH = ("crossattention.", "vision_proj.", "text_proj.", "temp", "itm_head.", "bbox_head.")
+# Optimizer ------------------------------------------------------------------------------------------------------
 
 
-class AdamW:
-    """The official variant: eps is added to the uncorrected root, decay follows the step. Works on lists of tensors
-    at a time, PyTorch's fastest way to do it eagerly."""
+def is_fresh(name):
+    """Parameters that the official pre-training trains with the larger rate."""
+    return "crossattention" in name or name == "temp" or name.split(".")[0] in (
+        "vision_proj", "text_proj", "itm_head", "bbox_head")
 
-    def __init__(self, model, lr, weight_decay, lr_mult):
-        self.lr, self.step_count = lr, 0
-        self.groups = []
-        for has_decay in (True, False):
-            for is_fresh in (False, True):
-                parameters = [p for n, p in model.named_parameters()
-                              if any(word in n for word in NO_DECAY) != has_decay
-                              and any(word in n for word in FRESH) == is_fresh]
-                moments = [[torch.zeros_like(p) for p in parameters] for _ in range(2)]
-                self.groups.append((parameters, moments, weight_decay if has_decay else 0.0, lr_mult if is_fresh else 1))
+
+class OfficialAdamW:
+    """eps beside the uncorrected root, decay after the step, all tensors of a group at once."""
+
+    def __init__(self, model, lr=1e-4, weight_decay=0.01, lr_mult=2.0):
+        self.lr, self.weight_decay, self.lr_mult, self.time, self.groups = lr, weight_decay, lr_mult, 0, {}
+        for name, parameter in model.named_parameters():
+            key = (is_fresh(name), any(part in name for part in NO_DECAY))
+            self.groups.setdefault(key, []).append(parameter)
+        self.moments = {}
 
     @torch.no_grad()
-    def step(self, factor=1.0):
-        self.step_count += 1
-        correction = (1 - 0.98 ** self.step_count) ** 0.5 / (1 - 0.9 ** self.step_count)
-        for parameters, (first, second), decay, mult in self.groups:
-            chosen = [i for i, p in enumerate(parameters) if p.grad is not None]
-            values = [parameters[i] for i in chosen]
-            gradients = [p.grad for p in values]
-            m, v = [first[i] for i in chosen], [second[i] for i in chosen]
-            rate = self.lr * factor * mult
-            if not values:
+    def step(self, factor=1.0, clip=1.0):
+        self.time += 1
+        scale = math.sqrt(1 - 0.98**self.time) / (1 - 0.9**self.time)
+        everything = [p for group in self.groups.values() for p in group if p.grad is not None]
+        norm = torch.stack(torch._foreach_norm([p.grad for p in everything])).norm()
+        torch._foreach_mul_([p.grad for p in everything], torch.clamp(clip / (norm + 1e-6), max=1.0))
+        for (fresh, undecayed), group in self.groups.items():
+            group = [p for p in group if p.grad is not None]
+            if not group:
                 continue
-            torch._foreach_lerp_(m, gradients, 0.1)
-            torch._foreach_mul_(v, 0.98)
-            torch._foreach_addcmul_(v, gradients, gradients, 0.02)
-            root = torch._foreach_sqrt(v)
+            for p in group:
+                if p not in self.moments:
+                    self.moments[p] = (torch.zeros_like(p), torch.zeros_like(p))
+            first, second = [self.moments[p][0] for p in group], [self.moments[p][1] for p in group]
+            gradients = [p.grad for p in group]
+            rate = self.lr * factor * (self.lr_mult if fresh else 1.0)
+            torch._foreach_lerp_(first, gradients, 1 - 0.9)
+            torch._foreach_mul_(second, 0.98)
+            torch._foreach_addcmul_(second, gradients, gradients, 1 - 0.98)
+            root = torch._foreach_sqrt(second)
             torch._foreach_add_(root, 1e-8)
-            torch._foreach_addcdiv_(values, m, root, -rate * correction)
-            if decay:
-                torch._foreach_mul_(values, 1 - rate * decay)
+            torch._foreach_addcdiv_(group, first, root, -rate * scale)
+            if not undecayed:
+                torch._foreach_mul_(group, 1 - rate * self.weight_decay)
+        return norm
 
 
-def clip(model, limit):
-    """Scales all gradients so that their joint norm is at most `limit`; returns the norm before."""
-    return torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
+# Comparison with a recorded case --------------------------------------------------------------------------------
+
+
+def compare(case, weights, inputs):
+    import json
+    import os
+
+    from safetensors.torch import load_file
+
+    with open(os.path.join(case, "config.json")) as file:
+        config = json.load(file)
+    model = XVLM(config).train()
+    own = dict(model.named_parameters())
+    values = load_file(weights)
+    model.load_state_dict({name: values[name] for name in own}, strict=False)
+    batch = {name: value for name, value in load_file(inputs).items()}
+    losses = model(batch)
+    losses["loss_total"].backward()
+    worst = 0.0
+    for name, wanted in config.get("losses_fp64", config["losses_fp32"]).items():
+        error = abs(losses[name].item() - wanted) / abs(wanted)
+        worst = max(worst, error)
+        print(f"{name} {losses[name].item():.8f}, recorded {wanted:.8f}, relative error {error:.2g}")
+    recorded = load_file(os.path.join(case, "grads.safetensors"))
+    noise = config.get("grad_fp32_vs_fp64", {}).get("near_zero_grads", [])
+    errors = [
+        ((own[name].grad - wanted).norm().item() / wanted.norm().item(), name)
+        for name, wanted in recorded.items()
+        if name in own and name not in noise
+    ]
+    if errors:
+        print("worst gradient: relative L2 %.2g of %s" % max(errors))
+    return worst < 1e-5 and all(error < 1e-4 for error, _ in errors)
+
+
+if __name__ == "__main__":
+    import sys
+
+    if len(sys.argv) not in (2, 4):
+        sys.exit(__doc__)
+    files = sys.argv[2:] or [sys.argv[1] + "/weights.safetensors", sys.argv[1] + "/inputs.safetensors"]
+    sys.exit(0 if compare(sys.argv[1], *files) else 1)
