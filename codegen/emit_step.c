@@ -16,15 +16,15 @@ static const char *text_of(StepWriter *writer, const char *format, ...) __attrib
 
 static const char *text_of(StepWriter *writer, const char *format, ...)
 {
-    char text[1024];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    int length = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    size_t size = strlen(text) + 1;
-    char *copy = arena_alloc(writer->emission->arena, size);
-    memcpy(copy, text, size);
-    return copy;
+    char *text = arena_alloc(writer->emission->arena, (size_t)length + 1);
+    va_start(args, format);
+    vsnprintf(text, (size_t)length + 1, format, args);
+    va_end(args);
+    return text;
 }
 
 // The C expression of a value's storage.

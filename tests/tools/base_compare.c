@@ -65,7 +65,8 @@ static Values slice_of(const Values *full)
 static Values first_columns_of(const Values *full)
 {
     Values first = *full;
-    int64_t width = full->shape[full->rank - 1], columns = smaller(width, SLICE_COLUMNS), rows = full->count / width;
+    int64_t width = full->shape[full->rank - 1], columns = smaller(width, SLICE_COLUMNS),
+            rows = full->count / width;
     first.shape[full->rank - 1] = columns;
     first.count = rows * columns;
     first.at = check_memory((size_t)first.count * sizeof *first.at);
@@ -131,8 +132,9 @@ static void compare_values(Case *c, const char *name, const Values *got, const V
     const cJSON *loss = cJSON_GetObjectItemCaseSensitive(check_member(c->config, "losses_fp64"), name);
     if (loss) {
         double relative = fabs(got->at[0] - loss->valuedouble) / fabs(loss->valuedouble);
-        check_that(&c->check, relative <= LOSS_RELATIVE, "loss %s: got %.9g, want %.9g, relative error %.3g > %g", name,
-                   got->at[0], loss->valuedouble, relative, LOSS_RELATIVE);
+        check_that(&c->check, relative <= LOSS_RELATIVE,
+                   "loss %s: got %.9g, want %.9g, relative error %.3g > %g", name, got->at[0],
+                   loss->valuedouble, relative, LOSS_RELATIVE);
         return;
     }
     Worst worst = check_worst(got->at, want->at, want->count);
@@ -174,11 +176,13 @@ static void compare_output(Case *c, const XvStored *wanted)
 }
 
 // A statistic may be small against what it is made of (a mean): the error is measured against `scale`.
-static void compare_statistic(Case *c, const char *name, const char *which, double got, double want, double scale)
+static void compare_statistic(Case *c, const char *name, const char *which, double got, double want,
+                              double scale)
 {
     double error = fabs(got - want) / scale;
-    check_that(&c->check, error <= STATISTIC_RELATIVE, "%s of %s: got %.9g, want %.9g, relative error %.3g > %g", which,
-               name, got, want, error, STATISTIC_RELATIVE);
+    check_that(&c->check, error <= STATISTIC_RELATIVE,
+               "%s of %s: got %.9g, want %.9g, relative error %.3g > %g", which, name, got, want, error,
+               STATISTIC_RELATIVE);
 }
 
 static void compare_statistics(Case *c, const cJSON *recorded)
@@ -212,7 +216,8 @@ static void compare_outputs(Case *c, const char *path)
         }
     }
     const cJSON *recorded;
-    cJSON_ArrayForEach(recorded, check_member(c->config, "stats")) {
+    cJSON_ArrayForEach(recorded, check_member(c->config, "stats"))
+    {
         compare_statistics(c, recorded);
     }
 }
@@ -234,9 +239,9 @@ static bool is_noise(const Case *c, const char *name, int64_t i, int64_t count)
 
 typedef struct Elements {
     const char *name;
-    const Values *full;      // the gradient of the program
-    const double *index;     // [SAMPLES] flat positions
-    const double *want;      // [SAMPLES]
+    const Values *full;   // the gradient of the program
+    const double *index;  // [SAMPLES] flat positions
+    const double *want;   // [SAMPLES]
     double tolerance;
 } Elements;
 
@@ -261,8 +266,8 @@ static void compare_elements(Case *c, const char *which, const Elements *element
         }
     }
     int64_t i = (int64_t)elements->index[worst_at];
-    check_that(&c->check, worst <= 1, "grad %s, %s: at %lld got %.9g, want %.9g, more than %.3g apart", elements->name,
-               which, (long long)i, elements->full->at[i], elements->want[worst_at], limit);
+    check_that(&c->check, worst <= 1, "grad %s, %s: at %lld got %.9g, want %.9g, more than %.3g apart",
+               elements->name, which, (long long)i, elements->full->at[i], elements->want[worst_at], limit);
 }
 
 static void compare_gradient(Case *c, const char *name, const GradientRecord *record, int row)
@@ -276,7 +281,8 @@ static void compare_gradient(Case *c, const char *name, const GradientRecord *re
     double norm = record->stats.at[3 * row], largest = record->stats.at[3 * row + 2];
     double got = check_l2(full.at, full.count);
     if (check_lists(check_member(c->config, "near_zero_grads"), name)) {
-        check_that(&c->check, got <= ZERO_GRADIENT * sqrt((double)full.count), "grad %s: norm %.6g, want zero", name, got);
+        check_that(&c->check, got <= ZERO_GRADIENT * sqrt((double)full.count),
+                   "grad %s: norm %.6g, want zero", name, got);
     } else {
         compare_statistic(c, name, "norm of gradient", got, norm, norm);
     }
@@ -293,25 +299,28 @@ static void compare_gradients(Case *c, const char *path)
 {
     open_pair(c, "grads.safetensors", path);
     GradientRecord record = {
-        check_reference(&c->reference, "index"), check_reference(&c->reference, "f64.sample"),
+        check_reference(&c->reference, "index"),     check_reference(&c->reference, "f64.sample"),
         check_reference(&c->reference, "top_index"), check_reference(&c->reference, "f64.top_value"),
         check_reference(&c->reference, "f64.stats"),
     };
     const cJSON *rows = check_member(c->config, "grad_rows"), *name;
     int row = 0;
-    cJSON_ArrayForEach(name, rows) {
+    cJSON_ArrayForEach(name, rows)
+    {
         compare_gradient(c, name->valuestring, &record, row++);
     }
     for (int i = 0; i < c->file.n_tensors; i++) {
         bool is_wanted = check_lists(rows, c->file.tensors[i].name);
-        check_that(&c->check, is_wanted, "grad %s: present, but the parameter receives none", c->file.tensors[i].name);
+        check_that(&c->check, is_wanted, "grad %s: present, but the parameter receives none",
+                   c->file.tensors[i].name);
     }
 }
 
 // One optimizer step ----------------------------------------------------------------------------------------------
 
 // Relative L2 over the sampled elements that are not noise.
-static void compare_update(Case *c, const char *name, const Values *update, const double *index, const double *want)
+static void compare_update(Case *c, const char *name, const Values *update, const double *index,
+                           const double *want)
 {
     double error = 0, norm = 0;
     int n = 0;
@@ -325,8 +334,8 @@ static void compare_update(Case *c, const char *name, const Values *update, cons
         }
     }
     check_that(&c->check, n == 0 || sqrt(error) <= UPDATE_RELATIVE_L2 * sqrt(norm),
-               "update %s: relative L2 %.3g > %g over the samples; first got %.9g, want %.9g", name, sqrt(error / norm),
-               UPDATE_RELATIVE_L2, update->at[(int64_t)index[0]], want[0]);
+               "update %s: relative L2 %.3g > %g over the samples; first got %.9g, want %.9g", name,
+               sqrt(error / norm), UPDATE_RELATIVE_L2, update->at[(int64_t)index[0]], want[0]);
 }
 
 static void compare_step(Case *c, const char *before_path, const char *path)
@@ -334,13 +343,16 @@ static void compare_step(Case *c, const char *before_path, const char *path)
     XvSafetensors before;
     check_open(&before, before_path);
     open_pair(c, "after_one_step.safetensors", path);
-    Values index = check_reference(&c->reference, "index"), delta = check_reference(&c->reference, "f64.delta");
+    Values index = check_reference(&c->reference, "index"),
+           delta = check_reference(&c->reference, "f64.delta");
     const cJSON *name;
     int row = 0;
-    cJSON_ArrayForEach(name, check_member(check_member(c->config, "after_one_step"), "rows")) {
+    cJSON_ArrayForEach(name, check_member(check_member(c->config, "after_one_step"), "rows"))
+    {
         const XvStored *stored = xv_safetensors_find(&c->file, name->valuestring);
         if (stored) {
-            Values update = check_values(&c->file, stored), start = check_reference(&before, name->valuestring);
+            Values update = check_values(&c->file, stored),
+                   start = check_reference(&before, name->valuestring);
             for (int64_t i = 0; i < update.count && update.count == start.count; i++) {
                 update.at[i] -= start.at[i];
             }
@@ -368,7 +380,8 @@ int main(int argc, char **argv)
     const int n_options = (int)(sizeof options / sizeof *options);
     XvError error = {0};
     if (!xv_options_parse(options, n_options, argc, argv, &error) || !c.folder || !before != !after) {
-        fprintf(stderr, "base_compare: %s\n", error.text[0] ? error.text : "--case, and --before with --after, are needed");
+        fprintf(stderr, "base_compare: %s\n",
+                error.text[0] ? error.text : "--case, and --before with --after, are needed");
         xv_options_print(stderr, options, n_options);
         return XV_EXIT_USAGE;
     }

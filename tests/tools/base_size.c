@@ -53,7 +53,8 @@ static uint32_t draw(uint64_t seed, float scale, bool is_around_one, float *out,
 static void read_shape(const cJSON *list, XvTensor *tensor)
 {
     const cJSON *dimension;
-    cJSON_ArrayForEach(dimension, list) {
+    cJSON_ArrayForEach(dimension, list)
+    {
         if (tensor->rank == XV_MAX_RANK || dimension->valuedouble < 1) {
             check_stop("impossible shape of %s", tensor->name);
         }
@@ -107,7 +108,8 @@ static void write_weights(const cJSON *config, const char *path)
     int n_tensors = cJSON_GetArraySize(parameters), n = 0;
     XvTensor *tensors = check_memory((size_t)n_tensors * sizeof *tensors);
     const cJSON *recorded;
-    cJSON_ArrayForEach(recorded, parameters) {
+    cJSON_ArrayForEach(recorded, parameters)
+    {
         tensors[n++] = make_parameter(recorded, case_seed);
     }
     write_file(path, tensors, n);

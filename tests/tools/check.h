@@ -33,7 +33,8 @@ __attribute__((format(printf, 1, 2), noreturn)) static inline void check_stop(co
 }
 
 // Counts one comparison; prints the message, as one line, only when it failed.
-__attribute__((format(printf, 3, 4))) static inline void check_that(Check *check, bool is_good, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static inline void check_that(Check *check, bool is_good,
+                                                                    const char *format, ...)
 {
     if (is_good) {
         check->passed++;
@@ -118,7 +119,8 @@ static inline const cJSON *check_member(const cJSON *object, const char *name)
 static inline bool check_lists(const cJSON *list, const char *text)
 {
     const cJSON *item;
-    cJSON_ArrayForEach(item, list) {
+    cJSON_ArrayForEach(item, list)
+    {
         if (cJSON_IsString(item) && strcmp(item->valuestring, text) == 0) {
             return true;
         }
@@ -170,7 +172,8 @@ static inline Values check_values(const XvSafetensors *file, const XvStored *sto
     if (stored->dtype == XV_F16 || stored->dtype == XV_BF16) {
         check_stop("%s: %s has half precision", file->path, stored->name);
     }
-    Values values = {.rank = stored->rank, .count = stored->count,
+    Values values = {.rank = stored->rank,
+                     .count = stored->count,
                      .is_integer = stored->dtype != XV_F32 && stored->dtype != XV_F64};
     memcpy(values.shape, stored->shape, sizeof values.shape);
     void *raw = check_memory((size_t)stored->count * xv_dtype_size(stored->dtype));

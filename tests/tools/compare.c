@@ -8,15 +8,15 @@
 #include "runtime/base/options.h"
 #include "tests/tools/check.h"
 
-#define LOSS_RELATIVE 1e-5        // against the float64 run
+#define LOSS_RELATIVE 1e-5  // against the float64 run
 #define OUTPUT_ABSOLUTE 2e-5
 #define GRADIENT_RELATIVE_L2 1e-4
-#define ZERO_GRADIENT 1e-6        // magnitude of a gradient that is zero but for rounding
+#define ZERO_GRADIENT 1e-6  // magnitude of a gradient that is zero but for rounding
 #define UPDATE_RELATIVE_L2 2e-3
-#define NOISE_FACTOR 5.0          // times the recorded rounding noise of an update ...
-#define NOISE_FLOOR 2e-6          // ... which is recorded from here on
-#define NORM_RELATIVE 1e-4        // gradient norm of a step, as a gradient
-#define LATE_RELATIVE 1e-3        // losses from step EARLY_STEPS of a long curve on
+#define NOISE_FACTOR 5.0    // times the recorded rounding noise of an update ...
+#define NOISE_FLOOR 2e-6    // ... which is recorded from here on
+#define NORM_RELATIVE 1e-4  // gradient norm of a step, as a gradient
+#define LATE_RELATIVE 1e-3  // losses from step EARLY_STEPS of a long curve on
 #define EARLY_STEPS 6
 
 typedef struct Case {
@@ -25,15 +25,17 @@ typedef struct Case {
     Check check;
 } Case;
 
-static void compare_loss(Case *c, const char *place, const char *name, double got, double want, double tolerance)
+static void compare_loss(Case *c, const char *place, const char *name, double got, double want,
+                         double tolerance)
 {
     double relative = fabs(got - want) / fabs(want);
-    check_that(&c->check, relative <= tolerance, "%s %s: got %.9g, want %.9g, relative error %.3g > %g", place, name, got,
-               want, relative, tolerance);
+    check_that(&c->check, relative <= tolerance, "%s %s: got %.9g, want %.9g, relative error %.3g > %g",
+               place, name, got, want, relative, tolerance);
 }
 
 // Finds a tensor of the reference in a file of the program; NULL after counting a failure.
-static const XvStored *expect_tensor(Case *c, const XvSafetensors *file, const char *place, const XvStored *wanted)
+static const XvStored *expect_tensor(Case *c, const XvSafetensors *file, const char *place,
+                                     const XvStored *wanted)
 {
     const XvStored *stored = xv_safetensors_find(file, wanted->name);
     char got[XV_SHAPE_TEXT], want[XV_SHAPE_TEXT];
@@ -45,7 +47,8 @@ static const XvStored *expect_tensor(Case *c, const XvSafetensors *file, const c
     if (stored->rank != wanted->rank ||
         memcmp(stored->shape, wanted->shape, (size_t)wanted->rank * sizeof *wanted->shape) != 0) {
         check_that(&c->check, false, "%s %s: got shape %s, want %s", place, wanted->name,
-                   xv_shape_text(got, stored->rank, stored->shape), xv_shape_text(want, wanted->rank, wanted->shape));
+                   xv_shape_text(got, stored->rank, stored->shape),
+                   xv_shape_text(want, wanted->rank, wanted->shape));
         return NULL;
     }
     return stored;
@@ -70,7 +73,8 @@ static void compare_outputs(Case *c, const char *path)
     const cJSON *losses = check_member(c->config, "losses_fp64");
     for (int i = 0; i < reference.n_tensors; i++) {
         const XvStored *wanted = &reference.tensors[i];
-        const XvStored *stored = check_starts(wanted->name, "eval.") ? NULL : expect_tensor(c, &file, "output", wanted);
+        const XvStored *stored =
+            check_starts(wanted->name, "eval.") ? NULL : expect_tensor(c, &file, "output", wanted);
         if (!stored) {
             continue;
         }
@@ -100,8 +104,8 @@ static bool is_noise(const cJSON *near_zero, const char *name)
     return check_lists(near_zero, name);
 }
 
-static void compare_relative(Case *c, const char *place, const char *name, const double *got, const double *want,
-                             int64_t count, double tolerance)
+static void compare_relative(Case *c, const char *place, const char *name, const double *got,
+                             const double *want, int64_t count, double tolerance)
 {
     double *difference = check_memory((size_t)count * sizeof *difference);
     for (int64_t i = 0; i < count; i++) {
@@ -110,17 +114,19 @@ static void compare_relative(Case *c, const char *place, const char *name, const
     double norm = check_l2(want, count), error = check_l2(difference, count);
     Worst worst = check_worst(got, want, count);
     check_that(&c->check, error <= tolerance * norm,
-               "%s %s: relative L2 %.3g > %g (norm %.6g, want %.6g); at %lld got %.9g, want %.9g", place, name,
-               error / norm, tolerance, check_l2(got, count), norm, (long long)worst.at, got[worst.at], want[worst.at]);
+               "%s %s: relative L2 %.3g > %g (norm %.6g, want %.6g); at %lld got %.9g, want %.9g", place,
+               name, error / norm, tolerance, check_l2(got, count), norm, (long long)worst.at, got[worst.at],
+               want[worst.at]);
     free(difference);
 }
 
-static void compare_absolute(Case *c, const char *place, const char *name, const double *got, const double *want,
-                             int64_t count, double tolerance)
+static void compare_absolute(Case *c, const char *place, const char *name, const double *got,
+                             const double *want, int64_t count, double tolerance)
 {
     Worst worst = check_worst(got, want, count);
-    check_that(&c->check, worst.difference <= tolerance, "%s %s: at %lld got %.9g, want %.9g, difference %.3g > %g",
-               place, name, (long long)worst.at, got[worst.at], want[worst.at], worst.difference, tolerance);
+    check_that(&c->check, worst.difference <= tolerance,
+               "%s %s: at %lld got %.9g, want %.9g, difference %.3g > %g", place, name, (long long)worst.at,
+               got[worst.at], want[worst.at], worst.difference, tolerance);
 }
 
 // Takes the middle third out of a packed bias: q and v move together, k goes behind them.
@@ -141,8 +147,8 @@ typedef struct Bounds {
 } Bounds;
 
 // Compares a tensor whose key bias, if it is one or has one, is noise.
-static void compare_noisy(Case *c, const char *name, double *got, double *want, int64_t count, bool is_all_noise,
-                          const Bounds *bounds)
+static void compare_noisy(Case *c, const char *name, double *got, double *want, int64_t count,
+                          bool is_all_noise, const Bounds *bounds)
 {
     int64_t steady = is_all_noise ? 0 : is_packed_bias(name) ? count - count / 3 : count;
     if (steady != 0 && steady != count) {
@@ -169,7 +175,8 @@ static void refuse_extra_gradients(Case *c, const XvSafetensors *file, const XvS
         }
     }
     const cJSON *item;
-    cJSON_ArrayForEach(item, without) {
+    cJSON_ArrayForEach(item, without)
+    {
         if (!xv_safetensors_find(file, item->valuestring)) {
             check_that(&c->check, true, "%s", item->valuestring);
         }
@@ -188,7 +195,8 @@ static void compare_gradients(Case *c, const char *path)
         const XvStored *stored = expect_tensor(c, &file, "grad", wanted);
         if (stored) {
             Values got = check_values(&file, stored), want = check_values(&reference, wanted);
-            compare_noisy(c, wanted->name, got.at, want.at, want.count, is_noise(near_zero, wanted->name), &bounds);
+            compare_noisy(c, wanted->name, got.at, want.at, want.count, is_noise(near_zero, wanted->name),
+                          &bounds);
             free(got.at);
             free(want.at);
         }
@@ -230,7 +238,8 @@ static void compare_after(Case *c, const char *path)
         subtract(&got, &start);
         subtract(&want, &start);
         Bounds bounds = {"update", UPDATE_RELATIVE_L2, recorded_noise(slack, wanted->name)};
-        compare_noisy(c, wanted->name, got.at, want.at, want.count, is_noise(near_zero, wanted->name), &bounds);
+        compare_noisy(c, wanted->name, got.at, want.at, want.count, is_noise(near_zero, wanted->name),
+                      &bounds);
         free(got.at);
         free(want.at);
         free(start.at);
@@ -243,7 +252,8 @@ static void compare_step(Case *c, const char *place, const cJSON *row, const cJS
 {
     const cJSON *got = cJSON_GetObjectItemCaseSensitive(row, "losses");
     const cJSON *want;
-    cJSON_ArrayForEach(want, losses) {
+    cJSON_ArrayForEach(want, losses)
+    {
         const cJSON *value = cJSON_GetObjectItemCaseSensitive(got, want->string);
         if (value) {
             compare_loss(c, place, want->string, value->valuedouble, want->valuedouble, tolerance);
@@ -253,7 +263,8 @@ static void compare_step(Case *c, const char *place, const cJSON *row, const cJS
     }
     const cJSON *got_norm = cJSON_GetObjectItemCaseSensitive(row, "grad_norm");
     if (got_norm && norm) {
-        compare_loss(c, place, "grad_norm", got_norm->valuedouble, norm->valuedouble, fmax(tolerance, NORM_RELATIVE));
+        compare_loss(c, place, "grad_norm", got_norm->valuedouble, norm->valuedouble,
+                     fmax(tolerance, NORM_RELATIVE));
     }
 }
 
@@ -274,7 +285,8 @@ static void compare_curve(Case *c, const char *path, const char *which)
         const cJSON *step = cJSON_GetArrayItem(log, i);
         compare_step(c, place, cJSON_GetArrayItem(rows, i),
                      step ? check_member(step, "losses") : cJSON_GetArrayItem(losses, i),
-                     step ? cJSON_GetObjectItemCaseSensitive(step, "grad_norm") : cJSON_GetArrayItem(norms, i),
+                     step ? cJSON_GetObjectItemCaseSensitive(step, "grad_norm")
+                          : cJSON_GetArrayItem(norms, i),
                      i < EARLY_STEPS ? LOSS_RELATIVE : LATE_RELATIVE);
     }
     cJSON_Delete(rows);
