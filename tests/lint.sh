@@ -52,8 +52,9 @@ headers() {
 globals() {
     for part in dsl compiler codegen runtime; do
         find "$BUILD/$part" -name '*.o' | sort | while read -r object; do
-            objdump -t "$object" | awk -v object="$object" '$3 == "O" && $4 ~ /^\.(data|bss|tdata|tbss)/ &&
-                $4 !~ /^\.data\.rel\.ro/ && $NF != "yyloc_default" { print object ": " $NF " in " $4 }'
+            objdump -t "$object" | awk -v object="$object" '
+                $3 == "O" && $4 ~ /^\.(data|bss)/ && $4 !~ /^\.data\.rel\.ro/ && $NF != "yyloc_default" ||
+                $3 ~ /^\.t(data|bss)/ && $NF !~ /^\./ { print object ": " $NF }'
         done
     done
 }
