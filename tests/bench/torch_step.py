@@ -2,16 +2,19 @@
 
     python torch_step.py [--batch 8] [--threads 2] [--steps 5] [--config FILE.json] [--compile] [--json]
 
-Without --config the sizes are those of models/xvlm_base.dsl, dropout and stochastic depth included. Pictures and
+Without --config the sizes are those of models/xvlm_base.dsl, dropout and stochastic depth included; tiny.json has those
+of models/xvlm_tiny.dsl (--tokens 16 --masks 4). Pictures and
 tokens are random: no operation of the step depends on their values. The first step, which allocates, is not counted.
 """
 
 import argparse
 import json
+import resource
 import statistics
 import time
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from xvlm_torch import XVLM, OfficialAdamW
 
 BASE = {
@@ -100,8 +103,10 @@ def main():
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     step = make_step(options)
-    step()
+    with FlopCounterMode(display=False) as counter:  # matrix products and convolutions, two per multiply-add
+        step()
     seconds = [step() for _ in range(options.steps)]
+    gflop = counter.get_total_flops() / 1e9
     result = {
         "program": "torch " + torch.__version__ + (" compiled" if options.compile else ""),
         "batch": options.batch,
@@ -110,11 +115,15 @@ def main():
         "seconds": statistics.median(seconds),
         "seconds_min": min(seconds),
         "pairs_per_second": options.batch / statistics.median(seconds),
+        "gflop_per_step": gflop,
+        "gflops": gflop / statistics.median(seconds),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
     if options.json:
         print(json.dumps(result))
     else:
-        print("{program}: {seconds:.3f} s a step of {batch} pairs on {threads} threads (best {seconds_min:.3f})".format(**result))
+        print("{program}: {seconds:.3f} s a step of {batch} pairs on {threads} threads (best {seconds_min:.3f}), "
+              "{gflops:.0f} GFLOP/s".format(**result))
 
 
 if __name__ == "__main__":
