@@ -1,0 +1,224 @@
+// The command `bench`: the time of whole training steps (forward, backward, clipping, update) beside the machine's
+// measured ceilings: matrix products at the best sgemm rate, bytes at the copy rate.
+#include "runtime/base/format.h"
+#include "runtime/checkpoint/weights.h"
+#include "runtime/device/gemm.h"
+#include "runtime/loop/command.h"
+#include "runtime/loop/host.h"
+#include "runtime/loop/optimizer.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Bench {
+    XvHost host;
+    XvOptimizer optimizer;
+    double *seconds;
+    int64_t n_steps;
+    double peak_flops;       // a second
+    double bandwidth;        // bytes a second, read and write
+} Bench;
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *values, int64_t n)
+{
+    qsort(values, (size_t)n, sizeof *values, compare_doubles);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+// Best of a few products of 1536^3: what the step's own library reaches on an easy shape.
+static double measured_peak(void)
+{
+    enum { SIDE = 1536, ROUNDS = 4 };
+    size_t count = (size_t)SIDE * SIDE;
+    float *a = malloc(3 * count * sizeof *a);
+    if (!a) {
+        return 0;
+    }
+    for (size_t i = 0; i < 3 * count; i++) {
+        a[i] = (float)(i % 7) - 3;
+    }
+    double best = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        double start = xv_seconds();
+        xv_gemm(&(XvGemm){.m = SIDE, .n = SIDE, .k = SIDE, .alpha = 1, .batch = 1, .a = a, .b = a + count, .c = a + 2 * count,
+                          .lda = SIDE, .ldb = SIDE, .ldc = SIDE});
+        double rate = 2.0 * SIDE * SIDE * SIDE / (xv_seconds() - start);
+        best = rate > best ? rate : best;
+    }
+    free(a);
+    return best;
+}
+
+static double measured_bandwidth(void)
+{
+    enum { ROUNDS = 4 };
+    const size_t count = (size_t)64 << 20;   // 256 MiB each: far larger than any cache
+    float *from = malloc(count * sizeof *from);
+    float *to = malloc(count * sizeof *to);
+    double best = 0;
+    if (from && to) {
+        memset(from, 1, count * sizeof *from);
+        memset(to, 1, count * sizeof *to);
+        for (int round = 0; round < ROUNDS; round++) {
+            double start = xv_seconds();
+#pragma omp parallel for simd schedule(static)
+            for (size_t i = 0; i < count; i++) {
+                to[i] = from[i];
+            }
+            double rate = 2.0 * (double)count * sizeof *from / (xv_seconds() - start);
+            best = rate > best ? rate : best;
+        }
+    }
+    free(from);
+    free(to);
+    return best;
+}
+
+// Inputs that any program accepts: small indices, masks of ones, pictures of moderate values.
+static void fill(XvHost *host, const XvGraph *graph)
+{
+    for (int i = 0; i < graph->n_inputs; i++) {
+        XvTensor tensor = xv_host_tensor(host, &graph->inputs[i]);
+        int64_t count = xv_tensor_count(&tensor);
+        for (int64_t j = 0; j < count; j++) {
+            if (tensor.dtype == XV_F32) {
+                ((float *)tensor.data)[j] = (float)(j * 2654435761u % 1000) * 0.002f - 1 + (tensor.rank == 2 ? 1.25f : 0);
+            } else {
+                ((int32_t *)tensor.data)[j] = strcmp(tensor.name, "is_image") != 0;
+            }
+        }
+    }
+}
+
+static void run_step(Bench *bench, const XvEntry *entry, int64_t step)
+{
+    const XvProgram *program = bench->host.program;
+    xv_weights_clamp(program, xv_host_parameters(&bench->host));
+    XvDrawMoment moment = {.seed = 42, .step = step, .is_keep_on = true};
+    xv_host_set_draws(&bench->host, entry, &entry->train, &moment);
+    fill(&bench->host, &entry->train);
+    double start = xv_seconds();
+    xv_host_run(&bench->host, &entry->train);
+    xv_optimizer_step(&bench->optimizer, &bench->host, entry);
+    bench->optimizer.position++;
+    if (step >= 0) {
+        bench->seconds[step] = xv_seconds() - start;
+    }
+}
+
+// Samples of a step: the rows of the first integer input, else of the first input.
+static int64_t pairs_of(const XvGraph *graph)
+{
+    for (int i = 0; i < graph->n_inputs; i++) {
+        if (graph->inputs[i].dtype == XV_I32 && graph->inputs[i].rank > 0) {
+            return graph->inputs[i].shape[0];
+        }
+    }
+    return graph->n_inputs > 0 && graph->inputs[0].rank > 0 ? graph->inputs[0].shape[0] : 1;
+}
+
+static double peak_memory(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    double kilobytes = 0;
+    while (file && fgets(line, sizeof line, file)) {
+        if (sscanf(line, "VmHWM: %lf kB", &kilobytes) == 1) {
+            break;
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    return kilobytes * 1024;
+}
+
+static void report(Bench *bench, const XvEntry *entry, bool is_json)
+{
+    double seconds = median(bench->seconds, bench->n_steps);
+    int64_t pairs = pairs_of(&entry->train);
+    double optimizer_bytes = 28.0 * (double)xv_parameter_elements(bench->host.program);
+    double bytes = entry->train.bytes + optimizer_bytes;
+    double flop_floor = bench->peak_flops > 0 ? entry->train.matmul_flops / bench->peak_flops : 0;
+    double byte_floor = bench->bandwidth > 0 ? bytes / bench->bandwidth : 0;
+    double floor = flop_floor > byte_floor ? flop_floor : byte_floor;
+    if (!is_json) {
+        char memory[XV_FORMAT_SIZE];
+        printf("%s/%s %s: %.3f s a step of %lld pairs, %.1f pairs/s, %.1f GFLOP/s\n", bench->host.program->model,
+               bench->host.program->task, entry->name, seconds, (long long)pairs, (double)pairs / seconds,
+               entry->train.matmul_flops / seconds * 1e-9);
+        printf("floors: products %.3f s at %.1f GFLOP/s, bytes %.3f s at %.1f GB/s; ratio to the larger %.2f; memory %s\n",
+               flop_floor, bench->peak_flops * 1e-9, byte_floor, bench->bandwidth * 1e-9, seconds / floor,
+               xv_format_bytes(memory, peak_memory()));
+        return;
+    }
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "entry", entry->name);
+    cJSON_AddNumberToObject(object, "seconds", seconds);
+    cJSON_AddNumberToObject(object, "pairs", (double)pairs);
+    cJSON_AddNumberToObject(object, "pairs_per_second", (double)pairs / seconds);
+    cJSON_AddNumberToObject(object, "matmul_flops", entry->train.matmul_flops);
+    cJSON_AddNumberToObject(object, "flops_per_second", entry->train.matmul_flops / seconds);
+    cJSON_AddNumberToObject(object, "bytes", bytes);
+    cJSON_AddNumberToObject(object, "peak_flops_per_second", bench->peak_flops);
+    cJSON_AddNumberToObject(object, "bytes_per_second", bench->bandwidth);
+    cJSON_AddNumberToObject(object, "flop_floor_seconds", flop_floor);
+    cJSON_AddNumberToObject(object, "byte_floor_seconds", byte_floor);
+    cJSON_AddNumberToObject(object, "ratio_to_floor", seconds / floor);
+    cJSON_AddNumberToObject(object, "peak_memory_bytes", peak_memory());
+    cJSON *steps = cJSON_AddArrayToObject(object, "step_seconds");
+    for (int64_t i = 0; i < bench->n_steps; i++) {
+        cJSON_AddItemToArray(steps, cJSON_CreateNumber(bench->seconds[i]));
+    }
+    char *text = cJSON_Print(object);
+    puts(text ? text : "{}");
+    free(text);
+    cJSON_Delete(object);
+}
+
+int xv_command_bench(const XvCommand *command)
+{
+    int64_t steps = 5;
+    bool is_json = false;
+    const char *name = NULL;
+    const XvOption table[] = {
+        {"--steps", "N", XV_OPTION_INTEGER, &steps, 1, 100000, "steps timed, after one that is not (5)"},
+        {"--entry", "NAME", XV_OPTION_TEXT, &name, 0, 0, "entry point (the main one)"},
+        {"--json", NULL, XV_OPTION_FLAG, &is_json, 0, 0, "machine-readable"},
+    };
+    XvOptionTable options = {"[--steps N] [--entry NAME] [--json]",
+                             "Times training steps with made-up inputs beside the machine's measured ceilings.", table, 3};
+    int status;
+    if (!xv_command_options(command, &options, &status)) {
+        return status;
+    }
+    XvError error = {{0}};
+    const XvEntry *entry = xv_entry_by_name(command->program, name, &error);
+    if (!entry) {
+        return xv_command_fail(command, XV_EXIT_USAGE, &error);
+    }
+    Bench bench = {.n_steps = steps, .optimizer = {.schedule = {0, 1000000}, .lr = 1e-5, .lr_mult = 2, .weight_decay = 0.01, .clip = 1}};
+    bench.seconds = calloc((size_t)steps, sizeof *bench.seconds);
+    bool is_ready = bench.seconds && xv_host_create(&bench.host, command->program, XV_HOST_TRAIN, &error);
+    if (is_ready) {
+        bench.peak_flops = measured_peak();
+        bench.bandwidth = measured_bandwidth();
+        xv_weights_init(command->program, 42, xv_host_parameters(&bench.host));
+        for (int64_t step = -1; step < steps; step++) {
+            run_step(&bench, entry, step);
+        }
+        report(&bench, entry, is_json);
+    }
+    xv_host_free(&bench.host);
+    free(bench.seconds);
+    return is_ready ? XV_EXIT_OK : xv_command_fail(command, XV_EXIT_FAILED, &error);
+}

@@ -1,0 +1,202 @@
+// The command `eval`: means of losses and metrics over held-out records, recall of pairs, a page of boxes.
+#include "runtime/checkpoint/weights.h"
+#include "runtime/loop/box_page.h"
+#include "runtime/loop/command.h"
+#include "runtime/loop/evaluate.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct EvalOptions {
+    const char *data, *regions, *vocab, *checkpoint, *output, *grid;
+    int64_t seed, retrieval;
+    bool is_json;
+} EvalOptions;
+
+typedef struct Eval {
+    const XvCommand *command;
+    EvalOptions options;
+    XvSettings settings;
+    XvHost host;
+    XvBoxPage page;
+    cJSON *result;
+} Eval;
+
+// What guessing reaches, in percent; NaN where no honest figure exists.
+static double chance_of(const Eval *eval, const XvEntry *entry, const char *metric)
+{
+    (void)eval;
+    if (strcmp(metric, "itm_accuracy") == 0) {
+        return 200.0 / 3;   // two of three pairs do not match: always saying so
+    }
+    const XvValue *words = xv_graph_output(&entry->observe, "mlm_logits");
+    if (strcmp(metric, "mlm_accuracy") == 0 && words && words->rank > 0) {
+        return 100.0 / (double)words->shape[words->rank - 1];
+    }
+    return NAN;
+}
+
+static void print_row(Eval *eval, const char *name, double value, double chance)
+{
+    cJSON_AddNumberToObject(eval->result, name, value);
+    if (eval->options.is_json) {
+        return;
+    }
+    if (isnan(chance)) {
+        printf("  %-28s %8.1f %%\n", name, value);
+    } else {
+        printf("  %-28s %8.1f %%   %8.1f %%\n", name, value, chance);
+    }
+}
+
+static void report(Eval *eval, const XvEntry *entry, const XvEvaluation *evaluation)
+{
+    bool is_text = !eval->options.is_json;
+    if (is_text) {
+        printf("%s, %lld records%s\n  %-28s %10s   %10s\n", entry->name, (long long)evaluation->records, "", "metric", "value", "chance");
+    }
+    if (evaluation->has_retrieval) {
+        static const char *const names[2] = {"txt_r", "img_r"};
+        static const char *const titles[2] = {"image to text", "text to image"};
+        for (int way = 0; way < 2; way++) {
+            for (int k = 0; k < XV_RECALLS; k++) {
+                const XvRetrieval *retrieval = &evaluation->retrieval;
+                double value = 100 * (way ? retrieval->text_to_image[k] : retrieval->image_to_text[k]);
+                char key[32];
+                snprintf(key, sizeof key, "%s%d", names[way], XV_RECALL_AT[k]);
+                cJSON_AddNumberToObject(eval->result, key, value);
+                if (is_text) {
+                    printf("  R@%-2d %s%*s %8.1f %%   %8.1f %%\n", XV_RECALL_AT[k], titles[way], 10, "", value,
+                           100 * retrieval->chance[k]);
+                }
+            }
+        }
+    }
+    for (int i = 0; i < evaluation->n_metrics; i++) {
+        const XvMean *mean = &evaluation->metrics[i];
+        print_row(eval, mean->name, 100 * xv_mean(mean), chance_of(eval, entry, mean->name));
+    }
+    for (int i = 0; i < evaluation->n_losses; i++) {
+        char key[128];
+        bool is_main = entry == &eval->command->program->entries[eval->command->program->n_entries - 1];
+        snprintf(key, sizeof key, "%s%s%s", is_main ? "" : entry->name, is_main ? "" : "_", evaluation->losses[i].name);
+        cJSON_AddNumberToObject(eval->result, key, xv_mean(&evaluation->losses[i]));
+        if (is_text) {
+            printf("  %-28s %8.4f\n", evaluation->losses[i].name, xv_mean(&evaluation->losses[i]));
+        }
+    }
+    if (evaluation->skipped > 0 && is_text) {
+        printf("  %lld records could not be used\n", (long long)evaluation->skipped);
+    }
+}
+
+static bool evaluate_entry(Eval *eval, const XvEntry *entry, const char *path, XvError *error)
+{
+    bool is_main = entry == &eval->command->program->entries[eval->command->program->n_entries - 1];
+    XvSourceRequest request = {.entry = entry, .graph = &entry->observe, .path = path, .vocab = eval->options.vocab,
+                               .settings = &eval->settings, .is_evaluation = true, .seed = (uint64_t)eval->options.seed};
+    XvSource source = {0};
+    if (!xv_source_open(&source, eval->command->sources, &request, error)) {
+        return false;
+    }
+    char vocabulary[4096];
+    xv_vocabulary_path(&request, vocabulary, sizeof vocabulary);
+    bool wants_page = eval->options.grid && xv_graph_output(&entry->observe, "output_coord");
+    XvObserver observer = {&eval->page, xv_box_page_observe};
+    bool is_ready = !wants_page || xv_box_page_open(&eval->page, vocabulary, error);
+    XvEvaluateOptions options = {.seed = (uint64_t)eval->options.seed, .retrieval = is_main ? eval->options.retrieval : 0,
+                                 .observer = wants_page ? &observer : NULL};
+    XvEvaluation evaluation = {0};
+    bool is_done = is_ready && xv_evaluate(&eval->host, entry, &source, &options, &evaluation, error);
+    if (is_done) {
+        report(eval, entry, &evaluation);
+        is_done = !wants_page || xv_box_page_write(&eval->page, eval->options.grid, error);
+    }
+    xv_evaluation_free(&evaluation);
+    xv_source_close(&source);
+    return is_done;
+}
+
+static bool load_checkpoint(Eval *eval, XvError *error)
+{
+    XvSafetensors file;
+    if (!xv_safetensors_open(&file, eval->options.checkpoint, error)) {
+        return false;
+    }
+    XvLoadReport loaded;
+    bool is_loaded = xv_weights_load(eval->command->program, &file, false, xv_host_parameters(&eval->host), &loaded, error);
+    xv_safetensors_close(&file);
+    return is_loaded;
+}
+
+static bool save_result(const Eval *eval, XvError *error)
+{
+    char *text = cJSON_Print(eval->result);
+    if (text && eval->options.is_json) {
+        puts(text);
+    }
+    bool is_saved = text != NULL;
+    if (text && eval->options.output) {
+        FILE *file = fopen(eval->options.output, "w");
+        is_saved = file && fprintf(file, "%s\n", text) >= 0;
+        is_saved = (!file || fclose(file) == 0) && is_saved;
+    }
+    free(text);
+    return is_saved || xv_fail(error, "cannot write '%s'", eval->options.output ? eval->options.output : "the result");
+}
+
+static bool run_eval(Eval *eval, XvError *error)
+{
+    const XvProgram *program = eval->command->program;
+    if (!xv_settings_read(&eval->settings, program->config, error)
+        || !xv_host_create(&eval->host, program, XV_HOST_OBSERVE, error) || !load_checkpoint(eval, error)) {
+        return false;
+    }
+    for (int i = program->n_entries - 1; i >= 0; i--) {
+        const XvEntry *entry = &program->entries[i];
+        const char *path = i == program->n_entries - 1 ? eval->options.data
+            : strcmp(entry->data, "regions") == 0 ? eval->options.regions : NULL;
+        if (path && !evaluate_entry(eval, entry, path, error)) {
+            return false;
+        }
+    }
+    return save_result(eval, error);
+}
+
+int xv_command_eval(const XvCommand *command)
+{
+    Eval eval = {.command = command, .options = {.seed = 42, .retrieval = 100}};
+    EvalOptions *o = &eval.options;
+    const XvOption table[] = {
+        {"--data", "F", XV_OPTION_TEXT, &o->data, 0, 0, "records of the main entry: JSON lines, a file or a folder"},
+        {"--regions", "F", XV_OPTION_TEXT, &o->regions, 0, 0, "records with regions"},
+        {"--vocab", "F", XV_OPTION_TEXT, &o->vocab, 0, 0, "vocab.txt of the tokenizer; beside the records if not given"},
+        {"--checkpoint", "F", XV_OPTION_TEXT, &o->checkpoint, 0, 0, "weights (safetensors)"},
+        {"--retrieval", "N", XV_OPTION_INTEGER, &o->retrieval, 0, 1000000, "pairs to rank against each other (100)"},
+        {"--seed", "N", XV_OPTION_INTEGER, &o->seed, 0, INT64_MAX, "of drawn negatives (42)"},
+        {"--grid", "F", XV_OPTION_TEXT, &o->grid, 0, 0, "PNG page of pictures with true and predicted boxes"},
+        {"--output", "F", XV_OPTION_TEXT, &o->output, 0, 0, "the figures as JSON"},
+        {"--json", NULL, XV_OPTION_FLAG, &o->is_json, 0, 0, "print the figures as JSON"},
+    };
+    XvOptionTable options = {"--data F --checkpoint F [--regions F] [options]",
+                             "Tests a model on held-out records.", table, (int)(sizeof table / sizeof *table)};
+    int status;
+    if (!xv_command_options(command, &options, &status)) {
+        return status;
+    }
+    XvError error = {{0}};
+    if (!o->checkpoint || (!o->data && !o->regions)) {
+        xv_fail(&error, "--checkpoint and one of --data and --regions are needed");
+        return xv_command_fail(command, XV_EXIT_USAGE, &error);
+    }
+    eval.result = cJSON_CreateObject();
+    bool is_done = run_eval(&eval, &error);
+    xv_box_page_close(&eval.page);
+    xv_settings_free(&eval.settings);
+    xv_host_free(&eval.host);
+    cJSON_Delete(eval.result);
+    return is_done ? XV_EXIT_OK : xv_command_fail(command, XV_EXIT_FAILED, &error);
+}

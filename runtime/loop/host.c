@@ -1,0 +1,187 @@
+// Regions, draws and runs; see host.h.
+#include "runtime/loop/host.h"
+
+#include "runtime/base/format.h"
+#include "runtime/base/random.h"
+#include "runtime/checkpoint/weights.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+size_t xv_arena_bytes(const XvProgram *program, XvHostUse use)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < program->n_entries; i++) {
+        const XvEntry *entry = &program->entries[i];
+        bytes = entry->observe.arena_bytes > bytes ? entry->observe.arena_bytes : bytes;
+        if (use == XV_HOST_TRAIN) {
+            bytes = entry->train.arena_bytes > bytes ? entry->train.arena_bytes : bytes;
+        }
+    }
+    return bytes;
+}
+
+static void warn_of_size(const XvHost *host)
+{
+    double needed = (double)host->arena.bytes + (double)host->parameters.bytes + (double)host->gradients.bytes +
+                    (double)host->moment1.bytes + (double)host->moment2.bytes;
+    double there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    if (needed > there) {
+        char a[XV_FORMAT_SIZE], b[XV_FORMAT_SIZE];
+        fprintf(stderr, "warning: the program needs %s, this machine has %s: expect swapping or an early end; compile "
+                "with a smaller batch\n", xv_format_bytes(a, needed), xv_format_bytes(b, there));
+    }
+}
+
+static bool create_draws(XvHost *host, XvError *error)
+{
+    int most = 0;
+    for (int i = 0; i < host->program->n_entries; i++) {
+        const XvEntry *entry = &host->program->entries[i];
+        most = entry->train.n_draws > most ? entry->train.n_draws : most;
+        most = entry->observe.n_draws > most ? entry->observe.n_draws : most;
+    }
+    host->draws = calloc((size_t)most + 1, sizeof *host->draws);
+    return host->draws || xv_fail(error, "no memory");
+}
+
+bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvError *error)
+{
+    *host = (XvHost){.program = program};
+    size_t bytes = (size_t)program->parameter_count * sizeof(float);
+    bool is_created = xv_region_create(&host->parameters, bytes, "the parameters", error) &&
+                      xv_region_create(&host->arena, xv_arena_bytes(program, use), "the arena", error) &&
+                      create_draws(host, error);
+    if (is_created && use == XV_HOST_TRAIN) {
+        is_created = xv_region_create(&host->gradients, bytes, "the gradients", error) &&
+                     xv_region_create(&host->moment1, bytes, "the first moments", error) &&
+                     xv_region_create(&host->moment2, bytes, "the second moments", error);
+    }
+    if (!is_created) {
+        xv_host_free(host);
+        return false;
+    }
+    warn_of_size(host);
+    return true;
+}
+
+void xv_host_free(XvHost *host)
+{
+    xv_region_free(&host->parameters);
+    xv_region_free(&host->gradients);
+    xv_region_free(&host->moment1);
+    xv_region_free(&host->moment2);
+    xv_region_free(&host->arena);
+    free(host->draws);
+    host->draws = NULL;
+}
+
+float *xv_host_parameters(const XvHost *host)
+{
+    return host->parameters.data;
+}
+
+float *xv_host_gradients(const XvHost *host)
+{
+    return host->gradients.data;
+}
+
+void xv_host_set_draws(XvHost *host, const XvEntry *entry, const XvGraph *graph, const XvDrawMoment *moment)
+{
+    uint64_t key = xv_key(xv_key(moment->seed, (uint64_t)moment->step), xv_text_hash(entry->name));
+    for (int i = 0; i < graph->n_draws; i++) {
+        const XvDrawInfo *info = &graph->draws[i];
+        bool is_on = info->kind == XV_DRAW_KEEP && moment->is_keep_on;
+        double threshold = fmin(info->rate * 0x1p32, 4294967295.0);
+        host->draws[i] = (XvDraw){
+            .key = xv_key(key, xv_text_hash(info->name)),
+            .threshold = is_on ? (uint32_t)threshold : 0,
+            .scale = is_on ? (float)(1.0 / (1.0 - info->rate)) : 1.0f,
+        };
+    }
+}
+
+int64_t xv_value_count(const XvValue *value)
+{
+    int64_t count = 1;
+    for (int i = 0; i < value->rank; i++) {
+        count *= value->shape[i];
+    }
+    return count;
+}
+
+XvTensor xv_host_tensor(const XvHost *host, const XvValue *value)
+{
+    XvTensor tensor = {.name = value->name, .dtype = value->dtype, .rank = value->rank,
+                       .data = (char *)host->arena.data + value->offset};
+    memcpy(tensor.shape, value->shape, sizeof tensor.shape);
+    return tensor;
+}
+
+static const XvTensor *find_tensor(const XvTensor *tensors, int n_tensors, const char *name)
+{
+    for (int i = 0; i < n_tensors; i++) {
+        if (strcmp(tensors[i].name, name) == 0) {
+            return &tensors[i];
+        }
+    }
+    return NULL;
+}
+
+bool xv_host_fill(XvHost *host, const XvGraph *graph, const XvTensor *tensors, int n_tensors, XvError *error)
+{
+    for (int i = 0; i < graph->n_inputs; i++) {
+        const XvValue *input = &graph->inputs[i];
+        const XvTensor *tensor = find_tensor(tensors, n_tensors, input->name);
+        if (!tensor) {
+            return xv_fail(error, "the batch has no \"%s\"", input->name);
+        }
+        if (tensor->dtype != input->dtype || tensor->rank != input->rank ||
+            memcmp(tensor->shape, input->shape, (size_t)input->rank * sizeof input->shape[0]) != 0) {
+            return xv_fail(error, "\"%s\" of the batch is not what the program was compiled for", input->name);
+        }
+        memcpy((char *)host->arena.data + input->offset, tensor->data, xv_tensor_bytes(tensor));
+    }
+    return true;
+}
+
+void xv_host_run(XvHost *host, const XvGraph *graph)
+{
+    XvRun run = {.parameters = host->parameters.data, .gradients = host->gradients.data, .arena = host->arena.data,
+                 .draws = host->draws, .rank = 0, .world = 1};
+    graph->run(&run);
+}
+
+static const XvValue *find_value(const XvValue *values, int n_values, const char *name)
+{
+    for (int i = 0; i < n_values; i++) {
+        if (strcmp(values[i].name, name) == 0) {
+            return &values[i];
+        }
+    }
+    return NULL;
+}
+
+const XvValue *xv_graph_input(const XvGraph *graph, const char *name)
+{
+    return find_value(graph->inputs, graph->n_inputs, name);
+}
+
+const XvValue *xv_graph_output(const XvGraph *graph, const char *name)
+{
+    return find_value(graph->outputs, graph->n_outputs, name);
+}
+
+double xv_host_scalar(const XvHost *host, const XvGraph *graph, const char *name)
+{
+    const XvValue *value = xv_graph_output(graph, name);
+    if (!value || value->dtype != XV_F32) {
+        return NAN;
+    }
+    float scalar;
+    memcpy(&scalar, (const char *)host->arena.data + value->offset, sizeof scalar);
+    return (double)scalar;
+}

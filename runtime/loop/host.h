@@ -1,0 +1,62 @@
+// Memory of a program and runs of its graphs.
+//
+// One arena serves all graphs, so a run overwrites what the last one left: inputs are filled before every run and
+// outputs are read before the next.
+#pragma once
+
+#include "runtime/base/error.h"
+#include "runtime/base/region.h"
+#include "runtime/base/tensor.h"
+#include "runtime/program.h"
+
+typedef enum XvHostUse {
+    XV_HOST_OBSERVE,   // parameters and an arena for the observe graphs
+    XV_HOST_TRAIN,     // all regions, an arena for every graph
+} XvHostUse;
+
+typedef struct XvHost {
+    const XvProgram *program;
+    XvRegion parameters, gradients, moment1, moment2, arena;
+    XvDraw *draws;     // room for the draws of any graph
+} XvHost;
+
+// Allocates zeroed regions. Says so on stderr when the machine has less memory than they need.
+bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvError *error);
+void xv_host_free(XvHost *host);
+
+// The regions as arrays.
+float *xv_host_parameters(const XvHost *host);
+float *xv_host_gradients(const XvHost *host);
+
+// Bytes of the largest arena that `use` needs.
+size_t xv_arena_bytes(const XvProgram *program, XvHostUse use);
+
+// What the randomness of a run is keyed by, and whether dropout and drop path are on.
+typedef struct XvDrawMoment {
+    uint64_t seed;
+    int64_t step;
+    bool is_keep_on;
+} XvDrawMoment;
+
+// Sets host->draws for a run: keys from (seed, step, name of the entry, name of the draw), nothing given. Draws of
+// one name have one key in every graph of an entry.
+void xv_host_set_draws(XvHost *host, const XvEntry *entry, const XvGraph *graph, const XvDrawMoment *moment);
+
+// Copies each input of the graph from the tensor of its name into the arena. False when one is not among them or
+// differs in dtype or shape.
+bool xv_host_fill(XvHost *host, const XvGraph *graph, const XvTensor *tensors, int n_tensors, XvError *error);
+
+// Runs the graph with the draws set last.
+void xv_host_run(XvHost *host, const XvGraph *graph);
+
+// The named value, or NULL.
+const XvValue *xv_graph_input(const XvGraph *graph, const char *name);
+const XvValue *xv_graph_output(const XvGraph *graph, const char *name);
+
+// A value as a tensor in the arena.
+XvTensor xv_host_tensor(const XvHost *host, const XvValue *value);
+
+// The first element of a named F32 output; NaN when the graph has none of that name.
+double xv_host_scalar(const XvHost *host, const XvGraph *graph, const char *name);
+
+int64_t xv_value_count(const XvValue *value);  // elements

@@ -1,0 +1,50 @@
+// The optimizer step around the generated update; see optimizer.h.
+#include "runtime/loop/optimizer.h"
+
+#include "runtime/device/rows.h"
+
+#include <math.h>
+
+double xv_optimizer_rate(const XvOptimizer *optimizer)
+{
+    return optimizer->lr * xv_schedule_factor(&optimizer->schedule, optimizer->position);
+}
+
+double xv_gradient_norm(const XvProgram *program, const float *gradients, const uint8_t *has_gradient)
+{
+    double squares = 0.0;
+    for (int i = 0; i < program->n_parameters; i++) {
+        if (has_gradient[i]) {
+            squares += xv_sum_squares(gradients + program->parameters[i].offset, program->parameters[i].count);
+        }
+    }
+    return sqrt(squares);
+}
+
+XvUpdate xv_optimizer_scalars(const XvOptimizer *optimizer, double norm)
+{
+    double t = (double)(optimizer->updates + 1);
+    double correction = sqrt(1.0 - pow(XV_BETA2, t)) / (1.0 - pow(XV_BETA1, t));
+    double scale = optimizer->clip > 0.0 ? fmin(1.0, optimizer->clip / (norm + 1e-6)) : 1.0;
+    XvUpdate update = {.gradient_scale = (float)scale};
+    for (int fresh = 0; fresh < 2; fresh++) {
+        double rate = xv_optimizer_rate(optimizer) * (fresh ? optimizer->lr_mult : 1.0);
+        update.step_size[fresh] = (float)(rate * correction);
+        update.decay_size[fresh] = (float)(rate * optimizer->weight_decay);
+    }
+    return update;
+}
+
+double xv_optimizer_step(XvOptimizer *optimizer, XvHost *host, const XvEntry *entry)
+{
+    const XvProgram *program = host->program;
+    double norm = xv_gradient_norm(program, host->gradients.data, entry->has_gradient);
+    if (!isfinite(norm)) {
+        return norm;
+    }
+    XvUpdate update = xv_optimizer_scalars(optimizer, norm);
+    program->update(host->parameters.data, host->gradients.data, host->moment1.data, host->moment2.data,
+                    entry->has_gradient, &update);
+    optimizer->updates++;
+    return norm;
+}

@@ -1,0 +1,381 @@
+// The command `replay`: runs entry points on exactly the tensors of a file and writes every named output, every
+// gradient and, if asked, the parameters after some optimizer steps, under official names. Comparing with another
+// implementation starts here.
+//
+// Dropout and stochastic depth are off unless their masks are in the file; samples (hard negatives) are taken from it
+// where it has them and drawn otherwise. Outputs come from the observe graph, gradients from the train graph; the
+// losses of both must agree.
+#include "runtime/base/format.h"
+#include "runtime/checkpoint/weights.h"
+#include "runtime/loop/command.h"
+#include "runtime/loop/host.h"
+#include "runtime/loop/optimizer.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct ReplayOptions {
+    const char *weights, *inputs, *outputs, *grads, *after, *curve, *entry;
+    int64_t steps, seed;
+    double lr, weight_decay, lr_mult, warmup, total, clip;
+    bool trace, no_trace, partial;
+} ReplayOptions;
+
+typedef struct Replay {
+    const XvCommand *command;
+    ReplayOptions options;
+    XvHost host;
+    XvSafetensors inputs;
+    void **owned;              // buffers of given draws, freed at the end
+    int n_owned;
+    XvTensor *results;         // copies of outputs
+    int n_results;
+    cJSON *curve;
+} Replay;
+
+// Inputs and draws ------------------------------------------------------------------------------------------------
+
+static bool same_shape(const XvStored *stored, const XvValue *value)
+{
+    return stored->rank == value->rank
+        && memcmp(stored->shape, value->shape, (size_t)value->rank * sizeof *value->shape) == 0;
+}
+
+// Whether the file holds all inputs of the entry in the compiled shapes; `error` says what does not fit.
+static bool fits(const Replay *replay, const XvEntry *entry, XvError *error)
+{
+    for (int i = 0; i < entry->train.n_inputs; i++) {
+        const XvValue *value = &entry->train.inputs[i];
+        const XvStored *stored = xv_safetensors_find(&replay->inputs, value->name);
+        if (!stored) {
+            return xv_fail(error, "entry '%s' needs '%s', which the file does not hold", entry->name, value->name);
+        }
+        if (!same_shape(stored, value)) {
+            char has[XV_SHAPE_TEXT];
+            char needs[XV_SHAPE_TEXT];
+            return xv_fail(error, "'%s' is %s in the file and %s in this program; compile with --shapes %s", value->name,
+                           xv_shape_text(has, stored->rank, stored->shape),
+                           xv_shape_text(needs, value->rank, value->shape), replay->options.inputs);
+        }
+    }
+    return true;
+}
+
+static bool fill_inputs(Replay *replay, const XvGraph *graph, XvError *error)
+{
+    for (int i = 0; i < graph->n_inputs; i++) {
+        const XvStored *stored = xv_safetensors_find(&replay->inputs, graph->inputs[i].name);
+        XvTensor tensor = xv_host_tensor(&replay->host, &graph->inputs[i]);
+        bool is_read = stored && (tensor.dtype == XV_F32
+            ? xv_safetensors_read_f32(&replay->inputs, stored, tensor.data, error)
+            : xv_safetensors_read_i32(&replay->inputs, stored, tensor.data, error));
+        if (!is_read) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void *owned_buffer(Replay *replay, size_t bytes)
+{
+    void *buffer = malloc(bytes ? bytes : 1);
+    void **grown = realloc(replay->owned, ((size_t)replay->n_owned + 1) * sizeof *grown);
+    if (!buffer || !grown) {
+        free(buffer);
+        return NULL;
+    }
+    replay->owned = grown;
+    replay->owned[replay->n_owned++] = buffer;
+    return buffer;
+}
+
+static bool give_draw(Replay *replay, const XvDrawInfo *info, XvDraw *draw, XvError *error)
+{
+    const XvStored *stored = xv_safetensors_find(&replay->inputs, info->name);
+    if (!stored) {
+        return true;
+    }
+    int64_t count = 1;
+    for (int i = 0; i < info->rank; i++) {
+        count *= info->shape[i];
+    }
+    if (stored->count != count) {
+        return xv_fail(error, "draw '%s' has %" PRId64 " elements in the file and %" PRId64 " here", info->name,
+                       stored->count, count);
+    }
+    void *buffer = owned_buffer(replay, (size_t)count * 4);
+    if (!buffer) {
+        return xv_fail(error, "out of memory");
+    }
+    if (info->kind == XV_DRAW_SAMPLE) {
+        draw->given_index = buffer;
+        return xv_safetensors_read_i32(&replay->inputs, stored, buffer, error);
+    }
+    draw->given_mask = buffer;
+    draw->scale = (float)(1 / (1 - info->rate));
+    return xv_safetensors_read_f32(&replay->inputs, stored, buffer, error);
+}
+
+static bool run_graph(Replay *replay, const XvEntry *entry, const XvGraph *graph, XvError *error)
+{
+    XvDrawMoment moment = {.seed = (uint64_t)replay->options.seed, .step = 0, .is_keep_on = false};
+    xv_host_set_draws(&replay->host, entry, graph, &moment);
+    for (int i = 0; i < graph->n_draws; i++) {
+        if (!give_draw(replay, &graph->draws[i], &replay->host.draws[i], error)) {
+            return false;
+        }
+    }
+    if (!fill_inputs(replay, graph, error)) {
+        return false;
+    }
+    xv_host_run(&replay->host, graph);
+    return true;
+}
+
+// Results ---------------------------------------------------------------------------------------------------------
+
+// Outputs live in the arena only until the next run, so they are copied. An entry's outputs replace nothing that an
+// earlier entry gave.
+static bool keep_outputs(Replay *replay, const XvGraph *graph, XvError *error)
+{
+    XvTensor *grown = realloc(replay->results, ((size_t)replay->n_results + (size_t)graph->n_outputs + 1) * sizeof *grown);
+    if (!grown) {
+        return xv_fail(error, "out of memory");
+    }
+    replay->results = grown;
+    for (int i = 0; i < graph->n_outputs; i++) {
+        const XvValue *value = &graph->outputs[i];
+        bool is_trace = strncmp(value->name, "trace.", 6) == 0;
+        bool is_known = false;
+        for (int j = 0; j < replay->n_results; j++) {
+            is_known |= strcmp(replay->results[j].name, value->name) == 0;
+        }
+        if (is_known || (is_trace && replay->options.no_trace)) {
+            continue;
+        }
+        XvTensor tensor = xv_host_tensor(&replay->host, value);
+        void *copy = owned_buffer(replay, xv_tensor_bytes(&tensor));
+        if (!copy) {
+            return xv_fail(error, "out of memory");
+        }
+        memcpy(copy, tensor.data, xv_tensor_bytes(&tensor));
+        tensor.data = copy;
+        replay->results[replay->n_results++] = tensor;
+    }
+    return true;
+}
+
+static bool check_losses(const Replay *replay, const XvEntry *entry, XvError *error)
+{
+    for (int i = 0; i < entry->train.n_outputs; i++) {
+        const char *name = entry->train.outputs[i].name;
+        double trained = xv_host_scalar(&replay->host, &entry->train, name);
+        for (int j = 0; j < replay->n_results; j++) {
+            double observed = strcmp(replay->results[j].name, name) == 0 ? (double)*(float *)replay->results[j].data : trained;
+            if (!(fabs(observed - trained) <= 1e-5 * fmax(1, fabs(observed)))) {
+                return xv_fail(error, "entry '%s': %s is %.9g in the observe graph and %.9g in the train graph", entry->name,
+                               name, observed, trained);
+            }
+        }
+    }
+    return true;
+}
+
+static bool save_gradients(Replay *replay, const XvEntry *entry, XvError *error)
+{
+    const XvProgram *program = replay->command->program;
+    XvTensor *tensors = calloc((size_t)program->n_parameters + 1, sizeof *tensors);
+    if (!tensors) {
+        return xv_fail(error, "out of memory");
+    }
+    int n_tensors = 0;
+    for (int i = 0; i < program->n_parameters; i++) {
+        if (entry->has_gradient[i]) {
+            tensors[n_tensors++] = xv_parameter_tensor(program, i, xv_host_gradients(&replay->host));
+        }
+    }
+    XvFileContent content = {.tensors = tensors, .n_tensors = n_tensors};
+    bool is_saved = xv_safetensors_write(replay->options.grads, &content, error);
+    free(tensors);
+    return is_saved;
+}
+
+// Optimizer steps on the same inputs --------------------------------------------------------------------------------
+
+static void note_step(Replay *replay, const XvEntry *entry, double rate, double norm)
+{
+    cJSON *row = cJSON_CreateObject();
+    cJSON *losses = cJSON_AddObjectToObject(row, "losses");
+    for (int i = 0; i < entry->train.n_outputs; i++) {
+        const char *name = entry->train.outputs[i].name;
+        cJSON_AddNumberToObject(losses, name, xv_host_scalar(&replay->host, &entry->train, name));
+    }
+    cJSON_AddNumberToObject(row, "lr", rate);
+    cJSON_AddNumberToObject(row, "grad_norm", norm);
+    cJSON_AddItemToArray(replay->curve, row);
+}
+
+static bool take_steps(Replay *replay, const XvEntry *entry, XvError *error)
+{
+    const ReplayOptions *options = &replay->options;
+    const XvProgram *program = replay->command->program;
+    XvOptimizer optimizer = {
+        .schedule = {.warmup = (int64_t)options->warmup, .total = (int64_t)options->total},
+        .lr = options->lr,
+        .lr_mult = options->lr_mult,
+        .weight_decay = options->weight_decay,
+        .clip = options->clip,
+    };
+    for (int64_t step = 0; step < options->steps; step++) {
+        xv_weights_clamp(program, xv_host_parameters(&replay->host));
+        if (!run_graph(replay, entry, &entry->train, error)) {
+            return false;
+        }
+        double rate = xv_optimizer_rate(&optimizer);
+        double norm = xv_optimizer_step(&optimizer, &replay->host, entry);
+        note_step(replay, entry, rate, norm);
+        optimizer.position++;
+    }
+    return !options->after || xv_weights_save(program, xv_host_parameters(&replay->host), options->after, error);
+}
+
+static bool save_curve(const Replay *replay, XvError *error)
+{
+    char *text = cJSON_Print(replay->curve);
+    FILE *file = text ? fopen(replay->options.curve, "w") : NULL;
+    bool is_saved = file && fputs(text, file) >= 0;
+    is_saved = (!file || fclose(file) == 0) && is_saved;
+    free(text);
+    return is_saved || xv_fail(error, "cannot write '%s'", replay->options.curve);
+}
+
+static bool replay_entry(Replay *replay, const XvEntry *entry, XvError *error)
+{
+    const ReplayOptions *options = &replay->options;
+    bool wants_training = options->grads || options->after || options->curve;
+    if (!run_graph(replay, entry, &entry->observe, error) || !keep_outputs(replay, &entry->observe, error)) {
+        return false;
+    }
+    if (!wants_training) {
+        return true;
+    }
+    if (!run_graph(replay, entry, &entry->train, error) || !check_losses(replay, entry, error)) {
+        return false;
+    }
+    if (options->grads && !save_gradients(replay, entry, error)) {
+        return false;
+    }
+    return (!options->after && !options->curve) || take_steps(replay, entry, error);
+}
+
+static bool replay_fitting(Replay *replay, XvError *error)
+{
+    const XvProgram *program = replay->command->program;
+    int n_run = 0;
+    XvError misfit = {{0}};
+    for (int i = 0; i < program->n_entries; i++) {
+        const XvEntry *entry = &program->entries[i];
+        bool is_wanted = !replay->options.entry || strcmp(replay->options.entry, entry->name) == 0;
+        if (!is_wanted || !fits(replay, entry, &misfit)) {
+            continue;
+        }
+        if (!replay_entry(replay, entry, error)) {
+            return false;
+        }
+        n_run++;
+    }
+    if (n_run == 0) {
+        return xv_fail(error, "%s fits no entry point: %s", replay->options.inputs, misfit.text);
+    }
+    XvFileContent content = {.tensors = replay->results, .n_tensors = replay->n_results};
+    return (!replay->options.outputs || xv_safetensors_write(replay->options.outputs, &content, error))
+        && (!replay->options.curve || save_curve(replay, error));
+}
+
+static bool load_weights(Replay *replay, XvError *error)
+{
+    XvSafetensors file;
+    if (!xv_safetensors_open(&file, replay->options.weights, error)) {
+        return false;
+    }
+    XvLoadReport report;
+    bool is_loaded = xv_weights_load(replay->command->program, &file, replay->options.partial,
+                                     xv_host_parameters(&replay->host), &report, error);
+    xv_safetensors_close(&file);
+    if (is_loaded) {
+        xv_load_report_print(stderr, replay->options.weights, &report);
+    }
+    return is_loaded;
+}
+
+static bool run_replay(Replay *replay, XvError *error)
+{
+    const ReplayOptions *options = &replay->options;
+    bool wants_training = options->grads || options->after || options->curve;
+    if (!xv_host_create(&replay->host, replay->command->program, wants_training ? XV_HOST_TRAIN : XV_HOST_OBSERVE, error)
+        || !load_weights(replay, error) || !xv_safetensors_open(&replay->inputs, options->inputs, error)) {
+        return false;
+    }
+    // Parameters with a range are brought into it before a step; the official forward pass does the same.
+    xv_weights_clamp(replay->command->program, xv_host_parameters(&replay->host));
+    bool is_done = replay_fitting(replay, error);
+    xv_safetensors_close(&replay->inputs);
+    return is_done;
+}
+
+static void free_replay(Replay *replay)
+{
+    for (int i = 0; i < replay->n_owned; i++) {
+        free(replay->owned[i]);
+    }
+    free(replay->owned);
+    free(replay->results);
+    cJSON_Delete(replay->curve);
+    xv_host_free(&replay->host);
+}
+
+int xv_command_replay(const XvCommand *command)
+{
+    Replay replay = {.command = command,
+                     .options = {.lr = 1e-3, .weight_decay = 0.01, .lr_mult = 2, .warmup = 2, .total = 10, .clip = 1, .steps = 3, .seed = 42}};
+    ReplayOptions *o = &replay.options;
+    const XvOption table[] = {
+        {"--weights", "F", XV_OPTION_TEXT, &o->weights, 0, 0, "parameters (safetensors, official names)"},
+        {"--inputs", "F", XV_OPTION_TEXT, &o->inputs, 0, 0, "inputs and random decisions (safetensors)"},
+        {"--outputs", "F", XV_OPTION_TEXT, &o->outputs, 0, 0, "where every named output goes"},
+        {"--grads", "F", XV_OPTION_TEXT, &o->grads, 0, 0, "where the gradients go"},
+        {"--after", "F", XV_OPTION_TEXT, &o->after, 0, 0, "where the parameters after --steps updates go"},
+        {"--curve", "F", XV_OPTION_TEXT, &o->curve, 0, 0, "losses, rate and gradient norm of each update, as JSON"},
+        {"--steps", "N", XV_OPTION_INTEGER, &o->steps, 1, 1000000, "updates for --after and --curve (3)"},
+        {"--entry", "NAME", XV_OPTION_TEXT, &o->entry, 0, 0, "one entry point instead of all that the inputs fit"},
+        {"--trace", NULL, XV_OPTION_FLAG, &o->trace, 0, 0, "outputs of modules too (they are written anyway)"},
+        {"--no-trace", NULL, XV_OPTION_FLAG, &o->no_trace, 0, 0, "leave the outputs of modules out"},
+        {"--partial", NULL, XV_OPTION_FLAG, &o->partial, 0, 0, "load what fits of --weights"},
+        {"--seed", "N", XV_OPTION_INTEGER, &o->seed, 0, INT64_MAX, "of samples that the file does not hold (42)"},
+        {"--lr", "X", XV_OPTION_REAL, &o->lr, 0, 1000, "base rate of the updates (0.001)"},
+        {"--weight-decay", "X", XV_OPTION_REAL, &o->weight_decay, 0, 1000, "(0.01)"},
+        {"--lr-mult", "X", XV_OPTION_REAL, &o->lr_mult, 0, 1000, "factor of fresh parameters (2)"},
+        {"--warmup", "N", XV_OPTION_REAL, &o->warmup, 0, 1000000000, "steps of warm-up (2)"},
+        {"--total", "N", XV_OPTION_REAL, &o->total, 1, 1000000000, "steps of the schedule (10)"},
+        {"--clip", "X", XV_OPTION_REAL, &o->clip, -1, 1000000, "largest gradient norm, 0 for none (1)"},
+    };
+    XvOptionTable options = {"--weights F --inputs F --outputs F [--grads F] [--after F --steps N]",
+                             "Runs exactly the tensors of a file and writes outputs, gradients and updated parameters.",
+                             table, (int)(sizeof table / sizeof *table)};
+    int status;
+    if (!xv_command_options(command, &options, &status)) {
+        return status;
+    }
+    XvError error = {{0}};
+    if (!o->weights || !o->inputs || (!o->outputs && !o->grads && !o->after && !o->curve)) {
+        xv_fail(&error, "--weights, --inputs and one of --outputs, --grads, --after, --curve are needed");
+        return xv_command_fail(command, XV_EXIT_USAGE, &error);
+    }
+    replay.curve = cJSON_CreateArray();
+    bool is_done = run_replay(&replay, &error);
+    free_replay(&replay);
+    return is_done ? XV_EXIT_OK : xv_command_fail(command, XV_EXIT_FAILED, &error);
+}

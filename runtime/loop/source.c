@@ -1,0 +1,168 @@
+// Sources over the loaders of runtime/data; see source.h. Options of an entry are read from the configuration group
+// of its name ("images.image_key"), those of texts from the top level ("max_words"); sizes come from the inputs.
+#include "runtime/loop/source.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef struct LoaderState {
+    XvLoader *loader;
+    const char *paths[1];
+    char vocab[PATH_MAX];
+} LoaderState;
+
+const char *xv_vocabulary_path(const XvSourceRequest *request, char *path, size_t size)
+{
+    if (request->vocab) {
+        snprintf(path, size, "%s", request->vocab);
+        return path;
+    }
+    struct stat status;
+    bool is_folder = stat(request->path, &status) == 0 && S_ISDIR(status.st_mode);
+    const char *slash = strrchr(request->path, '/');
+    int folder = is_folder ? (int)strlen(request->path) : slash ? (int)(slash - request->path) : 0;
+    snprintf(path, size, "%.*s%svocab.txt", folder, request->path, folder > 0 ? "/" : "");
+    return path;
+}
+
+static void print_warning(void *context, const char *message)
+{
+    (void)context;
+    fprintf(stderr, "warning: %s\n", message);
+}
+
+typedef struct Group {
+    const XvSettings *settings;
+    const char *name;
+    char path[256];
+} Group;
+
+static const char *in_group(Group *group, const char *key)
+{
+    snprintf(group->path, sizeof group->path, "%s.%s", group->name, key);
+    return group->path;
+}
+
+static void set_texts(XvLoaderOptions *options, const XvSettings *settings)
+{
+    options->max_words = (int)xv_settings_number(settings, "max_words", options->max_words);
+    options->mask.prob = xv_settings_number(settings, "mask_prob", options->mask.prob);
+    options->mask.skipgram_prb = xv_settings_number(settings, "skipgram_prb", options->mask.skipgram_prb);
+    options->mask.skipgram_size = (int)xv_settings_number(settings, "skipgram_size", options->mask.skipgram_size);
+    options->mask.whole_word = xv_settings_truth(settings, "mask_whole_word", options->mask.whole_word);
+}
+
+static void set_pictures(XvLoaderOptions *options, Group *group)
+{
+    const XvSettings *settings = group->settings;
+    options->image_key = xv_settings_text(settings, in_group(group, "image_key"), options->image_key);
+    options->caption_key = xv_settings_text(settings, in_group(group, "caption_key"), options->caption_key);
+    options->is_image_rpath = xv_settings_truth(settings, in_group(group, "is_image_rpath"), options->is_image_rpath);
+    options->tokenized = xv_settings_truth(settings, in_group(group, "tokenized"), options->tokenized);
+    options->max_regions = (int)xv_settings_number(settings, in_group(group, "max_regions"), options->max_regions);
+    options->min_perc_in_image =
+        xv_settings_number(settings, in_group(group, "min_perc_in_image"), options->min_perc_in_image);
+    options->careful_hflip = xv_settings_truth(settings, in_group(group, "careful_hflip"), options->careful_hflip);
+    options->patch_size = (int)xv_settings_number(settings, "patch_size", options->patch_size);
+}
+
+static void *loader_open(const XvSourceRequest *request, XvError *error)
+{
+    LoaderState *state = calloc(1, sizeof *state);
+    if (!state) {
+        xv_fail(error, "no memory");
+        return NULL;
+    }
+    state->paths[0] = request->path;
+    XvLoaderOptions options = xv_loader_defaults();
+    set_texts(&options, request->settings);
+    set_pictures(&options, &(Group){.settings = request->settings, .name = request->entry->name});
+    options.kind = request->entry->data;
+    options.paths = state->paths;
+    options.n_paths = 1;
+    options.inputs = request->graph->inputs;
+    options.n_inputs = request->graph->n_inputs;
+    options.mode = request->is_evaluation ? XV_LOADER_EVAL : XV_LOADER_TRAIN;
+    options.vocab_path = xv_vocabulary_path(request, state->vocab, sizeof state->vocab);
+    options.seed = request->seed;
+    options.threads = request->threads;
+    options.rank = 0;
+    options.world = 1;
+    options.warn = print_warning;
+    state->loader = xv_loader_open(&options, error);
+    if (!state->loader) {
+        free(state);
+        return NULL;
+    }
+    return state;
+}
+
+static bool loader_next(void *state, XvBatch *batch, XvError *error)
+{
+    return xv_loader_next(((LoaderState *)state)->loader, batch, error);
+}
+
+static int64_t loader_position(const void *state)
+{
+    return xv_loader_position(((const LoaderState *)state)->loader);
+}
+
+static void loader_seek(void *state, int64_t position)
+{
+    xv_loader_seek(((LoaderState *)state)->loader, position);
+}
+
+static int64_t loader_records(const void *state)
+{
+    return xv_loader_records(((const LoaderState *)state)->loader);
+}
+
+static int64_t loader_batches(const void *state)
+{
+    return xv_loader_batches(((const LoaderState *)state)->loader);
+}
+
+static int loader_batch_size(const void *state)
+{
+    return xv_loader_batch_size(((const LoaderState *)state)->loader);
+}
+
+static int64_t loader_skipped(const void *state)
+{
+    return xv_loader_skipped(((const LoaderState *)state)->loader);
+}
+
+static void loader_close(void *state)
+{
+    xv_loader_close(((LoaderState *)state)->loader);
+    free(state);
+}
+
+const XvSourceKind XV_LOADER_SOURCE = {
+    .open = loader_open,
+    .next = loader_next,
+    .position = loader_position,
+    .seek = loader_seek,
+    .records = loader_records,
+    .batches = loader_batches,
+    .batch_size = loader_batch_size,
+    .skipped = loader_skipped,
+    .close = loader_close,
+};
+
+bool xv_source_open(XvSource *source, const XvSourceKind *kind, const XvSourceRequest *request, XvError *error)
+{
+    *source = (XvSource){.kind = kind, .state = kind->open(request, error)};
+    return source->state != NULL;
+}
+
+void xv_source_close(XvSource *source)
+{
+    if (source->state) {
+        source->kind->close(source->state);
+    }
+    *source = (XvSource){0};
+}

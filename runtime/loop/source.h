@@ -1,0 +1,45 @@
+// Where batches come from: a small table of functions, so that the loop can be run on data made up by a test.
+#pragma once
+
+#include "runtime/data/loader.h"
+#include "runtime/loop/settings.h"
+
+typedef struct XvSourceRequest {
+    const XvEntry *entry;        // whose data is wanted
+    const XvGraph *graph;        // whose inputs are filled
+    const char *path;            // records
+    const char *vocab;           // NULL: vocab.txt beside the records
+    const XvSettings *settings;
+    bool is_evaluation;
+    uint64_t seed;
+    int threads;
+} XvSourceRequest;
+
+// All functions but open take the state that open returned; see XvLoader for what they promise.
+typedef struct XvSourceKind {
+    void *(*open)(const XvSourceRequest *request, XvError *error);
+    bool (*next)(void *state, XvBatch *batch, XvError *error);
+    int64_t (*position)(const void *state);
+    void (*seek)(void *state, int64_t position);
+    int64_t (*records)(const void *state);
+    int64_t (*batches)(const void *state);
+    int (*batch_size)(const void *state);
+    int64_t (*skipped)(const void *state);
+    void (*close)(void *state);
+} XvSourceKind;
+
+// An open source, or {0} where an entry has none.
+typedef struct XvSource {
+    const XvSourceKind *kind;
+    void *state;
+} XvSource;
+
+// Sources over XvLoader. The request's strings must outlive them.
+extern const XvSourceKind XV_LOADER_SOURCE;
+
+bool xv_source_open(XvSource *source, const XvSourceKind *kind, const XvSourceRequest *request, XvError *error);
+void xv_source_close(XvSource *source);
+
+// The vocabulary a request means: its own, or vocab.txt in the folder of its records. Writes into `path`, which holds
+// `size` bytes, and returns it.
+const char *xv_vocabulary_path(const XvSourceRequest *request, char *path, size_t size);

@@ -1,0 +1,258 @@
+// Setting up a training run: folder, data, parameters, checkpoint to continue; see train_run.h.
+#include "runtime/loop/train_run.h"
+
+#include "runtime/checkpoint/weights.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *xv_entry_path(const XvProgram *program, int entry, const char *data, const char *regions)
+{
+    if (entry == program->n_entries - 1) {
+        return data;
+    }
+    return strcmp(program->entries[entry].data, "regions") == 0 ? regions : NULL;
+}
+
+static bool make_folder(const char *path, XvError *error)
+{
+    char part[PATH_MAX];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(part, 0777);
+        *slash = '/';
+    }
+    struct stat status;
+    if (mkdir(part, 0777) < 0 && errno != EEXIST) {
+        return xv_fail(error, "cannot create %s: %s", path, strerror(errno));
+    }
+    return (stat(part, &status) == 0 && S_ISDIR(status.st_mode)) || xv_fail(error, "%s is not a folder", path);
+}
+
+static bool set_paths(XvTrainRun *run, XvError *error)
+{
+    const char *folder = run->options.output;
+    if (strlen(folder) + 64 > PATH_MAX) {
+        return xv_fail(error, "--output is too long a path");
+    }
+    snprintf(run->checkpoint_path, PATH_MAX, "%s/checkpoint_latest.safetensors", folder);
+    snprintf(run->model_path, PATH_MAX, "%s/model.safetensors", folder);
+    snprintf(run->log_path, PATH_MAX, "%s/log.txt", folder);
+    snprintf(run->curve_path, PATH_MAX, "%s/curve.png", folder);
+    return make_folder(folder, error);
+}
+
+// ---- data
+
+static bool open_source(XvTrainRun *run, int e, bool is_evaluation, XvError *error)
+{
+    const XvProgram *program = run->command->program;
+    const XvEntry *entry = &program->entries[e];
+    const XvTrainOptions *options = &run->options;
+    const char *path = is_evaluation ? xv_entry_path(program, e, options->val, options->val_regions)
+                                     : xv_entry_path(program, e, options->data, options->regions);
+    if (!path) {
+        return true;
+    }
+    XvSourceRequest request = {
+        .entry = entry,
+        .graph = is_evaluation ? &entry->observe : &entry->train,
+        .path = path,
+        .vocab = options->vocab,
+        .settings = &run->settings,
+        .is_evaluation = is_evaluation,
+        .seed = run->trainer.seed,
+        .threads = is_evaluation ? 0 : (int)options->threads,
+    };
+    XvSource *source = is_evaluation ? &run->val[e] : &run->trainer.sources[e];
+    run->has_val |= is_evaluation;
+    return xv_source_open(source, run->command->sources, &request, error);
+}
+
+static bool check_batch(const XvTrainRun *run, XvError *error)
+{
+    const XvProgram *program = run->command->program;
+    const XvSource *source = &run->trainer.sources[program->n_entries - 1];
+    int64_t compiled = source->kind->batch_size(source->state);
+    if (run->options.batch >= 0 && run->options.batch != compiled) {
+        return xv_fail(error, "this program was compiled for batches of %" PRId64 "; the batch size is part of its memory "
+                       "plan, so compile another one: xvlmc models/%s.dsl --task %s --batch %" PRId64, compiled,
+                       program->model, program->task, run->options.batch);
+    }
+    return true;
+}
+
+static bool open_data(XvTrainRun *run, XvError *error)
+{
+    const XvProgram *program = run->command->program;
+    run->val = calloc((size_t)program->n_entries + 1, sizeof *run->val);
+    if (!run->val) {
+        return xv_fail(error, "no memory");
+    }
+    for (int e = 0; e < program->n_entries; e++) {
+        if (!open_source(run, e, false, error) || !open_source(run, e, true, error)) {
+            return false;
+        }
+        if (!run->trainer.sources[e].state) {
+            printf("note: no data for entry %s (--%s): it is left out\n", program->entries[e].name,
+                   program->entries[e].data);
+        }
+    }
+    return check_batch(run, error);
+}
+
+// ---- settings, fresh or those of the run that continues
+
+static bool is_given(double option)
+{
+    return option >= 0.0;
+}
+
+static void choose_settings(XvTrainRun *run)
+{
+    const XvTrainOptions *options = &run->options;
+    const XvSettings *settings = &run->settings;
+    XvOptimizer *optimizer = &run->trainer.optimizer;
+    const XvSource *source = &run->trainer.sources[run->command->program->n_entries - 1];
+    double epochs = is_given(options->epochs) ? options->epochs : settings->epochs;
+    run->epoch_steps = source->kind->batches(source->state);
+    int64_t total = options->steps >= 0 ? options->steps : (int64_t)ceil(epochs * (double)run->epoch_steps);
+    double warmup = is_given(options->warmup) ? options->warmup : settings->warmup;
+    optimizer->lr = is_given(options->lr) ? options->lr : settings->lr;
+    optimizer->lr_mult = settings->lr_mult;
+    optimizer->weight_decay = settings->weight_decay;
+    optimizer->clip = settings->clip;
+    optimizer->schedule = (XvSchedule){xv_warmup_steps(warmup, total), total};
+}
+
+static bool refuse(const char *option, double given, double there, XvError *error)
+{
+    return xv_fail(error, "%s %g contradicts %g of the run that is resumed; leave it out, or start a new run from its "
+                   "weights with --checkpoint", option, given, there);
+}
+
+// Options may repeat what the run has, not change it: a changed schedule would not be a continuation.
+static bool check_resumed(const XvTrainRun *run, const XvRunSettings *there, XvError *error)
+{
+    const XvTrainOptions *options = &run->options;
+    const XvOptimizer *optimizer = &run->trainer.optimizer;
+    if (options->seed >= 0 && (uint64_t)options->seed != there->seed) {
+        return refuse("--seed", (double)options->seed, (double)there->seed, error);
+    }
+    if (is_given(options->lr) && fabs(options->lr - there->lr) > 0.0) {
+        return refuse("--lr", options->lr, there->lr, error);
+    }
+    if ((options->steps >= 0 || is_given(options->epochs)) && optimizer->schedule.total != there->total) {
+        return refuse("a length of", (double)optimizer->schedule.total, (double)there->total, error);
+    }
+    if (is_given(options->warmup) && optimizer->schedule.warmup != there->warmup) {
+        return refuse("--warmup", options->warmup, (double)there->warmup, error);
+    }
+    return true;
+}
+
+static bool load_weights(XvTrainRun *run, XvError *error)
+{
+    XvSafetensors file;
+    XvLoadReport report;
+    if (!xv_safetensors_open(&file, run->options.checkpoint, error)) {
+        return false;
+    }
+    bool is_loaded = xv_weights_load(run->command->program, &file, run->options.partial, run->trainer.host.parameters.data,
+                                     &report, error);
+    if (is_loaded) {
+        xv_load_report_print(stdout, run->options.checkpoint, &report);
+    }
+    xv_safetensors_close(&file);
+    return is_loaded;
+}
+
+static bool start_fresh(XvTrainRun *run, XvError *error)
+{
+    xv_weights_init(run->command->program, run->trainer.seed, run->trainer.host.parameters.data);
+    run->saved_step = -1;
+    return (!run->options.checkpoint || load_weights(run, error)) && xv_log_open(&run->log, run->log_path, -1, error);
+}
+
+static bool start_resumed(XvTrainRun *run, const XvSafetensors *file, const XvRunSettings *there, XvError *error)
+{
+    if (!check_resumed(run, there, error) || !xv_trainer_load(&run->trainer, file, error)) {
+        return false;
+    }
+    run->is_resumed = true;
+    run->saved_step = run->trainer.step;
+    printf("resuming after step %" PRId64 " of %" PRId64 "\n", run->trainer.step,
+           run->trainer.optimizer.schedule.total);
+    return xv_log_open(&run->log, run->log_path, run->trainer.step, error);
+}
+
+// Everything but the choice between fresh and resumed.
+static bool open_trainer(XvTrainRun *run, uint64_t seed, XvError *error)
+{
+    if (!xv_interrupt_start(&run->interrupt, error)) {
+        return false;
+    }
+    run->is_listening = true;
+    if (!xv_trainer_create(&run->trainer, run->command->program, error)) {
+        return false;
+    }
+    run->trainer.seed = seed;
+    if (!open_data(run, error)) {
+        return false;
+    }
+    choose_settings(run);
+    return true;
+}
+
+static bool open_resumed(XvTrainRun *run, XvError *error)
+{
+    XvSafetensors file;
+    XvRunSettings there;
+    if (!xv_safetensors_open(&file, run->checkpoint_path, error)) {
+        return false;
+    }
+    bool is_open = xv_run_settings_read(&file, &there, error) && open_trainer(run, there.seed, error) &&
+                   start_resumed(run, &file, &there, error);
+    xv_safetensors_close(&file);
+    return is_open;
+}
+
+bool xv_train_open(XvTrainRun *run, XvError *error)
+{
+    if (!xv_settings_read(&run->settings, run->command->program->config, error) || !set_paths(run, error)) {
+        return false;
+    }
+    bool is_there = access(run->checkpoint_path, F_OK) == 0;
+    if (is_there && !run->options.resume) {
+        return xv_fail(error, "%s holds a run already: add --resume to continue it, or give another --output",
+                       run->options.output);
+    }
+    if (is_there) {
+        return open_resumed(run, error);
+    }
+    if (run->options.resume) {
+        printf("note: %s holds no checkpoint yet: starting from the beginning\n", run->options.output);
+    }
+    uint64_t seed = run->options.seed >= 0 ? (uint64_t)run->options.seed : run->settings.seed;
+    return open_trainer(run, seed, error) && start_fresh(run, error);
+}
+
+void xv_train_close(XvTrainRun *run)
+{
+    for (int e = 0; run->val && e < run->command->program->n_entries; e++) {
+        xv_source_close(&run->val[e]);
+    }
+    free(run->val);
+    xv_log_close(&run->log);
+    xv_trainer_free(&run->trainer);
+    if (run->is_listening) {
+        xv_interrupt_stop(&run->interrupt);
+    }
+    xv_settings_free(&run->settings);
+}

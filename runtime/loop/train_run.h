@@ -1,0 +1,45 @@
+// A run of the train command: options, files, and the trainer. train.c runs it, train_open.c sets it up.
+#pragma once
+
+#include "runtime/loop/command.h"
+#include "runtime/loop/interrupt.h"
+#include "runtime/loop/log.h"
+#include "runtime/loop/progress.h"
+#include "runtime/loop/trainer.h"
+
+#include <limits.h>
+
+typedef struct XvTrainOptions {
+    const char *data, *regions, *val, *val_regions, *vocab, *output, *checkpoint;
+    int64_t steps, batch, seed, threads, save_every, log_every, eval_every;  // -1: not given (0 for the intervals)
+    double epochs, lr, warmup, minutes;                                      // -1: not given
+    bool resume, partial;
+} XvTrainOptions;
+
+typedef struct XvTrainRun {
+    const XvCommand *command;
+    XvTrainOptions options;
+    XvSettings settings;
+    XvTrainer trainer;
+    XvSource *val;               // per entry; {0} without
+    bool has_val;
+    XvLog log;
+    XvInterrupt interrupt;
+    bool is_listening;           // interrupt has been started
+    bool is_resumed;
+    int64_t epoch_steps;         // iterations that read all records of the main entry once
+    int64_t saved_step;          // of the checkpoint in the output folder; -1: none
+    char checkpoint_path[PATH_MAX], model_path[PATH_MAX], log_path[PATH_MAX], curve_path[PATH_MAX];
+} XvTrainRun;
+
+// Creates the output folder, opens data, sets the trainer to fresh, given or resumed parameters, opens the log.
+// Contradictions between options and the run that is resumed are refused.
+bool xv_train_open(XvTrainRun *run, XvError *error);
+void xv_train_close(XvTrainRun *run);
+
+// The file that --data, --regions (or --val, --val-regions) give an entry; NULL when it gets none. The main entry
+// reads --data whatever its kind.
+const char *xv_entry_path(const XvProgram *program, int entry, const char *data, const char *regions);
+
+// Draws the losses of a log over its steps into a PNG file.
+bool xv_curve_write(const char *log_path, const char *png_path, const char *title, XvError *error);

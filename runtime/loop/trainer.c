@@ -1,0 +1,116 @@
+// Iterations and updates; see trainer.h.
+#include "runtime/loop/trainer.h"
+
+#include "runtime/base/random.h"
+#include "runtime/checkpoint/weights.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum { PURPOSE_CHOICE = 0xC401CE };
+
+bool xv_trainer_create(XvTrainer *trainer, const XvProgram *program, XvError *error)
+{
+    *trainer = (XvTrainer){.sources = calloc((size_t)program->n_entries + 1, sizeof *trainer->sources)};
+    if (!trainer->sources) {
+        return xv_fail(error, "no memory");
+    }
+    if (!xv_host_create(&trainer->host, program, XV_HOST_TRAIN, error) ||
+        !xv_meters_create(&trainer->meters, program, error)) {
+        xv_trainer_free(trainer);
+        return false;
+    }
+    return true;
+}
+
+void xv_trainer_free(XvTrainer *trainer)
+{
+    for (int e = 0; trainer->sources && trainer->host.program && e < trainer->host.program->n_entries; e++) {
+        xv_source_close(&trainer->sources[e]);
+    }
+    free(trainer->sources);
+    xv_meters_free(&trainer->meters);
+    xv_host_free(&trainer->host);
+    *trainer = (XvTrainer){0};
+}
+
+bool xv_is_entry_chosen(const XvEntry *entry, uint64_t seed, int64_t step)
+{
+    if (entry->probability >= 1.0) {
+        return true;
+    }
+    uint64_t key = xv_key(xv_key(xv_key(seed, PURPOSE_CHOICE), (uint64_t)step), xv_text_hash(entry->name));
+    XvStream stream = xv_stream(key);
+    return xv_stream_uniform(&stream) < entry->probability;
+}
+
+// Reads the losses of the run that just ended into the meters.
+static bool take_losses(XvTrainer *trainer, int e, XvError *error)
+{
+    const XvEntry *entry = &trainer->host.program->entries[e];
+    for (int i = 0; i < xv_entry_losses(entry); i++) {
+        const char *name = xv_entry_loss(entry, i);
+        double value = xv_host_scalar(&trainer->host, &entry->train, name);
+        if (!isfinite(value)) {
+            return xv_fail(error, "step %" PRId64 ": %s of entry %s is %g; the parameters are as before this update",
+                           trainer->step, name, entry->name, value);
+        }
+        xv_meter_add(&trainer->meters.meters[trainer->meters.first[e] + i], value);
+    }
+    return true;
+}
+
+static bool update(XvTrainer *trainer, int e, XvError *error)
+{
+    XvHost *host = &trainer->host;
+    const XvEntry *entry = &host->program->entries[e];
+    XvSource *source = &trainer->sources[e];
+    XvBatch batch;
+    xv_weights_clamp(host->program, host->parameters.data);
+    if (!source->kind->next(source->state, &batch, error) ||
+        !xv_host_fill(host, &entry->train, batch.tensors, batch.n_tensors, error)) {
+        return xv_fail_in(error, "data of entry %s", entry->name);
+    }
+    xv_host_set_draws(host, entry, &entry->train, &(XvDrawMoment){trainer->seed, trainer->step, true});
+    xv_host_run(host, &entry->train);
+    if (!take_losses(trainer, e, error)) {
+        return false;
+    }
+    double norm = xv_optimizer_step(&trainer->optimizer, host, entry);
+    if (!isfinite(norm)) {
+        return xv_fail(error, "step %" PRId64 ": the gradient of entry %s has the norm %g although its losses are finite; "
+                       "the parameters are as before this update", trainer->step, entry->name, norm);
+    }
+    if (e == host->program->n_entries - 1) {
+        trainer->norm_sum += norm;
+        trainer->norm_count++;
+    }
+    trainer->pairs += batch.valid;
+    return true;
+}
+
+bool xv_trainer_iterate(XvTrainer *trainer, XvError *error)
+{
+    const XvProgram *program = trainer->host.program;
+    for (int e = 0; e < program->n_entries; e++) {
+        const XvEntry *entry = &program->entries[e];
+        bool is_main = e == program->n_entries - 1;
+        if (!trainer->sources[e].state || (!is_main && !xv_is_entry_chosen(entry, trainer->seed, trainer->step))) {
+            continue;
+        }
+        if (!update(trainer, e, error)) {
+            return false;
+        }
+        trainer->optimizer.position += entry->advances_schedule;
+    }
+    trainer->step++;
+    return true;
+}
+
+void xv_trainer_reset_meters(XvTrainer *trainer)
+{
+    xv_meters_reset(&trainer->meters);
+    trainer->norm_sum = 0.0;
+    trainer->norm_count = 0;
+}

@@ -1,0 +1,54 @@
+// A training run without its command line: what one iteration does, and the state that decides about the next.
+//
+// An iteration runs each entry but the last with its probability, as a complete update, and then the last, the main
+// entry; the schedule advances with the entries that say so (facts 4.4). Everything random is a function of the seed
+// and the number of the iteration, so (parameters, moments, counters, data positions) are the whole state.
+#pragma once
+
+#include "runtime/checkpoint/safetensors.h"
+#include "runtime/loop/host.h"
+#include "runtime/loop/meters.h"
+#include "runtime/loop/optimizer.h"
+#include "runtime/loop/source.h"
+
+typedef struct XvTrainer {
+    XvHost host;
+    XvOptimizer optimizer;
+    XvSource *sources;        // per entry; an entry without one is never run
+    XvMeters meters;
+    uint64_t seed;
+    int64_t step;             // iterations done
+    int64_t pairs;            // samples of all updates since xv_trainer_create
+    double norm_sum;          // of gradient norms before clipping, over the updates of the main entry since the
+    int64_t norm_count;       // last reset
+} XvTrainer;
+
+// Allocates everything; the sources are left empty for the caller to open.
+bool xv_trainer_create(XvTrainer *trainer, const XvProgram *program, XvError *error);
+void xv_trainer_free(XvTrainer *trainer);
+
+// One iteration. False when a batch cannot be had, or a loss or the gradient is not finite: the message names the
+// step, the entry and the loss, and the parameters are those of before the update.
+bool xv_trainer_iterate(XvTrainer *trainer, XvError *error);
+
+// Whether the iteration number `step` runs an entry of this probability; a pure function.
+bool xv_is_entry_chosen(const XvEntry *entry, uint64_t seed, int64_t step);
+
+void xv_trainer_reset_meters(XvTrainer *trainer);
+
+// Writes parameters, moments, counters, data positions and unfinished sums to one file, so that no instant exists in
+// which they do not belong together. See training_state.c for the names.
+bool xv_trainer_save(XvTrainer *trainer, const char *path, XvError *error);
+
+// Settings of the run that a checkpoint belongs to, readable before the trainer is set up.
+typedef struct XvRunSettings {
+    uint64_t seed;
+    int64_t warmup, total;
+    double lr, lr_mult, weight_decay, clip;
+} XvRunSettings;
+
+bool xv_run_settings_read(const XvSafetensors *file, XvRunSettings *settings, XvError *error);
+
+// Puts the trainer where xv_trainer_save found it; sources must be open. False when the file is of another program,
+// configuration or data set.
+bool xv_trainer_load(XvTrainer *trainer, const XvSafetensors *file, XvError *error);
