@@ -1,43 +1,212 @@
-// Shared by the files of the fusion pass.
+// Shared by the files of the fusion pass. The order of work, one file each:
+//
+//   fuse_prepare.c  rewrites the graph so that accumulating products and outputs are explicit
+//   fuse_role.c     what every node is: kept in memory, computed in kernels, a library call, movement
+//   fuse_place.c    where library results and operands lie: strided views instead of copies
+//   fuse_group.c    groups of computed nodes with one iteration domain (fuse_bridge.c, fuse_merge.c)
+//   fuse_store.c    which values of a group are stored and which are computed again where they are needed
+//   fuse_order.c    order of the steps
+//   fuse_items.c    a group's values as one graph of scalar expressions
+//   fuse_kernel.c   domain and stages of a kernel
+//   fuse.c          the program
 #pragma once
 
-#include "compiler/base/map.h"
-#include "compiler/index_expr.h"
+#include "compiler/access.h"
 #include "compiler/program.h"
 
-// How a stored node lies in the storage of its root: element (i...) at offset + sum_i i * stride.
-typedef struct Layout {
-    int64_t offset;
-    int64_t stride[MAX_RANK];
-} Layout;
+typedef enum Role {
+    ROLE_DEAD,
+    ROLE_SOURCE,     // INPUT, PARAM: in memory from the start
+    ROLE_GENERATOR,  // made from nothing wherever it is needed: CONST, IOTA, KEEP, small integer arithmetic
+    ROLE_COMPUTE,    // elementwise, reduction, or a movement that is a copy: member of a group
+    ROLE_LIBRARY,    // value of a library call: MATMUL, ..., their RESULTs, an ADD that the call accumulates
+    ROLE_ASSEMBLED,  // CONCAT or sum of PADs whose parts are written in place by library calls
+    ROLE_MOVE,       // movement: an index expression
+    ROLE_ABSORBED,   // inside an ASSEMBLED value or a call that accumulates
+} Role;
+
+// One movement on the way from a value to the node in whose layout it is stored.
+typedef struct PathStep {
+    NodeId node;
+    int part;  // CONCAT: which input it comes from
+} PathStep;
+
+// A value's element is at the row-major position of the pushed access in `storage`.
+typedef struct Place {
+    NodeId storage;
+    const PathStep *path;
+    int n_path;
+    struct Place *next;
+} Place;
+
+typedef struct NodeList {
+    NodeId *items;
+    int n_items, capacity;
+} NodeList;
+
+typedef struct Value {
+    Role role;
+    int group;    // COMPUTE: index into Fusion.groups
+    NodeId call;  // LIBRARY: the op node of the call
+    bool is_output;
+    bool is_dear;    // exp and the like somewhere since the last stored value
+    Place *places;   // first: where it is read. NULL: not stored
+    NodeList deps;   // COMPUTE, LIBRARY op, ASSEMBLED: values it is made from, through all movement
+    NodeList users;  // nodes that have it as input
+} Value;
+
+// How the elements of a node lie in the domain of a group.
+typedef enum Level {
+    LEVEL_FULL,    // one element per point
+    LEVEL_OUTER,   // per row and lane, behind the reduce loops
+    LEVEL_ROW,     // per row
+    LEVEL_COLUMN,  // per lane, complete when the kernel has ended
+} Level;
+
+// Both directions between a group's domain and the elements of a node at a level: coordinates of the node in terms of
+// the domain's variables, and the domain's variables in terms of the node's coordinates (row variables; what the
+// level does not determine is NULL).
+typedef struct Bridge {
+    Level level;
+    Access access;
+    IndexMap inverse;
+} Bridge;
+
+typedef struct Member {
+    NodeId node;
+    Bridge at;
+    bool is_reduction;
+    Bridge input;  // of a reduction: the elements of its input, FULL
+} Member;
+
+typedef struct Domain {
+    int n_rows, n_reduce;
+    int64_t row[MAX_RANK], reduce[MAX_RANK];
+    int64_t lanes;
+    bool is_fixed;  // a reduction needs these lanes; otherwise all dimensions are rows and lanes is 1
+} Domain;
+
+typedef struct Group {
+    Domain domain;
+    Member *members;  // ascending nodes
+    int n_members, capacity;
+    bool is_gone;        // merged into another
+    NodeId first, last;  // smallest and largest member
+} Group;
 
 typedef struct Fusion {
     Arena *arena;
-    const Graph *graph;
+    IndexPool *pool;
+    Graph *graph;
     bool is_fused;
-    bool *is_stored;         // per node: has a place in memory
-    NodeId *same_as;         // per node: lies in the storage of this node, or NO_NODE
-    Layout *layout;          // per stored node
-    int *uses;               // per node: times used as an input or output
-    bool *is_filled;         // per stored node: its value is there without a kernel
-    const Kernel **kernels;  // per node: the kernel that computes it, or NULL
-    NodeId wanted;           // a reduction that a kernel could not take in and that must be stored, or NO_NODE
+    Value *values;       // per node
+    int32_t *member_of;  // per node: index of its member in the group
+    Group *groups;
+    int n_groups, group_capacity;
+    NodeList *readers;    // per value: who reads it element by element (4 * node + input), for siblings
+    NodeId *accumulated;  // per library op: the value it adds to, or NO_NODE
+    NodeId *alias;        // per output: a stored node that is the same in memory, or NO_NODE
+    uint32_t *stamp;      // per node: visited marks
+    uint32_t now;
+    NodeId *stack;  // of n_nodes + 1
 } Fusion;
 
-NodeId fusion_root(const Fusion *fusion, NodeId node);
-bool fusion_is_opaque(Op op);                                   // a step of its own that is no kernel
-void fusion_store(Fusion *fusion, NodeId node);                 // contiguous storage of its own
-void contiguous_strides(const Shape *shape, int64_t *stride);
+static inline const Node *fusion_node(const Fusion *fusion, NodeId id)
+{
+    return &fusion->graph->nodes[id];
+}
 
-// Views (fuse_view.c).
-// The node as a strided window onto stored values; false when it is not one.
-bool view_of(const Fusion *fusion, NodeId node, View *view);
-// [batch, rows, columns] with one unit stride among rows and columns.
-bool view_as_matrices(const View *view, View *matrices);
-bool view_has_unit_last(const View *view);
-typedef bool (*ViewTest)(const View *view);
-// Makes `node` readable as a view that passes the test, storing the cheapest node that allows it.
-void make_viewable(Fusion *fusion, NodeId node, ViewTest test);
+void list_add(Fusion *fusion, NodeList *list, NodeId id);
+void list_add_once(Fusion *fusion, NodeList *list, NodeId id);
 
-// Kernels (fuse_kernel.c). The kernel that computes the stored node, or NULL with fusion->wanted set.
-const Kernel *build_kernel(Fusion *fusion, NodeId target);
+// fuse_prepare.c: a pruned copy in which
+//   a MATMUL has a third input only if that value dies there and the sum is a value nothing else wants to add to;
+//   an ADD of a dying value and a product whose sum is accumulated further is such a MATMUL;
+//   all results of an ATTENTION_GRAD exist; an OUTPUT_GRADIENT is no other output.
+// Without fusion no product accumulates.
+Graph *fuse_prepare(Arena *arena, const Graph *graph, bool is_fused);
+
+// fuse_role.c
+void fuse_roles(Fusion *fusion);
+bool role_is_value(Role role);  // something that movement chains end at
+bool node_is_library(Op op);
+bool node_is_dear(const Fusion *fusion, NodeId id);  // more than a few instructions
+// The value at the end of the plain movement chain from `id` (possibly id itself): a value, or the PAD, CONCAT or TAKE
+// that the chain ends at.
+NodeId chain_base(const Fusion *fusion, NodeId id);
+// Makes a movement node a copy: a member of a group.
+void role_make_copy(Fusion *fusion, NodeId id);
+void role_collect_deps(Fusion *fusion);
+
+// fuse_place.c
+// What a library call asks of an operand or a result: rows or columns of unit stride, unit stride in the last
+// dimension, any strides, row-major without gaps.
+typedef enum Need { NEED_MATRIX, NEED_UNIT_LAST, NEED_STRIDES, NEED_DENSE } Need;
+
+void fuse_places(Fusion *fusion);
+const IndexExpr *place_address(Fusion *fusion, const Place *place, const Access *access);
+Place *place_add(Fusion *fusion, NodeId value, NodeId storage, const PathStep *path, int n_path);
+void place_itself(Fusion *fusion, NodeId value);  // its own row-major storage, if it has no such place yet
+Need operand_need(Op op, int input);
+Need result_need(Op op, int result);
+
+// fuse_view.c: strided windows.
+// The node's elements by strides through a place of its base value, or false.
+bool view_through_place(Fusion *fusion, NodeId node, NodeId base, const Place *place, View *view);
+// The same in the row-major storage of `storage`, a node on the plain chain below `node`.
+bool view_through_node(Fusion *fusion, NodeId node, NodeId storage, View *view);
+bool view_fits(const View *view, Need need);
+// [..., R, C] as [batch, R, C] with one batch stride; false if the batch strides are not uniform.
+bool view_matrices(const View *view, View *matrices);
+// A view of a node on the storage of a value on the chain below it.
+typedef struct Reading {
+    NodeId value;
+    View view;
+} Reading;
+
+bool find_view(Fusion *fusion, NodeId node, Need need, Reading *reading);
+// The same for an operand that fuse_places has made readable.
+Reading operand_view(Fusion *fusion, NodeId node, Need need);
+// The view through which a library call writes a result.
+View result_view(Fusion *fusion, NodeId value);
+
+// fuse_bridge.c
+Bridge bridge_pull(Fusion *fusion, NodeId move,
+                   const Bridge *of_node);  // to the input of a bijective movement
+Bridge bridge_push(Fusion *fusion, NodeId move, const Bridge *of_input);
+bool bridge_expand(Fusion *fusion, const Domain *domain, NodeId expand, const Bridge *of_input,
+                   Bridge *of_node);
+bool bridge_shrink(Fusion *fusion, const Domain *domain, NodeId expand, const Bridge *of_node,
+                   Bridge *of_input);
+Group group_single(Fusion *fusion, NodeId node);              // the group of one computed node
+bool reduction_is_column(const Fusion *fusion, NodeId node);  // a reduction whose result is at LEVEL_COLUMN
+
+// fuse_merge.c: makes groups a and b one, given bridges of the same elements in both. False, and nothing is changed,
+// if their loops do not agree or a third unit lies between them. The result is group a or b; the other is gone.
+typedef struct Side {
+    int group;
+    const Bridge *bridge;
+} Side;
+
+bool group_merge(Fusion *fusion, Side a, Side b);
+
+// fuse_group.c
+void fuse_groups(Fusion *fusion);
+
+// fuse_store.c
+void fuse_store(Fusion *fusion);
+bool group_is_live(const Fusion *fusion, int group);
+// Values whose memory a unit reads. A unit is a group (its number) or a library call.
+typedef struct Unit {
+    int group;  // -1: a library call
+    NodeId call;
+    NodeList reads;  // values
+    NodeId key;      // for ordering: where the original graph has it
+    int order;
+} Unit;
+
+// fuse_order.c: live units in an order in which every value is written before it is read.
+Unit *fuse_order(Fusion *fusion, int *n_units);
+
+// fuse_items.c, fuse_kernel.c
+const Kernel *fuse_kernel(Fusion *fusion, int group);

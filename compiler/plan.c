@@ -1,6 +1,7 @@
-// Live ranges over the steps and offsets in one arena. Values are placed in the order in which they come alive, each
-// into the smallest free gap that holds it; a kernel may write over an input that dies there when it reads every element
-// of it only at the place it stores to.
+// Live ranges over the steps and offsets in one arena; see plan_memory in program.h.
+//
+// A kernel may write over an input that dies there if it reads every element of it before, and only where, it stores;
+// the two then share a block. Blocks are placed largest first, each into the smallest gap that is free while it lives.
 #include "compiler/plan.h"
 
 #include "compiler/base/out.h"
@@ -22,24 +23,18 @@ static NodeId root_of(const Program *program, NodeId node)
 
 static void touch(Program *program, NodeId node, int step)
 {
-    if (node == NO_NODE) {
-        return;
-    }
     Storage *storage = &program->storage[root_of(program, node)];
-    if (storage->first_step < 0 || step < storage->first_step) {
-        storage->first_step = step;
-    }
-    if (step > storage->last_step) {
-        storage->last_step = step;
-    }
+    storage->first_step = storage->first_step < 0 || step < storage->first_step ? step : storage->first_step;
+    storage->last_step = step > storage->last_step ? step : storage->last_step;
 }
 
+// Inputs are there before the first step and, like outputs, still after the last.
 static void find_live_ranges(Program *program)
 {
     const Graph *graph = program->graph;
     for (NodeId id = 0; id < graph->n_nodes; id++) {
         program->storage[id].first_step = program->storage[id].last_step = -1;
-        if (graph->nodes[id].op == OP_INPUT) {   // observers read inputs again after the run
+        if (graph->nodes[id].op == OP_INPUT && program->storage[id].is_stored) {
             touch(program, id, 0);
             touch(program, id, program->n_steps);
         }
@@ -52,7 +47,7 @@ static void find_live_ranges(Program *program)
         for (int j = 0; j < step->n_writes; j++) {
             touch(program, step->writes[j].node, i);
         }
-        for (int j = 0; step->kind == STEP_KERNEL && j < step->kernel->n_buffers; j++) {
+        for (int j = 0; step->kernel && j < step->kernel->n_buffers; j++) {
             touch(program, step->kernel->buffers[j].node, i);
         }
     }
@@ -61,195 +56,245 @@ static void find_live_ranges(Program *program)
     }
 }
 
-// Free and taken places ---------------------------------------------------------------------------------------------
-
-typedef struct Block {
-    int64_t offset, bytes;
-    int last_step;
-} Block;
-
-typedef struct Places {
-    Arena *arena;
-    Block *blocks;            // alive, sorted by offset
-    int n_blocks, block_capacity;
-    int64_t peak;
-} Places;
-
-static void release(Places *places, int step)
-{
-    int kept = 0;
-    for (int i = 0; i < places->n_blocks; i++) {
-        if (places->blocks[i].last_step >= step) {
-            places->blocks[kept++] = places->blocks[i];
-        }
-    }
-    places->n_blocks = kept;
-}
-
-static int64_t best_gap(const Places *places, int64_t bytes, int *position)
-{
-    int64_t best = -1;
-    int64_t best_size = INT64_MAX;
-    int64_t end = 0;
-    for (int i = 0; i < places->n_blocks; i++) {
-        int64_t size = places->blocks[i].offset - end;
-        if (size >= bytes && size < best_size) {
-            best = end;
-            best_size = size;
-            *position = i;
-        }
-        end = places->blocks[i].offset + places->blocks[i].bytes;
-    }
-    if (best < 0) {
-        best = end;
-        *position = places->n_blocks;
-    }
-    return best;
-}
-
-static int64_t take(Places *places, int64_t bytes, int last_step)
-{
-    int position = 0;
-    Block block = {best_gap(places, bytes, &position), bytes, last_step};
-    VEC_PUSH(places->arena, places->blocks, places->n_blocks, places->block_capacity, block);
-    memmove(&places->blocks[position + 1], &places->blocks[position], (size_t)(places->n_blocks - 1 - position) * sizeof(Block));
-    places->blocks[position] = block;
-    int64_t end = block.offset + bytes;
-    places->peak = end > places->peak ? end : places->peak;
-    return block.offset;
-}
-
 // In place ----------------------------------------------------------------------------------------------------------
 
-static bool reads_only_at(const ScalarExpr *expr, int buffer, const IndexExpr *index)
+static bool loads_only_at(const ScalarExpr *expr, int buffer, const IndexExpr *index);
+
+// Gathered indices inside an index must not come from the buffer.
+static bool is_index_clear(const IndexExpr *index, int buffer)
 {
-    if (expr->kind == SCALAR_LOAD && expr->buffer == buffer && !index_equal(expr->index, index)) {
-        return false;
+    if (!index) {
+        return true;
     }
-    for (int i = 0; i < expr->n_args; i++) {
-        if (!reads_only_at(expr->args[i], buffer, index)) {
-            return false;
-        }
-    }
-    const IndexExpr *at = expr->index;
-    return !at || !index_uses(at, INDEX_VALUE);   // gathered reads can be anywhere
+    bool is_clear = index->kind != INDEX_VALUE || loads_only_at(index->scalar, buffer, NULL);
+    return is_clear && is_index_clear(index->a, buffer) && is_index_clear(index->b, buffer);
 }
 
-// The kernel's only store may go over buffer `input`: same size, and every read of it is at the stored element.
-static bool can_overwrite(const Program *program, const Kernel *kernel, int output, int input)
+// Whether every load of the buffer is at `index` (NULL: there is none).
+static bool loads_only_at(const ScalarExpr *expr, int buffer, const IndexExpr *index)
 {
-    const KernelBuffer *from = &kernel->buffers[input];
-    const KernelBuffer *to = &kernel->buffers[output];
-    bool is_same_size = program->storage[from->node].bytes == program->storage[to->node].bytes && from->dtype == to->dtype;
-    if (!is_same_size || kernel->row_chunks > 0) {
+    if (expr->kind == SCALAR_LOAD && expr->buffer == buffer && expr->index != index) {
         return false;
     }
-    const IndexExpr *index = NULL;
+    bool is_good = is_index_clear(expr->index, buffer);
+    for (const Guard *guard = expr->guard; guard; guard = guard->next) {
+        is_good = is_good && is_index_clear(guard->index, buffer);
+    }
+    for (int i = 0; i < expr->n_args; i++) {
+        is_good = is_good && loads_only_at(expr->args[i], buffer, index);
+    }
+    return is_good;
+}
+
+// The only store to a buffer, or NULL.
+static const Statement *only_store(const Kernel *kernel, int buffer)
+{
+    const Statement *found = NULL;
     for (int s = 0; s < kernel->n_stages; s++) {
         for (int i = 0; i < kernel->stages[s].n_statements; i++) {
             const Statement *statement = &kernel->stages[s].statements[i];
-            if (statement->kind == STATEMENT_STORE) {
-                index = index ? NULL : statement->index;
-                if (!index) {
-                    return false;
+            bool is_write =
+                statement->kind == STATEMENT_STORE || statement->kind == STATEMENT_COLUMN_ACCUMULATE;
+            if (is_write && statement->buffer == buffer) {
+                if (found || statement->kind != STATEMENT_STORE) {
+                    return NULL;
                 }
+                found = statement;
             }
         }
     }
-    for (int s = 0; index && s < kernel->n_stages; s++) {
+    return found;
+}
+
+static bool can_overwrite(const Kernel *kernel, int output, int input)
+{
+    const Statement *store = only_store(kernel, output);
+    bool is_after = false;
+    if (!store || kernel->buffers[output].kind != BUFFER_WRITE ||
+        kernel->buffers[input].kind != BUFFER_READ) {
+        return false;
+    }
+    for (int s = 0; s < kernel->n_stages; s++) {
         for (int i = 0; i < kernel->stages[s].n_statements; i++) {
-            if (!reads_only_at(kernel->stages[s].statements[i].value, input, index)) {
+            const Statement *statement = &kernel->stages[s].statements[i];
+            const IndexExpr *allowed = is_after ? NULL : store->index;
+            bool is_good = loads_only_at(statement->value, input, allowed) &&
+                           (!statement->index || is_index_clear(statement->index, input));
+            if (!is_good) {
                 return false;
             }
+            is_after = is_after || statement == store;
         }
     }
-    return index != NULL;
+    return true;
 }
 
-// An input in the arena that dies at this kernel and can be written over, or NO_NODE.
-static NodeId dying_input(const Program *program, const Step *step, int step_index, NodeId result)
+// The compiler of the generated code must know that the two overlap.
+static void mark_overlap(Program *program, Step *step, int a, int b)
 {
-    if (step->kind != STEP_KERNEL) {
-        return NO_NODE;
-    }
-    const Kernel *kernel = step->kernel;
-    int output = -1;
-    for (int i = 0; i < kernel->n_buffers; i++) {
-        if (kernel->buffers[i].node == result) {
-            output = i;
-        }
-    }
-    for (int i = 0; output >= 0 && i < kernel->n_buffers; i++) {
-        NodeId node = kernel->buffers[i].node;
-        const Storage *storage = &program->storage[node];
-        bool dies = i != output && storage->region == REGION_ARENA && storage->last_step == step_index
-            && program->graph->nodes[node].op != OP_INPUT;
-        if (dies && can_overwrite(program, kernel, output, i)) {
-            return node;
-        }
-    }
-    return NO_NODE;
+    Arena *arena = program->graph->arena;
+    Kernel *kernel = arena_alloc(arena, sizeof *kernel);
+    *kernel = *step->kernel;
+    KernelBuffer *buffers = arena_alloc(arena, (size_t)kernel->n_buffers * sizeof *buffers);
+    memcpy(buffers, kernel->buffers, (size_t)kernel->n_buffers * sizeof *buffers);
+    buffers[a].kind = buffers[b].kind = BUFFER_READ_WRITE;
+    kernel->buffers = buffers;
+    step->kernel = kernel;
 }
 
-static bool take_over(Places *places, const Program *program, NodeId from, Storage *to)
+static int64_t rounded(int64_t bytes)
 {
-    for (int i = 0; i < places->n_blocks; i++) {
-        if (places->blocks[i].offset == program->storage[from].offset) {
-            places->blocks[i].last_step = to->last_step;
-            to->offset = program->storage[from].offset;
-            return true;
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+// Finds an input that the output can take over: `over[output]` = that storage.
+static void find_overwritten(Program *program, int index, NodeId *over, bool *is_taken)
+{
+    Step *step = &program->steps[index];
+    for (int o = 0; o < step->kernel->n_buffers; o++) {
+        NodeId to = root_of(program, step->kernel->buffers[o].node);
+        const Storage *output = &program->storage[to];
+        if (output->region != REGION_ARENA || output->first_step != index || over[to] != NO_NODE) {
+            continue;
+        }
+        for (int i = 0; i < step->kernel->n_buffers; i++) {
+            NodeId from = root_of(program, step->kernel->buffers[i].node);
+            const Storage *input = &program->storage[from];
+            bool dies = input->region == REGION_ARENA && input->last_step == index &&
+                        input->first_step < index && !is_taken[from] &&
+                        rounded(input->bytes) == rounded(output->bytes) &&
+                        step->kernel->buffers[i].dtype == step->kernel->buffers[o].dtype;
+            if (dies && can_overwrite(step->kernel, o, i)) {
+                over[to] = from;
+                is_taken[from] = true;
+                mark_overlap(program, step, o, i);
+                break;
+            }
         }
     }
-    return false;
 }
 
 // Placement ---------------------------------------------------------------------------------------------------------
 
-typedef struct Birth {
-    NodeId node;
-    int step;
-    int64_t bytes;
-} Birth;
+typedef struct Block {
+    NodeId node;  // first of a chain of storages that take over from each other
+    int64_t bytes, offset;
+    int first_step, last_step;
+} Block;
 
-static int compare_births(const void *a, const void *b)
+static int compare_blocks(const void *a, const void *b)
 {
-    const Birth *x = a;
-    const Birth *y = b;
-    if (x->step != y->step) {
-        return x->step < y->step ? -1 : 1;
-    }
+    const Block *x = a;
+    const Block *y = b;
     if (x->bytes != y->bytes) {
         return x->bytes > y->bytes ? -1 : 1;
     }
+    int64_t length_x = x->last_step - x->first_step;
+    int64_t length_y = y->last_step - y->first_step;
+    if (length_x != length_y) {
+        return length_x > length_y ? -1 : 1;
+    }
     return x->node < y->node ? -1 : x->node > y->node;
+}
+
+static int compare_offsets(const void *a, const void *b)
+{
+    const Block *const *x = a;
+    const Block *const *y = b;
+    return (*x)->offset < (*y)->offset ? -1 : (*x)->offset > (*y)->offset;
+}
+
+// The smallest gap between the placed blocks that live at the same time.
+static int64_t best_gap(const Block *block, const Block **alive, int n_alive)
+{
+    int64_t best = -1;
+    int64_t best_size = INT64_MAX;
+    int64_t end = 0;
+    for (int i = 0; i < n_alive; i++) {
+        int64_t size = alive[i]->offset - end;
+        if (size >= block->bytes && size < best_size) {
+            best = end;
+            best_size = size;
+        }
+        int64_t alive_end = alive[i]->offset + alive[i]->bytes;
+        end = alive_end > end ? alive_end : end;
+    }
+    return best >= 0 ? best : end;
+}
+
+static int64_t place_blocks(Arena *arena, Block *blocks, int n_blocks)
+{
+    const Block **alive = arena_alloc(arena, ((size_t)n_blocks + 1) * sizeof *alive);
+    int64_t peak = 0;
+    qsort(blocks, (size_t)n_blocks, sizeof *blocks, compare_blocks);
+    for (int i = 0; i < n_blocks; i++) {
+        int n_alive = 0;
+        for (int j = 0; j < i; j++) {
+            if (blocks[j].first_step <= blocks[i].last_step && blocks[i].first_step <= blocks[j].last_step) {
+                alive[n_alive++] = &blocks[j];
+            }
+        }
+        qsort(alive, (size_t)n_alive, sizeof *alive, compare_offsets);
+        blocks[i].offset = best_gap(&blocks[i], alive, n_alive);
+        peak = blocks[i].offset + blocks[i].bytes > peak ? blocks[i].offset + blocks[i].bytes : peak;
+    }
+    return peak;
+}
+
+static bool needs_place(const Storage *storage)
+{
+    return storage->is_stored && storage->same_as == NO_NODE && storage->region == REGION_ARENA &&
+           storage->first_step >= 0;
 }
 
 void plan_memory(Program *program)
 {
     const Graph *graph = program->graph;
-    Places places = {.arena = graph->arena};
+    size_t n = (size_t)graph->n_nodes + 1;
+    NodeId *over = arena_alloc(graph->arena, n * sizeof *over);
+    bool *is_taken = arena_alloc(graph->arena, n * sizeof *is_taken);
+    Block *blocks = arena_alloc(graph->arena, n * sizeof *blocks);
+    int *block_of = arena_alloc(graph->arena, n * sizeof *block_of);
+    int n_blocks = 0;
     find_live_ranges(program);
-    Birth *births = arena_alloc(graph->arena, ((size_t)graph->n_nodes + 1) * sizeof *births);
-    int n_births = 0;
     for (NodeId id = 0; id < graph->n_nodes; id++) {
+        over[id] = NO_NODE;
+    }
+    for (int i = 0; i < program->n_steps; i++) {
+        if (program->steps[i].kind == STEP_KERNEL) {
+            find_overwritten(program, i, over, is_taken);
+        }
+    }
+    for (NodeId id = 0; id < graph->n_nodes; id++) {
+        NodeId first = id;
+        while (over[first] != NO_NODE) {
+            first = over[first];
+        }
         const Storage *storage = &program->storage[id];
-        bool has_place = storage->is_stored && storage->same_as == NO_NODE && storage->region == REGION_ARENA
-            && storage->first_step >= 0;
-        if (has_place) {
-            births[n_births++] = (Birth){id, storage->first_step, (storage->bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT};
+        if (!needs_place(storage)) {
+            continue;
         }
-    }
-    qsort(births, (size_t)n_births, sizeof *births, compare_births);
-    for (int i = 0; i < n_births; i++) {
-        Storage *storage = &program->storage[births[i].node];
-        release(&places, births[i].step);
-        const Step *step = births[i].step < program->n_steps ? &program->steps[births[i].step] : NULL;
-        NodeId over = step ? dying_input(program, step, births[i].step, births[i].node) : NO_NODE;
-        if (over == NO_NODE || !take_over(&places, program, over, storage)) {
-            storage->offset = take(&places, births[i].bytes, storage->last_step);
+        if (block_of[first] == 0) {
+            blocks[n_blocks++] = (Block){first, 0, 0, storage->first_step, storage->last_step};
+            block_of[first] = n_blocks;
         }
+        Block *block = &blocks[block_of[first] - 1];
+        int64_t bytes = rounded(storage->bytes);
+        block->bytes = bytes > block->bytes ? bytes : block->bytes;
+        block->first_step = storage->first_step < block->first_step ? storage->first_step : block->first_step;
+        block->last_step = storage->last_step > block->last_step ? storage->last_step : block->last_step;
     }
-    program->arena_bytes = places.peak;
+    program->arena_bytes = place_blocks(graph->arena, blocks, n_blocks);
+    for (int i = 0; i < n_blocks; i++) {
+        program->storage[blocks[i].node].offset = blocks[i].offset;
+    }
+    for (NodeId id = 0; id < graph->n_nodes; id++) {
+        NodeId first = root_of(program, id);
+        while (over[first] != NO_NODE) {
+            first = over[first];
+        }
+        program->storage[id].offset = program->storage[first].offset;
+    }
 }
 
 const char *plan_print(Arena *arena, const Program *program)
@@ -259,14 +304,15 @@ const char *plan_print(Arena *arena, const Program *program)
     out_line(out, "%14s %14s %6s %6s  %s", "offset", "bytes", "first", "last", "value");
     for (NodeId id = 0; id < program->graph->n_nodes; id++) {
         const Storage *storage = &program->storage[id];
-        if (!storage->is_stored || storage->same_as != NO_NODE || storage->region != REGION_ARENA || storage->first_step < 0) {
+        if (!needs_place(storage)) {
             continue;
         }
         const Node *node = &program->graph->nodes[id];
         total += storage->bytes;
-        out_line(out, "%14lld %14lld %6d %6d  %%%d %s %s%s%s", (long long)storage->offset, (long long)storage->bytes,
-                 storage->first_step, storage->last_step, id, shape_text(arena, &node->shape), node->path ? node->path : "",
-                 node->name ? " " : "", node->name ? node->name : "");
+        out_line(out, "%14lld %14lld %6d %6d  %%%d %s %s%s%s", (long long)storage->offset,
+                 (long long)storage->bytes, storage->first_step, storage->last_step, id,
+                 shape_text(arena, &node->shape), node->path ? node->path : "", node->name ? " " : "",
+                 node->name ? node->name : "");
     }
     out_line(out, "peak %lld bytes; %lld without reuse", (long long)program->arena_bytes, (long long)total);
     return out_text(out);

@@ -10,7 +10,8 @@ static const char *view_text(Arena *arena, const View *view)
         text = arena_format(arena, "%s+%lld", text, (long long)view->offset);
     }
     for (int i = 0; i < view->rank; i++) {
-        text = arena_format(arena, "%s%s%lld:%lld", text, i ? " " : "(", (long long)view->dim[i], (long long)view->stride[i]);
+        text = arena_format(arena, "%s%s%lld:%lld", text, i ? " " : "(", (long long)view->dim[i],
+                            (long long)view->stride[i]);
     }
     return arena_format(arena, "%s%s", text, view->rank ? ")" : "");
 }
