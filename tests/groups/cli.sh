@@ -66,7 +66,9 @@ for command in train eval replay bench info; do
 done
 says 2 'data' "train without data" "$TINY" train --output "$out/run"
 says 2 'output' "train without a folder" "$TINY" train --data "$out/none.jsonl"
-says 1 'none.jsonl' "train with data that are not there" "$TINY" train --data "$out/none.jsonl" --output "$out/run"
+says 1 'vocab.txt' "train without a vocabulary" "$TINY" train --data "$out/none.jsonl" --output "$out/run"
+says 1 'none.jsonl' "train with data that are not there" "$TINY" train --data "$out/none.jsonl" --output "$out/run" \
+    --vocab tests/data/vocab/bert-base-uncased-vocab.txt
 says 1 "$out/file" "train into a file" "$TINY" train --data "$out/none.jsonl" --output "$out/file"
 says 2 'weights|inputs|needed' "replay without files" "$TINY" replay
 says 1 'none.safetensors' "replay with weights that are not there" "$TINY" replay --weights "$out/none.safetensors" \
