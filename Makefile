@@ -92,7 +92,7 @@ test: all unit  ## run every test that needs no GPU
 
 DEMO := $(BUILD)/demo
 DEMO_TRAIN ?= 8000
-DEMO_STEPS ?= 3000
+DEMO_STEPS ?= 1500
 PRETRAIN := generated/xvlm_tiny/pretrain/pretrain
 
 $(DEMO)/scenes/vocab.txt: $(BUILD)/xvlm
@@ -101,7 +101,7 @@ $(DEMO)/scenes/vocab.txt: $(BUILD)/xvlm
 $(PRETRAIN): all models/*.dsl tasks/*.dsl
 	$(BUILD)/xvlmc models/xvlm_tiny.dsl --task pretrain
 
-demo: deps  ## draw scenes, compile the tiny model, train it on two cores, test it (under ten minutes)
+demo: deps  ## draw scenes, compile the tiny model, train it on two cores, test it
 	@$(MAKE) --no-print-directory -s demo-run
 
 demo-long:  ## the same for most of an hour
