@@ -92,9 +92,18 @@ STEPS=80
 succeeds "a longer run" train long --seed 3
 succeeds "the loss falls" falls "$runs/long/log.txt"
 
-# eval of the last parameters prints what the run printed at its end.
-says 0 'loss' "eval of a trained model" "$TINY" eval --data "$scenes/val_images.jsonl" \
+# eval of the last parameters finds what the run logged at its end.
+# evaluated FILE: its loss as eval prints it; logged FILE: the one of the last evaluation in a log.
+evaluated() {
+    sed -n 's/.*"loss_total":[[:space:]]*\([0-9.eE+-]*\).*/\1/p' "$1"
+}
+logged() {
+    sed -n 's/.*"val_loss_total":\([0-9.eE+-]*\).*/\1/p' "$1" | tail -n 1
+}
+says 0 '"loss_total"' "eval of a trained model" "$TINY" eval --data "$scenes/val_images.jsonl" --seed 3 --json \
     --checkpoint "$runs/long/model.safetensors"
+loss=$(evaluated "$WORK/output")
+succeeds "eval finds the loss of the log" test "$loss" = "$(logged "$runs/long/log.txt")"
 
 # Broken records: a cut line, a picture that is not there, one that is no picture, one cut in its header. Each is named
 # once, with its line, and the run goes on without it.
@@ -115,6 +124,6 @@ for line in 65 66 67 68; do
     succeeds "record $line is named once" test "$(grep -c "broken.jsonl:$line:" "$WORK/skipping.output")" -eq 1
 done
 succeeds "no other record is named" test "$(grep -c 'broken.jsonl:[0-9]*:' "$WORK/skipping.output")" -eq 4
-says 0 '4 ' "eval counts the broken records" "$TINY" eval --data "$scenes/broken.jsonl" \
+says 0 '^ *4 records could not be used' "eval counts the broken records" "$TINY" eval --data "$scenes/broken.jsonl" \
     --checkpoint "$runs/long/model.safetensors"
 rm -rf "$runs" "$scenes"
