@@ -111,8 +111,8 @@ SoftmaxParts build_softmax_parts(Build *build, NodeId x)
     SoftmaxParts parts;
     uint32_t last = build_last_axis(build, x);
     parts.maximum = graph_reduce(build->graph, OP_REDUCE_MAX, x, last, &build->origin);
-    NodeId shifted = build_sub(build, x, build_grow(build, parts.maximum, x));
-    parts.exponentials = build_unary(build, OP_EXP, shifted);
+    parts.shifted = build_sub(build, x, build_grow(build, parts.maximum, x));
+    parts.exponentials = build_unary(build, OP_EXP, parts.shifted);
     parts.sum = build_sum(build, parts.exponentials, last);
     return parts;
 }

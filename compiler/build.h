@@ -34,6 +34,7 @@ NodeId build_matmul(Build *build, NodeId a, NodeId b);
 // exp(x - max) and what belongs to it, over the last axis.
 typedef struct SoftmaxParts {
     NodeId maximum;       // [..., 1]
+    NodeId shifted;       // [..., C], x - maximum
     NodeId exponentials;  // [..., C]
     NodeId sum;           // [..., 1]
 } SoftmaxParts;

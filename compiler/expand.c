@@ -31,10 +31,10 @@ static void define_softmax(Site *site)
 
 static void define_log_softmax(Site *site)
 {
-    NodeId x = site->inputs[0];
-    SoftmaxParts parts = build_softmax_parts(&site->build, x);
-    NodeId lse = build_log_sum_exp(&site->build, &parts);
-    site->results[0] = build_sub(&site->build, x, build_grow(&site->build, lse, x));
+    Build *build = &site->build;
+    SoftmaxParts parts = build_softmax_parts(build, site->inputs[0]);
+    NodeId log_sum = build_unary(build, OP_LOG, parts.sum);
+    site->results[0] = build_sub(build, parts.shifted, build_grow(build, log_sum, parts.shifted));
 }
 
 static void define_layer_norm(Site *site)
@@ -48,14 +48,16 @@ static void define_layer_norm(Site *site)
     site->results[0] = build_add(build, build_mul(build, parts.normalised, weight), bias);
 }
 
+// log(sum exp(x - max)) - (x[label] - max): the maximum is taken off before the difference, not after, so that a loss
+// much smaller than the logits keeps its digits.
 static void define_cross_entropy(Site *site)
 {
     Build *build = &site->build;
     NodeId logits = site->inputs[0];
     SoftmaxParts parts = build_softmax_parts(build, logits);
-    NodeId lse = build_log_sum_exp(build, &parts);
-    NodeId picked = build_select(build, build_is_label(build, logits, site->inputs[1]), logits, 0.0);
-    NodeId loss = build_sub(build, lse, build_sum(build, picked, 2));
+    NodeId log_sum = build_unary(build, OP_LOG, parts.sum);
+    NodeId picked = build_select(build, build_is_label(build, logits, site->inputs[1]), parts.shifted, 0.0);
+    NodeId loss = build_sub(build, log_sum, build_sum(build, picked, 2));
     site->results[0] = build_reshape(build, loss, 1, build_shape(build, logits)->dim);
 }
 

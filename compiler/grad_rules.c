@@ -334,14 +334,14 @@ static void vjp_layer_norm(Vjp *vjp)
     }
 }
 
-// (softmax - onehot) d, the softmax from the log-sum-exp that the definition builds.
+// (softmax - onehot) d, the softmax from the maximum and the logarithm that the definition builds.
 static void vjp_cross_entropy(Vjp *vjp)
 {
     Build *build = &vjp->build;
     NodeId logits = x_of(vjp);
     SoftmaxParts parts = build_softmax_parts(build, logits);
-    NodeId lse = build_grow(build, build_log_sum_exp(build, &parts), logits);
-    NodeId softmax = build_unary(build, OP_EXP, build_sub(build, logits, lse));
+    NodeId log_sum = build_grow(build, build_unary(build, OP_LOG, parts.sum), logits);
+    NodeId softmax = build_unary(build, OP_EXP, build_sub(build, parts.shifted, log_sum));
     NodeId is_label = build_is_label(build, logits, y_of(vjp));
     NodeId onehot = build_select(build, is_label, build_number(build, 1.0, logits), 0.0);
     NodeId d = build_reshape(build, vjp->d, 2, (int64_t[]){vjp->node->shape.dim[0], 1});
