@@ -5,6 +5,7 @@
 #include "compiler/grad.h"
 #include "compiler/graph_print.h"
 #include "compiler/graph_verify.h"
+#include "compiler/kernel_verify.h"
 #include "compiler/plan.h"
 #include "compiler/program_print.h"
 #include "compiler/recognise.h"
@@ -50,6 +51,10 @@ static const Program *lowered(const Pipeline *pipeline, const Graph *graph)
         fprintf(options->stream, "%s\n", program_print(pipeline->arena, program));
     }
     plan_memory(program);
+    const char *problem = options->is_verified ? program_verify(pipeline->arena, program) : NULL;
+    if (problem) {
+        XV_BUG("program '%s': %s", graph->name, problem);
+    }
     if (options->emit == EMIT_PLAN) {
         fprintf(options->stream, "%s\n", plan_print(pipeline->arena, program));
     }

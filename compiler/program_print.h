@@ -1,4 +1,5 @@
-// Programs as text, for `--emit=fused`: one line per step, with the ops each kernel takes in.
+// Programs as text, for `--emit=fused`: calls as one line with their strided views (extent:stride of each dimension),
+// kernels as kernel_print.h says, with the ops they take in.
 #pragma once
 
 #include "compiler/program.h"

@@ -208,7 +208,8 @@ int xv_command_bench(const XvCommand *command)
     }
     Bench bench = {.n_steps = steps, .optimizer = {.schedule = {0, 1000000}, .lr = 1e-5, .lr_mult = 2, .weight_decay = 0.01, .clip = 1}};
     bench.seconds = calloc((size_t)steps, sizeof *bench.seconds);
-    bool is_ready = bench.seconds && xv_host_create(&bench.host, command->program, XV_HOST_TRAIN, &error);
+    XvEntrySet entries = (XvEntrySet)1 << (entry - command->program->entries);
+    bool is_ready = bench.seconds && xv_host_create(&bench.host, command->program, XV_HOST_TRAIN, entries, &error);
     if (is_ready) {
         bench.peak_flops = measured_peak();
         bench.bandwidth = measured_bandwidth();

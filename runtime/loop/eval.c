@@ -148,18 +148,30 @@ static bool save_result(const Eval *eval, XvError *error)
     return is_saved || xv_fail(error, "cannot write '%s'", eval->options.output ? eval->options.output : "the result");
 }
 
+// Where the records of an entry are; NULL when it is not to be evaluated.
+static const char *records_path(const Eval *eval, int entry)
+{
+    const XvProgram *program = eval->command->program;
+    if (entry == program->n_entries - 1) {
+        return eval->options.data;
+    }
+    return strcmp(program->entries[entry].data, "regions") == 0 ? eval->options.regions : NULL;
+}
+
 static bool run_eval(Eval *eval, XvError *error)
 {
     const XvProgram *program = eval->command->program;
+    XvEntrySet entries = 0;
+    for (int i = 0; i < program->n_entries; i++) {
+        entries |= (XvEntrySet)(records_path(eval, i) != NULL) << i;
+    }
     if (!xv_settings_read(&eval->settings, program->config, error)
-        || !xv_host_create(&eval->host, program, XV_HOST_OBSERVE, error) || !load_checkpoint(eval, error)) {
+        || !xv_host_create(&eval->host, program, XV_HOST_OBSERVE, entries, error) || !load_checkpoint(eval, error)) {
         return false;
     }
     for (int i = program->n_entries - 1; i >= 0; i--) {
-        const XvEntry *entry = &program->entries[i];
-        const char *path = i == program->n_entries - 1 ? eval->options.data
-            : strcmp(entry->data, "regions") == 0 ? eval->options.regions : NULL;
-        if (path && !evaluate_entry(eval, entry, path, error)) {
+        const char *path = records_path(eval, i);
+        if (path && !evaluate_entry(eval, &program->entries[i], path, error)) {
             return false;
         }
     }

@@ -11,11 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-size_t xv_arena_bytes(const XvProgram *program, XvHostUse use)
+size_t xv_arena_bytes(const XvProgram *program, XvHostUse use, XvEntrySet entries)
 {
     size_t bytes = 0;
     for (int i = 0; i < program->n_entries; i++) {
         const XvEntry *entry = &program->entries[i];
+        if (!(entries >> i & 1)) {
+            continue;
+        }
         bytes = entry->observe.arena_bytes > bytes ? entry->observe.arena_bytes : bytes;
         if (use == XV_HOST_TRAIN) {
             bytes = entry->train.arena_bytes > bytes ? entry->train.arena_bytes : bytes;
@@ -48,12 +51,12 @@ static bool create_draws(XvHost *host, XvError *error)
     return host->draws || xv_fail(error, "no memory");
 }
 
-bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvError *error)
+bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEntrySet entries, XvError *error)
 {
     *host = (XvHost){.program = program};
     size_t bytes = (size_t)program->parameter_count * sizeof(float);
     bool is_created = xv_region_create(&host->parameters, bytes, "the parameters", error) &&
-                      xv_region_create(&host->arena, xv_arena_bytes(program, use), "the arena", error) &&
+                      xv_region_create(&host->arena, xv_arena_bytes(program, use, entries), "the arena", error) &&
                       create_draws(host, error);
     if (is_created && use == XV_HOST_TRAIN) {
         is_created = xv_region_create(&host->gradients, bytes, "the gradients", error) &&

@@ -11,8 +11,12 @@
 
 typedef enum XvHostUse {
     XV_HOST_OBSERVE,   // parameters and an arena for the observe graphs
-    XV_HOST_TRAIN,     // all regions, an arena for every graph
+    XV_HOST_TRAIN,     // all regions, an arena for both graphs of an entry
 } XvHostUse;
+
+// A set of entries, bit i for program->entries[i]: those that will run.
+typedef uint64_t XvEntrySet;
+#define XV_ALL_ENTRIES UINT64_MAX
 
 typedef struct XvHost {
     const XvProgram *program;
@@ -20,16 +24,17 @@ typedef struct XvHost {
     XvDraw *draws;     // room for the draws of any graph
 } XvHost;
 
-// Allocates zeroed regions. Says so on stderr when the machine has less memory than they need.
-bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvError *error);
+// Allocates zeroed regions, the arena as large as the entries of the set need. Says so on stderr when the machine has
+// less memory than that.
+bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEntrySet entries, XvError *error);
 void xv_host_free(XvHost *host);
 
 // The regions as arrays.
 float *xv_host_parameters(const XvHost *host);
 float *xv_host_gradients(const XvHost *host);
 
-// Bytes of the largest arena that `use` needs.
-size_t xv_arena_bytes(const XvProgram *program, XvHostUse use);
+// Bytes of the largest arena that `use` of the entries needs.
+size_t xv_arena_bytes(const XvProgram *program, XvHostUse use, XvEntrySet entries);
 
 // What the randomness of a run is keyed by, and whether dropout and drop path are on.
 typedef struct XvDrawMoment {

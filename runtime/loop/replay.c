@@ -271,24 +271,27 @@ static bool replay_entry(Replay *replay, const XvEntry *entry, XvError *error)
     return (!options->after && !options->curve) || take_steps(replay, entry, error);
 }
 
-static bool replay_fitting(Replay *replay, XvError *error)
+// The entry points that were asked for and whose inputs the file holds; none is an error.
+static bool find_fitting(const Replay *replay, XvEntrySet *entries, XvError *error)
 {
     const XvProgram *program = replay->command->program;
-    int n_run = 0;
     XvError misfit = {{0}};
+    *entries = 0;
     for (int i = 0; i < program->n_entries; i++) {
         const XvEntry *entry = &program->entries[i];
         bool is_wanted = !replay->options.entry || strcmp(replay->options.entry, entry->name) == 0;
-        if (!is_wanted || !fits(replay, entry, &misfit)) {
-            continue;
-        }
-        if (!replay_entry(replay, entry, error)) {
+        *entries |= (XvEntrySet)(is_wanted && fits(replay, entry, &misfit)) << i;
+    }
+    return *entries || xv_fail(error, "%s fits no entry point: %s", replay->options.inputs, misfit.text);
+}
+
+static bool replay_entries(Replay *replay, XvEntrySet entries, XvError *error)
+{
+    const XvProgram *program = replay->command->program;
+    for (int i = 0; i < program->n_entries; i++) {
+        if ((entries >> i & 1) && !replay_entry(replay, &program->entries[i], error)) {
             return false;
         }
-        n_run++;
-    }
-    if (n_run == 0) {
-        return xv_fail(error, "%s fits no entry point: %s", replay->options.inputs, misfit.text);
     }
     XvFileContent content = {.tensors = replay->results, .n_tensors = replay->n_results};
     return (!replay->options.outputs || xv_safetensors_write(replay->options.outputs, &content, error))
@@ -314,14 +317,19 @@ static bool load_weights(Replay *replay, XvError *error)
 static bool run_replay(Replay *replay, XvError *error)
 {
     const ReplayOptions *options = &replay->options;
-    bool wants_training = options->grads || options->after || options->curve;
-    if (!xv_host_create(&replay->host, replay->command->program, wants_training ? XV_HOST_TRAIN : XV_HOST_OBSERVE, error)
-        || !load_weights(replay, error) || !xv_safetensors_open(&replay->inputs, options->inputs, error)) {
+    const XvProgram *program = replay->command->program;
+    XvHostUse use = options->grads || options->after || options->curve ? XV_HOST_TRAIN : XV_HOST_OBSERVE;
+    if (!xv_safetensors_open(&replay->inputs, options->inputs, error)) {
         return false;
     }
-    // Parameters with a range are brought into it before a step; the official forward pass does the same.
-    xv_weights_clamp(replay->command->program, xv_host_parameters(&replay->host));
-    bool is_done = replay_fitting(replay, error);
+    XvEntrySet entries;
+    bool is_ready = find_fitting(replay, &entries, error) &&
+                    xv_host_create(&replay->host, program, use, entries, error) && load_weights(replay, error);
+    if (is_ready) {
+        // Parameters with a range are brought into it before a step; the official forward pass does the same.
+        xv_weights_clamp(program, xv_host_parameters(&replay->host));
+    }
+    bool is_done = is_ready && replay_entries(replay, entries, error);
     xv_safetensors_close(&replay->inputs);
     return is_done;
 }

@@ -16,7 +16,7 @@ bool xv_trainer_create(XvTrainer *trainer, const XvProgram *program, XvError *er
     if (!trainer->sources) {
         return xv_fail(error, "no memory");
     }
-    if (!xv_host_create(&trainer->host, program, XV_HOST_TRAIN, error) ||
+    if (!xv_host_create(&trainer->host, program, XV_HOST_TRAIN, XV_ALL_ENTRIES, error) ||
         !xv_meters_create(&trainer->meters, program, error)) {
         xv_trainer_free(trainer);
         return false;
