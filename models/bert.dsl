@@ -6,9 +6,10 @@ import "layers.dsl"
 module SelfAttention(config, memory_width) {
     let width = config.hidden_size
     let heads = config.num_attention_heads
-    query: Linear(width, width)
-    key: Linear(memory_width, width)
-    value: Linear(memory_width, width)
+    let spread = config.initializer_range
+    query: Linear(width, width, spread = spread)
+    key: Linear(memory_width, width, spread = spread)
+    value: Linear(memory_width, width, spread = spread)
 
     fn (x: [B, N, width], memory: [B, M, memory_width], bias) -> [B, N, width] {
         q = heads_of(query(x), heads)
@@ -21,7 +22,7 @@ module SelfAttention(config, memory_width) {
 
 # Dense, dropout, residual, norm: the end of attention and of the feed-forward part.
 module ResidualOutput(config, n_in) {
-    dense: Linear(n_in, config.hidden_size)
+    dense: Linear(n_in, config.hidden_size, spread = config.initializer_range)
     LayerNorm: LayerNorm(config.hidden_size, config.layer_norm_eps)
 
     fn (x: [B, N, n_in], residual: [B, N, W]) -> [B, N, W] {
@@ -39,7 +40,7 @@ module Attention(config, memory_width) {
 }
 
 module Intermediate(config) {
-    dense: Linear(config.hidden_size, config.intermediate_size)
+    dense: Linear(config.hidden_size, config.intermediate_size, spread = config.initializer_range)
 
     fn (x: [B, N, W]) {
         return gelu(dense(x))
@@ -65,9 +66,10 @@ module BertLayer(config, memory_width, has_cross_attention) {
 
 module BertEmbeddings(config) {
     let width = config.hidden_size
-    word_embeddings: Embedding(config.vocab_size, width)
-    position_embeddings: Embedding(config.max_position_embeddings, width)
-    token_type_embeddings: Embedding(config.type_vocab_size, width)
+    let spread = config.initializer_range
+    word_embeddings: Embedding(config.vocab_size, width, spread)
+    position_embeddings: Embedding(config.max_position_embeddings, width, spread)
+    token_type_embeddings: Embedding(config.type_vocab_size, width, spread)
     LayerNorm: LayerNorm(width, config.layer_norm_eps)
     buffer position_ids: int[1, config.max_position_embeddings]
 
@@ -118,7 +120,7 @@ fn text_bias(atts: int[B, T]) {
 }
 
 module MlmTransform(config) {
-    dense: Linear(config.hidden_size, config.hidden_size)
+    dense: Linear(config.hidden_size, config.hidden_size, spread = config.initializer_range)
     LayerNorm: LayerNorm(config.hidden_size, config.layer_norm_eps)
 
     fn (x: [..., W]) {

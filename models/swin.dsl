@@ -33,13 +33,13 @@ fn relative_index(window) {
     return dy * (2 * window - 1) + dx
 }
 
-module WindowAttention(width, heads, grid, window, shift) {
+module WindowAttention(width, heads, grid, window, shift, spread) {
     let tokens = window * window
     let windows = (grid // window) ** 2
-    param relative_position_bias_table: [(2 * window - 1) ** 2, heads] init truncated(0, 0.02)
+    param relative_position_bias_table: [(2 * window - 1) ** 2, heads] init truncated(0, spread)
     buffer relative_position_index: int[tokens, tokens]
-    qkv: Linear(width, 3 * width)
-    proj: Linear(width, width)
+    qkv: Linear(width, 3 * width, spread = spread)
+    proj: Linear(width, width, spread = spread)
 
     fn (x: [W, tokens, width]) -> [W, tokens, width] {
         let d = width // heads
@@ -54,22 +54,22 @@ module WindowAttention(width, heads, grid, window, shift) {
     }
 }
 
-module Mlp(width, inner) {
-    fc1: Linear(width, inner)
-    fc2: Linear(inner, width)
+module Mlp(width, inner, spread) {
+    fc1: Linear(width, inner, spread = spread)
+    fc2: Linear(inner, width, spread = spread)
 
     fn (x: [B, N, width]) -> [B, N, width] {
         return fc2(gelu(fc1(x)))
     }
 }
 
-module SwinBlock(width, heads, grid, window_size, is_shifted, drop_rate) {
+module SwinBlock(width, heads, grid, window_size, is_shifted, drop_rate, spread) {
     let window = min(window_size, grid)
     let shift = window_size // 2 if is_shifted and grid > window_size else 0
     norm1: LayerNorm(width)
-    attn: WindowAttention(width, heads, grid, window, shift)
+    attn: WindowAttention(width, heads, grid, window, shift, spread)
     norm2: LayerNorm(width)
-    mlp: Mlp(width, 4 * width)
+    mlp: Mlp(width, 4 * width, spread)
     if shift > 0 {
         buffer attn_mask: [(grid // window) ** 2, window * window, window * window]
     }
@@ -84,8 +84,8 @@ module SwinBlock(width, heads, grid, window_size, is_shifted, drop_rate) {
 }
 
 # Four neighbours side by side in the order (even row, even column), (odd, even), (even, odd), (odd, odd).
-module PatchMerging(width, grid) {
-    reduction: Linear(4 * width, 2 * width, has_bias = false)
+module PatchMerging(width, grid, spread) {
+    reduction: Linear(4 * width, 2 * width, has_bias = false, spread = spread)
     norm: LayerNorm(4 * width)
 
     fn (x: [B, L, width]) -> [B, L // 4, 2 * width] {
@@ -95,12 +95,12 @@ module PatchMerging(width, grid) {
     }
 }
 
-module SwinStage(width, depth, heads, grid, window_size, drop_rates, is_last) {
+module SwinStage(width, depth, heads, grid, window_size, drop_rates, spread, is_last) {
     for i in 0..depth {
-        blocks[i]: SwinBlock(width, heads, grid, window_size, i % 2 == 1, drop_rates[i]) traced
+        blocks[i]: SwinBlock(width, heads, grid, window_size, i % 2 == 1, drop_rates[i], spread) traced
     }
     if not is_last {
-        downsample: PatchMerging(width, grid)
+        downsample: PatchMerging(width, grid, spread)
     }
 
     fn (x: [B, L, width]) {
@@ -145,7 +145,7 @@ module Swin(config) {
             config.window_size,
             [
                 config.drop_path_rate * (sum(depths[:i]) + j) / max(blocks - 1, 1)
-                for j in 0..depths[i]], i == stages - 1) traced
+                for j in 0..depths[i]], config.initializer_range, i == stages - 1) traced
     }
     norm: LayerNorm(width * 2 ** (stages - 1))
 

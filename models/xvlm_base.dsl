@@ -19,6 +19,7 @@ config vision_config {
     depths = [2, 2, 18, 2]
     num_heads = [4, 8, 16, 32]
     drop_path_rate = 0.1
+    initializer_range = 0.02
 }
 
 config text_config {
@@ -34,4 +35,5 @@ config text_config {
     layer_norm_eps = 1e-12
     hidden_dropout_prob = 0.1
     attention_probs_dropout_prob = 0.1
+    initializer_range = 0.02
 }

@@ -19,6 +19,7 @@ config vision_config {
     depths = [1, 1, 2, 1]
     num_heads = [1, 2, 4, 8]
     drop_path_rate = 0.0
+    initializer_range = 0.1
 }
 
 config text_config {
@@ -34,11 +35,13 @@ config text_config {
     layer_norm_eps = 1e-12
     hidden_dropout_prob = 0.0
     attention_probs_dropout_prob = 0.0
+    initializer_range = 0.1
 }
 
 set images.image_key = "image"
 set images.is_image_rpath = true
 set images.batch_size = 32
+set images.min_crop_scale = 0.6
 set regions.image_key = "image"
 set regions.is_image_rpath = true
 set regions.batch_size = 32

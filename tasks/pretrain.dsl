@@ -9,6 +9,7 @@ config images {
     caption_key = "caption"
     tokenized = false
     batch_size = 128
+    min_crop_scale = 0.2
 }
 
 config regions {

@@ -65,6 +65,7 @@ static void set_pictures(XvLoaderOptions *options, Group *group)
     options->max_regions = (int)xv_settings_number(settings, in_group(group, "max_regions"), options->max_regions);
     options->min_perc_in_image =
         xv_settings_number(settings, in_group(group, "min_perc_in_image"), options->min_perc_in_image);
+    options->scale_low = xv_settings_number(settings, in_group(group, "min_crop_scale"), options->scale_low);
     options->careful_hflip = xv_settings_truth(settings, in_group(group, "careful_hflip"), options->careful_hflip);
     options->patch_size = (int)xv_settings_number(settings, "patch_size", options->patch_size);
 }
