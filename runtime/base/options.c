@@ -101,27 +101,62 @@ static bool parse_value(const XvOption *option, const char *text, XvError *error
     }
 }
 
-bool xv_options_parse(const XvOption *options, int n_options, int argc, char **argv, XvError *error)
+// Reads the option argv[*at], and its value, which may be the next argument.
+static bool parse_one(const XvOption *option, int argc, char **argv, int *at, XvError *error)
 {
-    for (int i = 1; i < argc; i++) {
-        const char *equals = strchr(argv[i], '=');
-        size_t length = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
-        const XvOption *option = find_option(options, n_options, argv[i], length);
+    const char *equals = strchr(argv[*at], '=');
+    if (option->kind == XV_OPTION_FLAG) {
+        if (equals) {
+            return xv_fail(error, "%s takes no value", option->name);
+        }
+        *(bool *)option->value = true;
+        return true;
+    }
+    const char *text = equals ? equals + 1 : *at + 1 < argc ? argv[++*at] : NULL;
+    if (!text) {
+        return xv_fail(error, "%s needs a value", option->name);
+    }
+    return parse_value(option, text, error);
+}
+
+static bool is_operand(const char *argument)
+{
+    return argument[0] != '-' || argument[1] == '\0';
+}
+
+bool xv_options_parse_some(const XvOption *options, int n_options, int *argc, char **argv, XvError *error)
+{
+    int n_operands = 0;
+    bool are_all_operands = false;
+    for (int i = 1; i < *argc; i++) {
+        if (are_all_operands || is_operand(argv[i])) {
+            argv[++n_operands] = argv[i];
+            continue;
+        }
+        if (strcmp(argv[i], "--") == 0) {
+            are_all_operands = true;
+            continue;
+        }
+        const XvOption *option = find_option(options, n_options, argv[i], strcspn(argv[i], "="));
         if (!option) {
             return fail_unknown(options, n_options, argv[i], error);
         }
-        if (option->kind == XV_OPTION_FLAG) {
-            if (equals) {
-                return xv_fail(error, "%s takes no value", option->name);
-            }
-            *(bool *)option->value = true;
-            continue;
+        if (!parse_one(option, *argc, argv, &i, error)) {
+            return false;
         }
-        const char *text = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
-        if (!text) {
-            return xv_fail(error, "%s needs a value", option->name);
+    }
+    *argc = n_operands + 1;
+    return true;
+}
+
+bool xv_options_parse(const XvOption *options, int n_options, int argc, char **argv, XvError *error)
+{
+    for (int i = 1; i < argc; i++) {
+        const XvOption *option = find_option(options, n_options, argv[i], strcspn(argv[i], "="));
+        if (!option) {
+            return fail_unknown(options, n_options, argv[i], error);
         }
-        if (!parse_value(option, text, error)) {
+        if (!parse_one(option, argc, argv, &i, error)) {
             return false;
         }
     }

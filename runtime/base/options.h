@@ -31,6 +31,10 @@ typedef struct XvOption {
 // are not numbers or out of range fail with a message that names the option.
 bool xv_options_parse(const XvOption *options, int n_options, int argc, char **argv, XvError *error);
 
+// The same for commands that also take operands: arguments that do not start with a dash, a lone dash, and all that
+// follow "--". Afterwards argv[1..*argc-1] are the operands, in order.
+bool xv_options_parse_some(const XvOption *options, int n_options, int *argc, char **argv, XvError *error);
+
 // One aligned line per option.
 void xv_options_print(FILE *file, const XvOption *options, int n_options);
 

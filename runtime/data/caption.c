@@ -1,4 +1,4 @@
-// pre_caption as a sequence of passes over code points, in the official order; see caption.h.
+// pre_caption and pre_question as sequences of passes over code points, in the official order; see caption.h.
 #include "runtime/data/caption.h"
 
 #include "runtime/data/unicode.h"
@@ -69,14 +69,17 @@ static void collapse_space(Points *text)
     text->count = kept;
 }
 
+static void strip_end(Points *text, int32_t point)
+{
+    while (text->count > 0 && text->at[text->count - 1] == point) {
+        text->count--;
+    }
+}
+
 static void strip(Points *text)
 {
-    while (text->count > 0 && text->at[text->count - 1] == '\n') {
-        text->count--;
-    }
-    while (text->count > 0 && text->at[text->count - 1] == ' ') {
-        text->count--;
-    }
+    strip_end(text, '\n');
+    strip_end(text, ' ');
     int first = 0;
     while (first < text->count && text->at[first] == ' ') {
         first++;
@@ -110,20 +113,34 @@ static char *encode(const Points *text)
     return bytes;
 }
 
-char *xv_pre_caption(const char *text, int max_words, XvError *error)
+// The text in lower case without punctuation. `points` has room for both the decoded text and its lower case of at most
+// twice that size.
+static Points lower_words(const char *text, size_t length, int32_t *points)
 {
-    size_t length = strlen(text);
-    // Decoded text, then its lower case of at most twice that size.
-    int32_t *points = malloc((length + 1) * 3 * sizeof *points);
-    if (!points) {
-        xv_fail(error, "no memory for a caption of %zu bytes", length);
-        return NULL;
-    }
     int decoded = xv_utf8_decode(text, points);
     Points lower = {points + length + 1, 0};
     lower.count = xv_lower_text(points, decoded, lower.at);
-
     delete_punctuation(&lower);
+    return lower;
+}
+
+static int32_t *reserve_points(size_t length, XvError *error)
+{
+    int32_t *points = malloc((length + 1) * 3 * sizeof *points);
+    if (!points) {
+        xv_fail(error, "no memory for a text of %zu bytes", length);
+    }
+    return points;
+}
+
+char *xv_pre_caption(const char *text, int max_words, XvError *error)
+{
+    size_t length = strlen(text);
+    int32_t *points = reserve_points(length, error);
+    if (!points) {
+        return NULL;
+    }
+    Points lower = lower_words(text, length, points);
     unwrap_persons(&lower);
     collapse_space(&lower);
     strip(&lower);
@@ -137,6 +154,24 @@ char *xv_pre_caption(const char *text, int max_words, XvError *error)
         if (!clean) {
             xv_fail(error, "no memory for a caption of %zu bytes", length);
         }
+    }
+    free(points);
+    return clean;
+}
+
+char *xv_pre_question(const char *text, int max_words, XvError *error)
+{
+    size_t length = strlen(text);
+    int32_t *points = reserve_points(length, error);
+    if (!points) {
+        return NULL;
+    }
+    Points lower = lower_words(text, length, points);
+    strip_end(&lower, ' ');
+    keep_words(&lower, max_words);
+    char *clean = encode(&lower);
+    if (!clean) {
+        xv_fail(error, "no memory for a question of %zu bytes", length);
     }
     free(points);
     return clean;

@@ -8,7 +8,8 @@ enum {
     SMALL_SIGMA = 0x3C3,
     FINAL_SIGMA = 0x3C2,
     CAPITAL_DOTTED_I = 0x130,
-    DOT_ABOVE = 0x307
+    DOT_ABOVE = 0x307,
+    REPLACEMENT = 0xFFFD,
 };
 
 size_t xv_utf8_valid(const char *text, size_t length)
@@ -30,26 +31,44 @@ size_t xv_utf8_valid(const char *text, size_t length)
     return i;
 }
 
+int xv_utf8_next(const char *text, int32_t *point)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    unsigned first = bytes[0];
+    if (first < 0x80) {
+        *point = (int32_t)first;
+        return 1;
+    }
+    int length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+    int32_t value = (int32_t)(first & (0xFFu >> (length + 1)));
+    for (int i = 1; i < length; i++) {
+        if ((bytes[i] & 0xC0) != 0x80) {  // stops at the zero byte, too
+            *point = REPLACEMENT;
+            return 1;
+        }
+        value = value << 6 | (bytes[i] & 0x3F);
+    }
+    bool is_stray = first < 0xC0 || value > 0x10FFFF;
+    *point = is_stray ? REPLACEMENT : value;
+    return is_stray ? 1 : length;
+}
+
 int xv_utf8_decode(const char *text, int32_t *points)
 {
     int count = 0;
     while (*text) {
-        if ((unsigned char)*text < 0x80) {
-            points[count++] = *text++;
-            continue;
-        }
-        utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &points[count]);
-        if (used <= 0) {
-            break;
-        }
-        text += used;
-        count++;
+        text += xv_utf8_next(text, &points[count++]);
     }
     return count;
 }
 
 int xv_utf8_encode(int32_t point, char *bytes)
 {
+    if (point == 0) {
+        bytes[0] = (char)0xC0;
+        bytes[1] = (char)0x80;
+        return 2;
+    }
     return (int)utf8proc_encode_char(point, (utf8proc_uint8_t *)bytes);
 }
 
@@ -58,8 +77,8 @@ bool xv_is_space(int32_t point)
     if (point < 0x80) {
         return (point >= 9 && point <= 13) || (point >= 28 && point <= 32);
     }
-    return point == 0x85 || point == 0x2028 || point == 0x2029
-           || utf8proc_category(point) == UTF8PROC_CATEGORY_ZS;
+    return point == 0x85 || point == 0x2028 || point == 0x2029 ||
+           utf8proc_category(point) == UTF8PROC_CATEGORY_ZS;
 }
 
 int xv_lower(int32_t point, int32_t lower[2])
@@ -88,10 +107,8 @@ static bool is_case_ignorable(int32_t point)
     case UTF8PROC_CATEGORY_ME:
     case UTF8PROC_CATEGORY_CF:
     case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_SK:
-        return true;
-    default:
-        return false;
+    case UTF8PROC_CATEGORY_SK: return true;
+    default: return false;
     }
 }
 
@@ -107,8 +124,8 @@ static bool is_cased(int32_t point)
         }
     }
     utf8proc_category_t category = utf8proc_category(point);
-    return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL
-           || category == UTF8PROC_CATEGORY_LT;
+    return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL ||
+           category == UTF8PROC_CATEGORY_LT;
 }
 
 // Condition Final_Sigma of the Unicode standard: a cased letter before, none after, case-ignorable ones

@@ -55,6 +55,14 @@ says 2 'bogus' "scenes with an unknown option" "$BUILD/xvlm" scenes --output "$o
 says 2 'train' "scenes with a number that is none" "$BUILD/xvlm" scenes --output "$out/scenes" --train few
 says 1 "$out/file" "scenes below a file" "$BUILD/xvlm" scenes --output "$out/file/scenes"
 
+says 2 '^usage: xvlm data' "xvlm data alone" "$BUILD/xvlm" data
+says 2 'did you mean clean' "xvlm data with a misspelt command" "$BUILD/xvlm" data claen
+says 2 'caption or question' "clean without a rule" "$BUILD/xvlm" data clean "$out/file"
+says 1 'none.jsonl' "clean of a file that is not there" "$BUILD/xvlm" data clean --rule caption "$out/none.jsonl"
+printf '{"text": "A Dog,cat", "max_words": 3}\n{"text": "!"}\nnone\n{"text": 1}\n' > "$out/texts.jsonl"
+says 1 'texts.jsonl:3: column 1' "clean of lines that are no JSON" "$BUILD/xvlm" data clean --rule caption "$out/texts.jsonl"
+ends_with 0 "clean left a line for each" test "$(grep -c '^{"\(out\|error\)": ".*"}$' "$WORK/output")" -eq 4
+
 # A generated program.
 succeeds "the tiny program is built" tiny_program
 says 2 'usage' "the program alone" "$TINY"

@@ -1,9 +1,6 @@
-// WordPiece and pre_caption against the official results, and vocabularies that are no vocabularies.
+// WordPiece against the official results, and vocabularies that are no vocabularies.
 #include "data_golden.h"
 
-#include "runtime/data/caption.h"
-#include "runtime/data/json_line.h"
-#include "runtime/data/unicode.h"
 #include "runtime/data/wordpiece.h"
 
 #include <setjmp.h>
@@ -90,58 +87,6 @@ static void test_split(void **state)
     xv_tokens_free(&tokens);
 }
 
-static void test_pre_caption(void **state)
-{
-    (void)state;
-    GoldenLines lines = golden_lines("tests/data/text/pre_caption.jsonl");
-    int wrong = 0;
-    for (int i = 0; i < lines.count; i++) {
-        const char *text = golden_string(lines.items[i], "text");
-        XvError error = {""};
-        char *out = xv_pre_caption(text, golden_int(lines.items[i], "max_words"), &error);
-        const cJSON *expected = xv_json_member(lines.items[i], "out");
-        bool same = expected ? out && strcmp(out, expected->valuestring) == 0 : !out && error.text[0];
-        if (!same) {
-            print_error("line %d: \"%s\" gave \"%s\"\n", i + 1, text, out ? out : "(nothing)");
-            wrong++;
-        }
-        free(out);
-    }
-    assert_int_equal(wrong, 0);
-    assert_true(lines.count > 400);
-    golden_lines_free(&lines);
-}
-
-static void test_final_sigma(void **state)
-{
-    (void)state;
-    struct {
-        const char *text, *lower;
-    } const cases[] = {
-        {"ΣΑΣ", "σας"}, {"Σ", "σ"}, {"ΑΣ’ Α", "ας’ α"}, {"ΑΣ’Α", "ασ’α"}, {"Α\xCC\x81Σ", "α\xCC\x81ς"}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int32_t points[32], lower[64];
-        char text[64];
-        int used = 0, count = xv_utf8_decode(cases[i].text, points);
-        count = xv_lower_text(points, count, lower);
-        for (int k = 0; k < count; k++) {
-            used += xv_utf8_encode(lower[k], text + used);
-        }
-        text[used] = '\0';
-        assert_string_equal(text, cases[i].lower);
-    }
-}
-
-static void test_utf8(void **state)
-{
-    (void)state;
-    assert_int_equal(xv_utf8_valid("aé€😀", 10), 10);
-    assert_int_equal(xv_utf8_valid("ab\xC3", 3), 2);            // cut off
-    assert_int_equal(xv_utf8_valid("\xED\xA0\x80", 3), 0);      // surrogate
-    assert_int_equal(xv_utf8_valid("\xC0\xAF", 2), 0);          // overlong
-    assert_int_equal(xv_utf8_valid("\xF4\x90\x80\x80", 4), 0);  // above U+10FFFF
-}
-
 static void test_bad_vocabularies(void **state)
 {
     (void)state;
@@ -175,9 +120,6 @@ int main(void)
         cmocka_unit_test(test_specials),
         cmocka_unit_test(test_wordpiece),
         cmocka_unit_test(test_split),
-        cmocka_unit_test(test_pre_caption),
-        cmocka_unit_test(test_final_sigma),
-        cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_bad_vocabularies),
     };
     return cmocka_run_group_tests(tests, open_vocabulary, close_vocabulary);

@@ -1,0 +1,14 @@
+// `xvlm data`: the table of its subcommands.
+#include "runtime/tools/data.h"
+
+#include "runtime/tools/tool.h"
+
+static const XvCommand COMMANDS[] = {
+    {"clean", "captions or questions as the official cleaners leave them", xv_data_clean},
+};
+
+int xv_tool_data(int argc, char **argv)
+{
+    XvCommandTable table = {"xvlm data", COMMANDS, sizeof COMMANDS / sizeof *COMMANDS};
+    return xv_commands_run(&table, argc, argv);
+}

@@ -1,0 +1,5 @@
+// The subcommands of `xvlm data`; each is a main of its own, as in tool.h.
+#pragma once
+
+// Texts, one JSON object a line, as the official cleaners leave them.
+int xv_data_clean(int argc, char **argv);
