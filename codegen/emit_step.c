@@ -197,6 +197,16 @@ static void sample_step(StepWriter *writer, const Step *step)
              node->attr.index, view_text(writer, &step->writes[0]));
 }
 
+static void top_k_step(StepWriter *writer, const Step *step)
+{
+    const Graph *graph = writer->program->graph;
+    const Node *node = &graph->nodes[step->node];
+    const Shape *shape = &graph->nodes[node->inputs[0]].shape;
+    out_line(writer->out, "xv_top_k(%s, %lld, %lld, %lld, %s);", view_text(writer, &step->reads[0]),
+             (long long)shape->dim[0], (long long)shape->dim[1], (long long)node->shape.dim[1],
+             view_text(writer, &step->writes[0]));
+}
+
 static void emit_step(StepWriter *writer, const Step *step)
 {
     switch (step->kind) {
@@ -217,6 +227,9 @@ static void emit_step(StepWriter *writer, const Step *step)
         break;
     case STEP_SAMPLE:
         sample_step(writer, step);
+        break;
+    case STEP_TOP_K:
+        top_k_step(writer, step);
         break;
     }
 }

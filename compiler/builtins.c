@@ -582,6 +582,28 @@ static Value call_sample(Call *call)
     return node_value(call, graph_add(call->elab->graph, OP_SAMPLE, DTYPE_I32, &shape, &node, 1, &attr, &origin));
 }
 
+static Value call_top_k(Call *call)
+{
+    NodeId node = node_argument(call, 0);
+    int64_t k;
+    if (node == NO_NODE || !int_argument(call, 1, &k)) {
+        return value_error();
+    }
+    const Node *x = &call->elab->graph->nodes[node];
+    if (x->shape.rank != 2 || x->dtype != DTYPE_F32) {
+        diag_error(call->elab->diag, call->span, "top_k needs float scores [rows, choices], got %s%s",
+                   x->dtype == DTYPE_F32 ? "" : dtype_name(x->dtype), elab_shape(call->elab, node));
+        return value_error();
+    }
+    if (k < 1 || k > x->shape.dim[1]) {
+        diag_error(call->elab->diag, call->place[1], "top_k: k is %lld, of %lld choices", (long long)k,
+                   (long long)x->shape.dim[1]);
+        return value_error();
+    }
+    Origin origin = elab_origin(call->elab, call->span);
+    return node_value(call, graph_top_k(call->elab->graph, node, k, &origin));
+}
+
 static Value call_all_gather(Call *call)
 {
     NodeId node = node_argument(call, 0);
@@ -672,6 +694,7 @@ static const Builtin BUILTINS[] = {
     {"sum", call_sum, 1, {"x", "axis", "keep"}, 0},
     {"tanh", call_unary, 1, {"x"}, OP_TANH},
     {"tile", call_tile, 2, {"x", "times"}, 0},
+    {"top_k", call_top_k, 2, {"scores", "k"}, 0},
     {"where", call_where, 3, {"condition", "a", "b"}, 0},
     {"zeros", call_full, 1, {"shape"}, 0},
 };

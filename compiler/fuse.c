@@ -181,6 +181,7 @@ static StepKind call_kind(Op op)
     case OP_ATTENTION: return STEP_ATTENTION;
     case OP_ATTENTION_GRAD: return STEP_ATTENTION_GRAD;
     case OP_SCATTER_ADD: return STEP_SCATTER_ADD;
+    case OP_TOP_K: return STEP_TOP_K;
     default: return STEP_SAMPLE;
     }
 }

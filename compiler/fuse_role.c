@@ -30,7 +30,7 @@ bool role_is_value(Role role)
 bool node_is_library(Op op)
 {
     return op == OP_MATMUL || op == OP_ATTENTION || op == OP_ATTENTION_GRAD || op == OP_SCATTER_ADD ||
-           op == OP_SAMPLE;
+           op == OP_SAMPLE || op == OP_TOP_K;
 }
 
 bool node_is_dear(const Fusion *fusion, NodeId id)

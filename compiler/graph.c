@@ -388,6 +388,14 @@ NodeId graph_scatter_add(Graph *graph, NodeId index, NodeId x, int64_t rows, con
     return graph_add(graph, OP_SCATTER_ADD, DTYPE_F32, &shape, (NodeId[]){index, x}, 2, NULL, origin);
 }
 
+NodeId graph_top_k(Graph *graph, NodeId x, int64_t k, const Origin *origin)
+{
+    const Shape *from = &graph->nodes[x].shape;
+    XV_ASSERT(from->rank == 2 && k >= 1 && k <= from->dim[1]);
+    Shape shape = shape_of(2, (int64_t[]){from->dim[0], k});
+    return graph_add(graph, OP_TOP_K, DTYPE_I32, &shape, &x, 1, NULL, origin);
+}
+
 NodeId graph_matmul(Graph *graph, NodeId a, NodeId b, NodeId accumulate, const Origin *origin)
 {
     Shape shape = at(graph, a)->shape;

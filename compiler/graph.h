@@ -21,6 +21,8 @@
 //   MATMUL         (a, b[, c]): a [batch, M, K], b [batch, K, N], equal ranks >= 2 and equal batch extents;
 //                  r = a b (+ c of r's shape: accumulated in place by the planner where c dies here).
 //   SCATTER_ADD    (index i32 [S], x [S, rest]) -> [N, rest] with N = r.dim[0]; sums rows of equal index.
+//   TOP_K          (x f32 [R, C]) -> i32 [R, K], K <= C: where the K largest of each row are, largest first; of
+//                  equal ones the first.
 //   SOFTMAX, LOG_SOFTMAX  last axis.
 //   LAYER_NORM     (x [..., C], weight [C], bias [C]), attr.number = epsilon.
 //   CROSS_ENTROPY  (logits [R, C], label i32 [R]) -> [R]: logsumexp - logit[label]; a label outside 0..C-1
@@ -201,6 +203,7 @@ NodeId graph_roll(Graph *graph, NodeId x, const int64_t *shift, const Origin *or
 NodeId graph_concat(Graph *graph, const NodeId *parts, int n_parts, int axis, const Origin *origin);
 NodeId graph_take(Graph *graph, NodeId x, NodeId index, const Origin *origin);
 NodeId graph_scatter_add(Graph *graph, NodeId index, NodeId x, int64_t rows, const Origin *origin);
+NodeId graph_top_k(Graph *graph, NodeId x, int64_t k, const Origin *origin);
 NodeId graph_matmul(Graph *graph, NodeId a, NodeId b, NodeId accumulate, const Origin *origin);  // or NO_NODE
 NodeId graph_result(Graph *graph, NodeId node, int index, const Origin *origin);
 

@@ -94,6 +94,19 @@ static const char *check_sample(const Graph *graph, const Node *node)
     return check_index(graph, node);
 }
 
+static const char *check_top_k(const Graph *graph, const Node *node)
+{
+    const Node *x = input(graph, node, 0);
+    REQUIRE(x->shape.rank == 2 && node->shape.rank == 2, "ranks %d and %d, not 2", x->shape.rank, node->shape.rank);
+    DELEGATE(same_dtype(graph, DTYPE_F32, x->dtype, "the input"));
+    DELEGATE(same_dtype(graph, DTYPE_I32, node->dtype, "the result"));
+    REQUIRE(x->shape.dim[0] == node->shape.dim[0], "%lld rows become %lld", (long long)x->shape.dim[0],
+            (long long)node->shape.dim[0]);
+    REQUIRE(node->shape.dim[1] <= x->shape.dim[1], "the %lld largest of %lld", (long long)node->shape.dim[1],
+            (long long)x->shape.dim[1]);
+    return NULL;
+}
+
 // Elementwise -----------------------------------------------------------------------------------------------
 
 static const char *check_shapes_equal(const Graph *graph, const Node *node)
@@ -490,7 +503,7 @@ static Check *const CHECKS[OP_COUNT] = {
     [OP_ARGMAX] = check_argmax, [OP_RESHAPE] = check_reshape, [OP_PERMUTE] = check_permute,
     [OP_EXPAND] = check_expand, [OP_SLICE] = check_slice, [OP_PAD] = check_pad, [OP_ROLL] = check_roll,
     [OP_CONCAT] = check_concat, [OP_TAKE] = check_take, [OP_MATMUL] = check_matmul,
-    [OP_SCATTER_ADD] = check_scatter_add, [OP_SOFTMAX] = check_softmax, [OP_LOG_SOFTMAX] = check_softmax,
+    [OP_SCATTER_ADD] = check_scatter_add, [OP_TOP_K] = check_top_k, [OP_SOFTMAX] = check_softmax, [OP_LOG_SOFTMAX] = check_softmax,
     [OP_LAYER_NORM] = check_layer_norm, [OP_CROSS_ENTROPY] = check_cross_entropy,
     [OP_ATTENTION] = check_attention, [OP_ATTENTION_GRAD] = check_attention_grad, [OP_RESULT] = check_result,
     [OP_KEEP] = check_float_index, [OP_SAMPLE] = check_sample, [OP_ALL_GATHER] = check_all_gather,

@@ -10,6 +10,7 @@ typedef enum StepKind {
     STEP_ATTENTION_GRAD,  // ATTENTION_GRAD
     STEP_SCATTER_ADD,     // SCATTER_ADD
     STEP_SAMPLE,          // SAMPLE
+    STEP_TOP_K,           // TOP_K
 } StepKind;
 
 // A strided window onto a stored value: element (i...) is at storage[offset + sum_i i * stride].
@@ -26,7 +27,8 @@ typedef struct Step {
     NodeId node;               // the op; of a KERNEL the first node it computes
     const Kernel *kernel;      // KERNEL; also the epilogue of a MATMUL, or NULL
     const View *reads;         // MATMUL: a [batch,M,K], b [batch,K,N]; ATTENTION: q, k, v, biases, all 4-dimensional;
-                               // ATTENTION_GRAD: q, k, v, out, lse, d_out, biases; SCATTER_ADD: index, x; SAMPLE: weights
+                               // ATTENTION_GRAD: q, k, v, out, lse, d_out, biases; SCATTER_ADD: index, x; SAMPLE: weights;
+                               // TOP_K: x
     int n_reads;
     const View *writes;        // results in order (RESULT nodes give 1..)
     int n_writes;

@@ -111,6 +111,60 @@ void xv_sample_categorical(const float *weights, int64_t n_rows, int64_t n, cons
     }
 }
 
+// Whether element a of the row comes before element b.
+static bool is_above(const float *row, int32_t a, int32_t b)
+{
+    bool is_a_less = row[a] < row[b] || (row[a] != row[a] && row[b] == row[b]);
+    bool is_b_less = row[b] < row[a] || (row[b] != row[b] && row[a] == row[a]);
+    return is_b_less || (!is_a_less && a < b);
+}
+
+// Restores a heap whose root is the last in order, below position `at`.
+static void sink(const float *row, int32_t *heap, int64_t size, int64_t at)
+{
+    for (int64_t child = 2 * at + 1; child < size; child = 2 * at + 1) {
+        child += child + 1 < size && is_above(row, heap[child], heap[child + 1]);
+        if (!is_above(row, heap[at], heap[child])) {
+            return;
+        }
+        int32_t held = heap[at];
+        heap[at] = heap[child];
+        heap[child] = held;
+        at = child;
+    }
+}
+
+// A heap of the best k so far, the worst of them on top; sorted at the end.
+static void top_of_row(const float *row, int64_t n, int64_t k, int32_t *index)
+{
+    for (int64_t i = 0; i < k; i++) {
+        index[i] = (int32_t)i;
+    }
+    for (int64_t i = k / 2 - 1; i >= 0; i--) {
+        sink(row, index, k, i);
+    }
+    for (int64_t i = k; i < n; i++) {
+        if (is_above(row, (int32_t)i, index[0])) {
+            index[0] = (int32_t)i;
+            sink(row, index, k, 0);
+        }
+    }
+    for (int64_t size = k - 1; size > 0; size--) {
+        int32_t worst = index[0];
+        index[0] = index[size];
+        index[size] = worst;
+        sink(row, index, size, 0);
+    }
+}
+
+void xv_top_k(const float *values, int64_t n_rows, int64_t n, int64_t k, int32_t *index)
+{
+#pragma omp parallel for schedule(static) if(n_rows * n > SMALL_COUNT)
+    for (int64_t r = 0; r < n_rows; r++) {
+        top_of_row(values + r * n, n, k, index + r * k);
+    }
+}
+
 double xv_sum_squares(const float *values, int64_t n)
 {
     double parts[NORM_PARTS];

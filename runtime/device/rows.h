@@ -26,5 +26,9 @@ void xv_scatter_add_rows(const XvRows *rows, bool is_cleared);
 void xv_sample_categorical(const float *weights, int64_t n_rows, int64_t n, const XvDraw *draw,
                            int32_t *index);
 
+// index[r, 0..k-1]: where the k largest of row r of values [n_rows, n] are, largest first, of equal ones the first;
+// 1 <= k <= n. A NaN is smaller than any number.
+void xv_top_k(const float *values, int64_t n_rows, int64_t n, int64_t k, int32_t *index);
+
 // Sum of squares in double precision, in an order that depends on n alone.
 double xv_sum_squares(const float *values, int64_t n);

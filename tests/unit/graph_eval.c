@@ -462,6 +462,24 @@ static void eval_compound(Eval *eval, const Node *node, NodeId id, double *r)
     }
 }
 
+// The K largest of each row, largest first; of equal ones the first.
+static void eval_top_k(Eval *eval, const Node *node, double *r)
+{
+    int64_t n = input_node(eval, node, 0)->shape.dim[1], k = node->shape.dim[1];
+    for (int64_t row = 0; row < node->shape.dim[0]; row++) {
+        const double *x = input_value(eval, node, 0) + row * n;
+        for (int64_t i = 0; i < n; i++) {
+            int64_t before = 0;
+            for (int64_t j = 0; j < n; j++) {
+                before += x[j] > x[i] || (x[j] == x[i] && j < i);
+            }
+            if (before < k) {
+                r[row * k + before] = (double)i;
+            }
+        }
+    }
+}
+
 static void eval_node(Eval *eval, NodeId id)
 {
     const Node *node = &eval->graph->nodes[id];
@@ -495,6 +513,8 @@ static void eval_node(Eval *eval, NodeId id)
             eval_concat(eval, node, r);
         } else if (node->op == OP_TAKE || node->op == OP_SCATTER_ADD) {
             eval_rows(eval, node, r);
+        } else if (node->op == OP_TOP_K) {
+            eval_top_k(eval, node, r);
         } else {
             eval_move(eval, node, r);
         }

@@ -351,6 +351,21 @@ static void test_negatives(void **state)
     fixture_free(form.fixture);
 }
 
+// The best rows of a table for every row of scores.
+static void test_best_rows(void **state)
+{
+    (void)state;
+    Form form = form_new(22);
+    NodeId x = input_x(&form, shape2(5, 4)), table = input_x(&form, shape2(7, 4));
+    NodeId scores = graph_matmul(form.graph, x, graph_transpose(form.graph, table, form.o), NO_NODE, form.o);
+    NodeId best = graph_top_k(form.graph, graph_unary(form.graph, OP_TANH, scores, form.o), 3, form.o);
+    form_output(&form, best);
+    form_output(&form, graph_take(form.graph, table, best, form.o));
+    const Program *program = form_run(&form);
+    assert_int_equal(count_steps(program, STEP_TOP_K), 1);
+    fixture_free(form.fixture);
+}
+
 static void test_patches(void **state)
 {
     (void)state;
@@ -432,7 +447,7 @@ int main(void)
         cmocka_unit_test(test_gathered_masked_rows),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_negatives),
-        cmocka_unit_test(test_patches),
+        cmocka_unit_test(test_best_rows), cmocka_unit_test(test_patches),
         cmocka_unit_test(test_shared_weight),
         cmocka_unit_test(test_outputs_that_are_views),
         cmocka_unit_test(test_column_sums_join),

@@ -60,6 +60,7 @@ static void test_builders(void **state)
     NodeId rows = graph_take(graph, x, index, o);
     assert_shape(graph, rows, shape4(5, 6, 3, 4));
     assert_shape(graph, graph_scatter_add(graph, index, rows, 2, o), shape3(2, 3, 4));
+    assert_shape(graph, graph_top_k(graph, graph_reshape(graph, x, &(Shape){2, {6, 4}}, o), 3, o), shape2(6, 3));
     NodeId best = graph_argmax(graph, x, 1, o);
     assert_shape(graph, best, shape3(2, 1, 4));
     assert_int_equal(graph->nodes[best].dtype, DTYPE_I32);

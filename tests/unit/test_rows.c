@@ -199,6 +199,34 @@ static void test_sample_edges(void **state)
     assert_memory_equal(index, given, sizeof given);
 }
 
+// Against counting what comes before; few different values, so that many are equal.
+static void test_top_k(void **state)
+{
+    (void)state;
+    enum { ROWS = 7, N = 300 };
+    float *values = random_floats(ROWS * N, 11);
+    for (int i = 0; i < ROWS * N; i++) {
+        values[i] = i % 50 == 0 ? NAN : roundf(values[i] * 8);
+    }
+    const int64_t counts[] = {1, 2, 17, N - 1, N};
+    for (int c = 0; c < 5; c++) {
+        int32_t index[ROWS * N];
+        xv_top_k(values, ROWS, N, counts[c], index);
+        for (int r = 0; r < ROWS; r++) {
+            const float *row = values + r * N;
+            for (int64_t at = 0; at < counts[c]; at++) {
+                int64_t i = index[r * counts[c] + at], before = 0;
+                for (int64_t j = 0; j < N; j++) {
+                    bool is_equal = row[j] == row[i] || (isnan(row[j]) && isnan(row[i]));
+                    before += is_equal ? j < i : isnan(row[i]) || row[j] > row[i];
+                }
+                assert_int_equal(before, at);
+            }
+        }
+    }
+    free(values);
+}
+
 static void test_sum_squares(void **state)
 {
     (void)state;
@@ -227,7 +255,7 @@ int main(void)
         cmocka_unit_test(test_keep),        cmocka_unit_test(test_keep_without_randomness),
         cmocka_unit_test(test_gather),      cmocka_unit_test(test_scatter),
         cmocka_unit_test(test_sample),      cmocka_unit_test(test_sample_edges),
-        cmocka_unit_test(test_sum_squares),
+        cmocka_unit_test(test_top_k),       cmocka_unit_test(test_sum_squares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
