@@ -242,17 +242,32 @@ static void read_init(Elab *elab, Scope *scope, const AstAttribute *attribute, P
                "expected zeros, ones, constant(x), normal(mean, deviation), truncated(mean, deviation) or uniform(low, high)");
 }
 
+// `fresh`, or `fresh(condition)`.
+static bool is_marked(Elab *elab, Scope *scope, const AstAttribute *attribute)
+{
+    if (!attribute->value) {
+        return true;
+    }
+    const AstArg *condition = attribute->value->args;
+    if (!condition || condition->next || condition->name) {
+        diag_error(elab->diag, attribute->value->span, "'%s' takes one condition", attribute->name.text);
+        return false;
+    }
+    bool truth = false;
+    return elab_truth(elab, scope, condition->value, &truth) && truth;
+}
+
 static void read_attribute(Elab *elab, Scope *scope, const AstAttribute *attribute, Parameter *parameter)
 {
     const char *name = attribute->name.text;
     if (strcmp(name, "init") == 0) {
         read_init(elab, scope, attribute, parameter);
     } else if (strcmp(name, "fresh") == 0) {
-        parameter->is_fresh = true;
+        parameter->is_fresh |= is_marked(elab, scope, attribute);
     } else if (strcmp(name, "frozen") == 0) {
-        parameter->is_trainable = false;
+        parameter->is_trainable &= !is_marked(elab, scope, attribute);
     } else if (strcmp(name, "no_decay") == 0) {
-        parameter->has_decay = false;
+        parameter->has_decay &= !is_marked(elab, scope, attribute);
     } else if (strcmp(name, "clamp") == 0 && attribute->value) {
         parameter->has_clamp =
             number_args(elab, scope, attribute->value, &parameter->clamp_low, &parameter->clamp_high, 2);
@@ -347,15 +362,15 @@ static const ClassValue *class_named(Elab *elab, const Scope *scope, const AstEx
     return NULL;
 }
 
-static bool child_marks(Elab *elab, const AstItem *item, Marks *marks, bool *is_traced)
+static bool child_marks(Elab *elab, Scope *scope, const AstItem *item, Marks *marks, bool *is_traced)
 {
     for (const AstAttribute *attribute = item->attributes; attribute; attribute = attribute->next) {
         if (strcmp(attribute->name.text, "fresh") == 0) {
-            marks->is_fresh = true;
+            marks->is_fresh |= is_marked(elab, scope, attribute);
         } else if (strcmp(attribute->name.text, "frozen") == 0) {
-            marks->is_frozen = true;
+            marks->is_frozen |= is_marked(elab, scope, attribute);
         } else if (strcmp(attribute->name.text, "traced") == 0) {
-            *is_traced = true;
+            *is_traced |= is_marked(elab, scope, attribute);
         } else {
             diag_error(elab->diag, attribute->name.span, "a member knows fresh, frozen and traced, not '%s'",
                        attribute->name.text);
@@ -401,7 +416,7 @@ static void declare_child(Elab *elab, Instance *instance, const AstItem *item, M
         diag_error(elab->diag, item->target->span, "the index of a member must be an integer, got %s",
                    value_kind_name(index.kind));
     }
-    if (!class || index.kind != VALUE_INT || !child_marks(elab, item, &marks, &is_traced)) {
+    if (!class || index.kind != VALUE_INT || !child_marks(elab, instance->scope, item, &marks, &is_traced)) {
         scope_set(instance->scope, item->name.text, value_error());
         return;
     }

@@ -3,13 +3,23 @@
 
 import "layers.dsl"
 
-module SelfAttention(config, memory_width) {
+# `shared`: another one, whose keys and values are used instead of own ones, under both names (facts 1.10).
+module SelfAttention(config, memory_width, has_fresh_keys = false, shared = none) {
     let width = config.hidden_size
     let heads = config.num_attention_heads
     let spread = config.initializer_range
     query: Linear(width, width, spread = spread)
-    key: Linear(memory_width, width, spread = spread)
-    value: Linear(memory_width, width, spread = spread)
+    if shared == none {
+        key: Linear(memory_width, width, spread = spread) fresh(has_fresh_keys)
+        value: Linear(memory_width, width, spread = spread) fresh(has_fresh_keys)
+    } else {
+        let key = shared.key
+        let value = shared.value
+        alias "key.weight" = key.weight
+        alias "key.bias" = key.bias
+        alias "value.weight" = value.weight
+        alias "value.bias" = value.bias
+    }
 
     fn (x: [B, N, width], memory: [B, M, memory_width], bias) -> [B, N, width] {
         q = heads_of(query(x), heads)
@@ -30,8 +40,8 @@ module ResidualOutput(config, n_in) {
     }
 }
 
-module Attention(config, memory_width) {
-    self: SelfAttention(config, memory_width)
+module Attention(config, memory_width, has_fresh_keys = false, shared = none) {
+    self: SelfAttention(config, memory_width, has_fresh_keys, shared)
     output: ResidualOutput(config, config.hidden_size)
 
     fn (x: [B, N, W], memory: [B, M, memory_width], bias) -> [B, N, W] {
@@ -47,10 +57,12 @@ module Intermediate(config) {
     }
 }
 
-module BertLayer(config, memory_width, has_cross_attention) {
+# `fresh`: what of cross-attention learns at the larger rate: "nothing", "keys" (with the values) or "all".
+module BertLayer(config, memory_width, has_cross_attention, fresh = "nothing", shared = none) {
     attention: Attention(config, config.hidden_size)
     if has_cross_attention {
-        crossattention: Attention(config, memory_width) fresh
+        crossattention: Attention(config, memory_width, fresh == "keys", shared) fresh(
+            fresh == "all")
     }
     intermediate: Intermediate(config)
     output: ResidualOutput(config, config.intermediate_size)
@@ -83,40 +95,71 @@ module BertEmbeddings(config) {
     }
 }
 
-module BertEncoder(config, memory_width) {
-    for i in 0..config.num_hidden_layers {
-        layer[i]: BertLayer(config, memory_width, i >= config.fusion_layer) traced
+# `has_pairs`: layers of cross-attention come in pairs that share keys and values.
+module BertEncoder(config, memory_width, n_layers, fusion_layer, fresh, has_pairs) {
+    for i in 0..n_layers {
+        let is_second = has_pairs and i > fusion_layer and (i - fusion_layer) % 2 == 1
+        layer[i]: BertLayer(
+            config, memory_width, i >= fusion_layer, fresh,
+            layer[i - 1].crossattention.self if is_second else none) traced
     }
 }
 
 # Masks become additive biases: -1e4 on padded text, -1e9 on masked image tokens (facts 1.7).
-module Bert(config, memory_width) {
-    embeddings: BertEmbeddings(config) traced
-    encoder: BertEncoder(config, memory_width)
+fn text_bias(atts: int[B, T]) {
+    return (1.0 - float(atts))[:, none, none, :] * -10000.0
+}
 
-    # Text only: layers below fusion_layer.
-    fn text(ids: int[B, T], atts: int[B, T]) {
-        bias = text_bias(atts)
-        x = embeddings(ids)
-        for i in 0..config.fusion_layer {
+fn image_bias(atts: int[B, S]) {
+    return (1.0 - float(atts))[:, none, none, :] * -1e9
+}
+
+# Every text encoder has the functions `text`, `fusion` and `multi_modal` of this one.
+module Bert(
+    config, memory_width, fresh = "nothing", n_layers = config.num_hidden_layers,
+    fusion_layer = config.fusion_layer, has_pairs = false) {
+    embeddings: BertEmbeddings(config) traced
+    encoder: BertEncoder(config, memory_width, n_layers, fusion_layer, fresh, has_pairs)
+
+    # Layers below fusion_layer.
+    fn lower(x: [B, T, W], bias) {
+        for i in 0..fusion_layer {
             x = encoder.layer[i](x, bias, none, none)
         }
         return x
     }
 
+    # Text only.
+    fn text(ids: int[B, T], atts: int[B, T]) {
+        return lower(embeddings(ids), text_bias(atts))
+    }
+
     # The cross-modal layers, started from the text layers' output as it is.
     fn fusion(x: [B, T, W], atts: int[B, T], image: [B, S, memory_width], image_atts: int[B, S]) {
         bias = text_bias(atts)
-        image_bias = (1.0 - float(image_atts))[:, none, none, :] * -1e9
-        for i in config.fusion_layer..config.num_hidden_layers {
-            x = encoder.layer[i](x, bias, image, image_bias)
+        memory_bias = image_bias(image_atts)
+        for i in fusion_layer..n_layers {
+            x = encoder.layer[i](x, bias, image, memory_bias)
         }
         return x
     }
-}
 
-fn text_bias(atts: int[B, T]) {
-    return (1.0 - float(atts))[:, none, none, :] * -10000.0
+    # All layers.
+    fn multi_modal(
+        ids: int[B, T], atts: int[B, T], image: [B, S, memory_width], image_atts: int[B, S]) {
+        return fusion(text(ids, atts), atts, image, image_atts)
+    }
+
+    # All layers, those of cross-attention looking at two images in turns.
+    fn multi_modal_pair(ids: int[B, T], atts: int[B, T], images, image_atts) {
+        bias = text_bias(atts)
+        x = text(ids, atts)
+        for i in fusion_layer..n_layers {
+            let side = (i - fusion_layer) % 2
+            x = encoder.layer[i](x, bias, images[side], image_bias(image_atts[side]))
+        }
+        return x
+    }
 }
 
 module MlmTransform(config) {
@@ -137,13 +180,28 @@ module MlmHead(config) {
     predictions: MlmPredictions(config)
 }
 
-# The decoder is the word embedding matrix (tied) plus a bias.
-module BertForMaskedLM(config, memory_width) {
-    bert: Bert(config, memory_width)
+# With a head over the vocabulary: its matrix is that of the word embeddings (tied), plus a bias.
+module BertForMaskedLM(
+    config, memory_width, fresh = "nothing", n_layers = config.num_hidden_layers,
+    fusion_layer = config.fusion_layer) {
+    bert: Bert(config, memory_width, fresh, n_layers, fusion_layer)
     cls: MlmHead(config)
     alias "cls.predictions.decoder.weight" = bert.embeddings.word_embeddings.weight
     alias "cls.predictions.decoder.bias" = cls.predictions.bias
 
+    fn text(ids, atts) {
+        return bert.text(ids, atts)
+    }
+
+    fn fusion(x, atts, image, image_atts) {
+        return bert.fusion(x, atts, image, image_atts)
+    }
+
+    fn multi_modal(ids, atts, image, image_atts) {
+        return bert.multi_modal(ids, atts, image, image_atts)
+    }
+
+    # Scores over the vocabulary.
     fn logits(x: [..., W]) {
         return cls.predictions.transform(x) @ bert.embeddings.word_embeddings.weight.T +
             cls.predictions.bias

@@ -133,25 +133,27 @@ module PatchEmbed(width) {
     }
 }
 
-module Swin(config) {
-    let width = config.embed_dim
+module Swin(config, image_res, patch_size) {
+    let width = config.embed_dim * 2 ** (len(config.depths) - 1)
     let depths = config.depths
     let blocks = sum(depths)
     let stages = len(depths)
-    patch_embed: PatchEmbed(width) traced
+    assert image_res == config.image_res, "image_res of the model and of vision_config differ"
+    assert config.vision_width == none or config.vision_width == width, "vision_width must be 8 * embed_dim"
+    assert patch_size == 2 ** (stages + 1), "patch_size of a model with Swin is 32, the stride of the whole encoder"
+    patch_embed: PatchEmbed(config.embed_dim) traced
     for i in 0..stages {
         layers[i]: SwinStage(
-            width * 2 ** i, depths[i], config.num_heads[i], config.image_res // 4 // 2 ** i,
-            config.window_size,
+            config.embed_dim * 2 ** i, depths[i], config.num_heads[i],
+            config.image_res // 4 // 2 ** i, config.window_size,
             [
                 config.drop_path_rate * (sum(depths[:i]) + j) / max(blocks - 1, 1)
                 for j in 0..depths[i]], config.initializer_range, i == stages - 1) traced
     }
-    norm: LayerNorm(width * 2 ** (stages - 1))
+    norm: LayerNorm(width)
 
     # Normalised tokens of the last stage: [B, P * P, D].
-    fn tokens(image: [B, 3, R, R]) {
-        assert R == config.image_res, "image_res of the model and of vision_config differ"
+    fn tokens(image: [B, 3, image_res, image_res]) {
         x = patch_embed(image)
         for i in 0..stages {
             x = layers[i](x)
@@ -160,13 +162,14 @@ module Swin(config) {
     }
 
     # Global token first: [B, 1 + P * P, D].
-    fn (image: [B, 3, R, R]) {
+    fn (image: [B, 3, image_res, image_res]) {
         return with_mean(tokens(image))
     }
 
     # One row per region (facts 1.5): the tokens of its image behind the mean of the tokens inside the region; and
     # the same rows behind the ordinary mean.
-    fn regions(image: [I, 3, R, R], idx_to_group_img: int[B], image_atts: int[B, S]) {
+    fn regions(
+        image: [I, 3, image_res, image_res], idx_to_group_img: int[B], image_atts: int[B, S]) {
         x = tokens(image)
         rows = x[idx_to_group_img]
         inside = float(image_atts[:, 1:])[:, :, none]

@@ -1,18 +1,38 @@
 # X-VLM (Zeng, Zhang, Li: "Multi-Grained Vision Language Pre-Training", ICML 2022): a vision encoder, a text encoder
-# whose upper layers fuse, two projections for contrast, and heads for matching and boxes.
+# whose upper layers fuse, two projections for contrast, and heads for matching and boxes. Sizes are the model's
+# configuration, under the official names: image_res, patch_size, embed_dim, temp, vision_config, text_config.
 
 import "bert.dsl"
 import "losses.dsl"
-import "swin.dsl"
 
-module XVLM(Vision, Text, vision, text, embed_dim, temperature) {
-    vision_encoder: Vision(vision)
-    text_encoder: Text(text, vision.vision_width)
-    vision_proj: DefaultLinear(vision.vision_width, embed_dim) fresh
-    text_proj: DefaultLinear(text.hidden_size, embed_dim) fresh
-    param temp: [] init constant(temperature) fresh clamp(0.001, 0.5)
-    itm_head: MlpHead(text.hidden_size, 2) fresh
-    bbox_head: MlpHead(text.hidden_size, 4) fresh
+# Vision(config, image_res, patch_size) has `width`, a call (image) -> [B, S, width] with the global token first, and
+# `regions(image, idx_to_group_img, image_atts)` (facts 1.5).
+# Text(config, memory_width, fresh) has `text`, `fusion` and `multi_modal` as in bert.dsl, and `logits` where words
+# are predicted. The names VisionEncoder, TextEncoder and MaskedLM stand for those that the configuration asks for
+# (encoders.dsl).
+# Members exist where a task needs them (facts 1.1). In pre-training all but the encoders learn at the larger rate,
+# cross-attention too, and the temperature is clamped; fine-tuning does neither.
+module XVLM(
+    Vision, Text, has_contrastive = false, has_matching = false, has_bbox = false,
+    is_pretraining = false) {
+    let temperature = temp
+    vision_encoder: Vision(vision_config, image_res, patch_size)
+    text_encoder: Text(text_config, vision_encoder.width, "all" if is_pretraining else "nothing")
+    if has_contrastive {
+        vision_proj: DefaultLinear(vision_encoder.width, embed_dim) fresh(is_pretraining)
+        text_proj: DefaultLinear(text_config.hidden_size, embed_dim) fresh(is_pretraining)
+        if is_pretraining {
+            param temp: [] init constant(temperature) fresh clamp(0.001, 0.5)
+        } else {
+            param temp: [] init constant(temperature)
+        }
+    }
+    if has_matching {
+        itm_head: MlpHead(text_config.hidden_size, 2) fresh(is_pretraining)
+    }
+    if has_bbox {
+        bbox_head: MlpHead(text_config.hidden_size, 4) fresh(is_pretraining)
+    }
 
     # Unit vectors of the global tokens in the shared space: [B, E].
     fn image_feature(image: [B, S, D]) {
@@ -32,8 +52,7 @@ module XVLM(Vision, Text, vision, text, embed_dim, temperature) {
     fn masked_words(
         ids: int[B, T], atts: int[B, T], image: [B, S, D], image_atts: int[B, S],
         position: int[B, M]) {
-        x = text_encoder.bert.text(ids, atts)
-        x = text_encoder.bert.fusion(x, atts, image, image_atts)
+        x = text_encoder.multi_modal(ids, atts, image, image_atts)
         return text_encoder.logits(gather_rows(x, position))
     }
 }

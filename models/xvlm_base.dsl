@@ -1,5 +1,6 @@
 # X-VLM base: Swin-B at 224 pixels and BERT base, the sizes of the published 4M and 16M models.
 
+import "encoders.dsl"
 import "xvlm.dsl"
 import "../tasks/pretrain.dsl"
 
@@ -12,7 +13,7 @@ config use_clip_vit = false
 config use_roberta = false
 
 config vision_config {
-    vision_width = 1024
+    vision_width = none
     image_res = 224
     window_size = 7
     embed_dim = 128

@@ -1,5 +1,6 @@
 # X-VLM small enough to learn within minutes on two cores, from the scenes that `xvlm scenes` draws.
 
+import "encoders.dsl"
 import "xvlm.dsl"
 import "../tasks/pretrain.dsl"
 
@@ -12,7 +13,7 @@ config use_clip_vit = false
 config use_roberta = false
 
 config vision_config {
-    vision_width = 256
+    vision_width = none
     image_res = 128
     window_size = 4
     embed_dim = 32

@@ -60,7 +60,9 @@ task pretrain {
     let P = image_res // patch_size
     let S = 1 + P * P
 
-    model as "": XVLM(Swin, BertForMaskedLM, vision_config, text_config, embed_dim, temp)
+    model as "": XVLM(
+        VisionEncoder, MaskedLM, has_contrastive = true, has_matching = true, has_bbox = true,
+        is_pretraining = true)
 
     optimizer adamw {
         lr = optimizer.lr
@@ -90,7 +92,7 @@ task pretrain {
         output image_embeds = image_embeds
         output image_embeds_fullatts = full
         output image_atts = image_atts
-        output text_embeds = model.text_encoder.bert.text(text_ids, text_atts)
+        output text_embeds = model.text_encoder.text(text_ids, text_atts)
         output image_feat = model.image_feature(image_embeds)
         output text_feat = model.text_feature(text_embeds)
         output itc_logits = all_gather(image_feat) @ all_gather(text_feat).T / model.temp
@@ -101,9 +103,9 @@ task pretrain {
         output itm_weights_t2i = negative_weights(similarity.T)
         draw neg_image_idx = sample_categorical(itm_weights_t2i)
         draw neg_text_idx = sample_categorical(itm_weights_i2t)
-        output cross_pos = model.text_encoder.bert.fusion(
+        output cross_pos = model.text_encoder.fusion(
             text_embeds, text_atts, image_embeds, image_atts)
-        output cross_neg = model.text_encoder.bert.fusion(
+        output cross_neg = model.text_encoder.fusion(
             concat([text_embeds, text_embeds[neg_text_idx]], 0),
             concat([text_atts, text_atts[neg_text_idx]], 0),
             concat([image_embeds[neg_image_idx], image_embeds], 0),
@@ -118,8 +120,7 @@ task pretrain {
             reshape(mlm_logits, [B * M, text_config.vocab_size]), reshape(masked_ids, [B * M]))
 
         everywhere = ones([B, S])
-        output cross_bbox = model.text_encoder.bert.fusion(
-            text_embeds, text_atts, full, int(everywhere))
+        output cross_bbox = model.text_encoder.fusion(text_embeds, text_atts, full, int(everywhere))
         output bbox_head_out = model.bbox_head(cross_bbox[:, 0])
         output output_coord = sigmoid(bbox_head_out)
         counts = ones([B]) if calc_image_bbox_loss else 1.0 - float(is_image)
@@ -142,7 +143,7 @@ task pretrain {
 
         output image_embeds = model.vision_encoder(image)
         output image_atts = int(ones([B, S]))
-        output text_embeds = model.text_encoder.bert.text(text_ids, text_atts)
+        output text_embeds = model.text_encoder.text(text_ids, text_atts)
         output image_feat = model.image_feature(image_embeds)
         output text_feat = model.text_feature(text_embeds)
         output itc_logits = all_gather(image_feat) @ all_gather(text_feat).T / model.temp
@@ -153,9 +154,9 @@ task pretrain {
         output itm_weights_t2i = negative_weights(similarity.T)
         draw neg_image_idx = sample_categorical(itm_weights_t2i)
         draw neg_text_idx = sample_categorical(itm_weights_i2t)
-        output cross_pos = model.text_encoder.bert.fusion(
+        output cross_pos = model.text_encoder.fusion(
             text_embeds, text_atts, image_embeds, image_atts)
-        output cross_neg = model.text_encoder.bert.fusion(
+        output cross_neg = model.text_encoder.fusion(
             concat([text_embeds, text_embeds[neg_text_idx]], 0),
             concat([text_atts, text_atts[neg_text_idx]], 0),
             concat([image_embeds[neg_image_idx], image_embeds], 0),
