@@ -7,6 +7,7 @@ static const struct {
 } DTYPES[XV_DTYPE_COUNT] = {
     [XV_F32] = {"F32", 4}, [XV_F64] = {"F64", 8}, [XV_F16] = {"F16", 2}, [XV_BF16] = {"BF16", 2},
     [XV_I64] = {"I64", 8}, [XV_I32] = {"I32", 4}, [XV_U8] = {"U8", 1},   [XV_BOOL] = {"BOOL", 1},
+    [XV_I16] = {"I16", 2}, [XV_I8] = {"I8", 1},
 };
 
 size_t xv_dtype_size(XvDtype dtype)

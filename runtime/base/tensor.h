@@ -6,7 +6,8 @@
 
 enum { XV_MAX_RANK = 8 };
 
-typedef enum XvDtype { XV_F32, XV_F64, XV_F16, XV_BF16, XV_I64, XV_I32, XV_U8, XV_BOOL, XV_DTYPE_COUNT } XvDtype;
+typedef enum XvDtype { XV_F32, XV_F64, XV_F16, XV_BF16, XV_I64, XV_I32, XV_U8, XV_BOOL, XV_I16, XV_I8,
+               XV_DTYPE_COUNT } XvDtype;
 
 typedef struct XvTensor {
     const char *name;             // borrowed
