@@ -3,6 +3,7 @@
 
 #include "runtime/data/base64.h"
 #include "runtime/data/caption.h"
+#include "runtime/data/encode.h"
 #include "runtime/data/transform.h"
 
 #include <limits.h>
@@ -84,15 +85,12 @@ static bool tokenize(Job *job, const char *text)
 {
     const XvVocabulary *vocabulary = job->sampler->vocabulary;
     XvTokens *tokens = &job->workspace->tokens;
-    tokens->count = 0;
-    if (!xv_tokens_add(tokens, xv_vocabulary_specials(vocabulary).cls, false)) {
-        return xv_fail(job->error, "no memory to tokenize a caption");
-    }
+    XvEncoding encoding = {.max_tokens = job->options->max_tokens};
     if (job->options->tokenized) {
-        return xv_wordpiece_split(vocabulary, text, tokens, job->error);
+        return xv_encode_pieces(vocabulary, encoding, text, tokens, job->error);
     }
     char *clean = xv_pre_caption(text, job->options->max_words, job->error);
-    bool ok = clean && xv_wordpiece(vocabulary, clean, tokens, job->error);
+    bool ok = clean && xv_encode(vocabulary, encoding, clean, tokens, job->error);
     free(clean);
     return ok;
 }
@@ -105,7 +103,7 @@ static bool make_text(Job *job, const XvRegion *region, int32_t *text)
     }
     const XvTokens *tokens = &job->workspace->tokens;
     int T = job->options->max_tokens, M = job->options->mask.max;
-    int n_tokens = tokens->count < T ? tokens->count : T;
+    int n_tokens = tokens->count;
     if (n_tokens < 2) {
         return xv_fail(job->error, "caption \"%.60s\" has no token", caption);
     }

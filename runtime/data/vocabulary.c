@@ -1,19 +1,9 @@
-// The vocabulary of wordpiece.h: the file's text, its lines, and an open hash table from piece to id.
+// What both kinds of vocabularies share, and BERT's; see vocabulary.h.
+#include "runtime/data/vocabulary_table.h"
 #include "runtime/data/wordpiece.h"
-
-#include "runtime/data/file.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-struct XvVocabulary {
-    XvBytes text;         // the file, line ends replaced by zeros
-    const char **pieces;  // [count] into text
-    int32_t count;
-    int32_t *slots;  // [mask + 1] id or -1
-    uint32_t mask;
-    XvSpecialIds specials;
-};
 
 static uint32_t hash_piece(const char *piece, size_t length)
 {
@@ -43,6 +33,47 @@ int32_t xv_vocabulary_find(const XvVocabulary *vocabulary, const char *piece, si
     return vocabulary->slots[find_slot(vocabulary, piece, length)];
 }
 
+bool xv_vocabulary_reserve(XvVocabulary *vocabulary, int32_t count, const char *path, XvError *error)
+{
+    vocabulary->count = count;
+    uint32_t size = 64;
+    while (size < 2 * (uint32_t)count) {
+        size *= 2;
+    }
+    vocabulary->mask = size - 1;
+    vocabulary->pieces = calloc((size_t)count + 1, sizeof *vocabulary->pieces);
+    vocabulary->slots = malloc(size * sizeof *vocabulary->slots);
+    if (!vocabulary->pieces || !vocabulary->slots) {
+        return xv_fail(error, "%s: no memory for %d word pieces", path, count);
+    }
+    memset(vocabulary->slots, 0xFF, size * sizeof *vocabulary->slots);  // -1: empty
+    return true;
+}
+
+void xv_vocabulary_enter(XvVocabulary *vocabulary, const char *piece, int32_t id)
+{
+    vocabulary->pieces[id] = piece;
+    vocabulary->slots[find_slot(vocabulary, piece, strlen(piece))] = id;
+}
+
+bool xv_vocabulary_find_specials(XvVocabulary *vocabulary, const char *const names[5], const char *path,
+                                 XvError *error)
+{
+    XvSpecialIds *specials = &vocabulary->specials;
+    int32_t *const ids[5] = {&specials->pad, &specials->unk, &specials->cls, &specials->sep, &specials->mask};
+    for (int i = 0; i < 5; i++) {
+        *ids[i] = xv_vocabulary_find(vocabulary, names[i], strlen(names[i]));
+        bool is_needed = vocabulary->merges || ids[i] != &specials->sep;
+        if (*ids[i] < 0 && is_needed) {
+            return xv_fail(error, "%s: no piece %s among %d; this is not a vocabulary of %s", path, names[i],
+                           vocabulary->count,
+                           vocabulary->merges ? "RoBERTa (one JSON object)"
+                                              : "BERT (one word piece per line)");
+        }
+    }
+    return true;
+}
+
 static int32_t count_lines(const XvBytes *text)
 {
     int32_t lines = 0;
@@ -64,62 +95,26 @@ static void cut_lines(XvVocabulary *vocabulary)
         if (stop > line && stop[-1] == '\r') {
             stop[-1] = '\0';
         }
-        vocabulary->pieces[id] = line;
-        vocabulary->slots[find_slot(vocabulary, line, strlen(line))] = id;
+        xv_vocabulary_enter(vocabulary, line, id);
         line = stop + 1;
     }
 }
 
-static bool build_table(XvVocabulary *vocabulary, const char *path, XvError *error)
-{
-    vocabulary->count = count_lines(&vocabulary->text);
-    uint32_t size = 64;
-    while (size < 2 * (uint32_t)vocabulary->count) {
-        size *= 2;
-    }
-    vocabulary->mask = size - 1;
-    vocabulary->pieces = calloc((size_t)vocabulary->count + 1, sizeof *vocabulary->pieces);
-    vocabulary->slots = malloc(size * sizeof *vocabulary->slots);
-    if (!vocabulary->pieces || !vocabulary->slots) {
-        return xv_fail(error, "%s: no memory for %d word pieces", path, vocabulary->count);
-    }
-    memset(vocabulary->slots, 0xFF, size * sizeof *vocabulary->slots);  // -1: empty
-    cut_lines(vocabulary);
-    return true;
-}
-
-static bool find_specials(XvVocabulary *vocabulary, const char *path, XvError *error)
-{
-    XvSpecialIds *ids = &vocabulary->specials;
-    struct {
-        const char *piece;
-        int32_t *id;
-        bool is_needed;
-    } table[] = {{"[PAD]", &ids->pad, true},
-                 {"[UNK]", &ids->unk, true},
-                 {"[CLS]", &ids->cls, true},
-                 {"[SEP]", &ids->sep, false},
-                 {"[MASK]", &ids->mask, true}};
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        *table[i].id = xv_vocabulary_find(vocabulary, table[i].piece, strlen(table[i].piece));
-        if (*table[i].id < 0 && table[i].is_needed) {
-            return xv_fail(error,
-                           "%s: no line %s among %d; this is not a BERT vocabulary (one word piece per line)",
-                           path, table[i].piece, vocabulary->count);
-        }
-    }
-    return true;
-}
-
 XvVocabulary *xv_vocabulary_open(const char *path, XvError *error)
 {
+    static const char *const names[5] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
     XvVocabulary *vocabulary = calloc(1, sizeof *vocabulary);
     if (!vocabulary) {
         xv_fail(error, "%s: no memory", path);
         return NULL;
     }
-    if (!xv_file_read(path, &vocabulary->text, error) || !build_table(vocabulary, path, error)
-        || !find_specials(vocabulary, path, error)) {
+    bool ok = xv_file_read(path, &vocabulary->text, error) &&
+              xv_vocabulary_reserve(vocabulary, count_lines(&vocabulary->text), path, error);
+    if (ok) {
+        cut_lines(vocabulary);
+        ok = xv_vocabulary_find_specials(vocabulary, names, path, error);
+    }
+    if (!ok) {
         xv_vocabulary_close(vocabulary);
         return NULL;
     }
@@ -129,6 +124,7 @@ XvVocabulary *xv_vocabulary_open(const char *path, XvError *error)
 void xv_vocabulary_close(XvVocabulary *vocabulary)
 {
     if (vocabulary) {
+        xv_merges_free(vocabulary->merges);
         xv_bytes_free(&vocabulary->text);
         free(vocabulary->pieces);
         free(vocabulary->slots);
@@ -146,7 +142,43 @@ XvSpecialIds xv_vocabulary_specials(const XvVocabulary *vocabulary)
     return vocabulary->specials;
 }
 
+bool xv_vocabulary_is_bpe(const XvVocabulary *vocabulary)
+{
+    return vocabulary->merges != NULL;
+}
+
 const char *xv_vocabulary_piece(const XvVocabulary *vocabulary, int32_t id)
 {
     return vocabulary->pieces[id];
+}
+
+bool xv_tokens_add(XvTokens *tokens, int32_t id, bool is_continuation)
+{
+    if (tokens->count == tokens->capacity) {
+        int capacity = tokens->capacity ? 2 * tokens->capacity : 64;
+        int32_t *ids = realloc(tokens->ids, (size_t)capacity * sizeof *ids);
+        tokens->ids = ids ? ids : tokens->ids;
+        uint8_t *flags = realloc(tokens->is_continuation, (size_t)capacity);
+        tokens->is_continuation = flags ? flags : tokens->is_continuation;
+        if (!ids || !flags) {
+            return false;
+        }
+        tokens->capacity = capacity;
+    }
+    tokens->ids[tokens->count] = id;
+    tokens->is_continuation[tokens->count++] = is_continuation;
+    return true;
+}
+
+void xv_tokens_free(XvTokens *tokens)
+{
+    free(tokens->ids);
+    free(tokens->is_continuation);
+    *tokens = (XvTokens){0};
+}
+
+bool xv_tokenize(const XvVocabulary *vocabulary, const char *text, XvTokens *tokens, XvError *error)
+{
+    return vocabulary->merges ? xv_bpe(vocabulary, text, tokens, error)
+                              : xv_wordpiece(vocabulary, text, tokens, error);
 }

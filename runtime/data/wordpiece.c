@@ -19,31 +19,6 @@ typedef struct Word {
     int count;                        // characters; may exceed WORD_CHARACTERS, nothing is stored beyond
 } Word;
 
-bool xv_tokens_add(XvTokens *tokens, int32_t id, bool is_continuation)
-{
-    if (tokens->count == tokens->capacity) {
-        int capacity = tokens->capacity ? 2 * tokens->capacity : 64;
-        int32_t *ids = realloc(tokens->ids, (size_t)capacity * sizeof *ids);
-        tokens->ids = ids ? ids : tokens->ids;
-        uint8_t *flags = realloc(tokens->is_continuation, (size_t)capacity);
-        tokens->is_continuation = flags ? flags : tokens->is_continuation;
-        if (!ids || !flags) {
-            return false;
-        }
-        tokens->capacity = capacity;
-    }
-    tokens->ids[tokens->count] = id;
-    tokens->is_continuation[tokens->count++] = is_continuation;
-    return true;
-}
-
-void xv_tokens_free(XvTokens *tokens)
-{
-    free(tokens->ids);
-    free(tokens->is_continuation);
-    *tokens = (XvTokens){0};
-}
-
 static bool is_cjk(int32_t c)
 {
     return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF)

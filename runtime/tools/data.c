@@ -5,6 +5,7 @@
 
 static const XvCommand COMMANDS[] = {
     {"clean", "captions or questions as the official cleaners leave them", xv_data_clean},
+    {"tokenize", "texts as token ids and pieces", xv_data_tokenize},
 };
 
 int xv_tool_data(int argc, char **argv)

@@ -3,3 +3,6 @@
 
 // Texts, one JSON object a line, as the official cleaners leave them.
 int xv_data_clean(int argc, char **argv);
+
+// Texts, one JSON object a line, as token ids and pieces.
+int xv_data_tokenize(int argc, char **argv);

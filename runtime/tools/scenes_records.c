@@ -70,7 +70,7 @@ static bool records_close(Records *records)
 
 static void put_text(Records *records, const char *text)
 {
-    if (xv_vocabulary_count(text) < 0) {
+    if (xv_scene_vocabulary_count(text) < 0) {
         records->is_sound = xv_fail(records->error, "no vocabulary entry covers a word of \"%s\"", text);
     }
     fprintf(records->file, "\"%s\"", text);
@@ -502,7 +502,7 @@ static bool write_vocabulary(const XvScenesOptions *options, XvError *error)
     if (!file) {
         return xv_fail(error, "cannot write %s: %s", path, strerror(errno));
     }
-    xv_vocabulary_write(file);
+    xv_scene_vocabulary_write(file);
     return close_file(file, path, error);
 }
 

@@ -95,7 +95,7 @@ int xv_text_words(const XvText *text)
     return count;
 }
 
-bool xv_vocabulary_write(FILE *file)
+bool xv_scene_vocabulary_write(FILE *file)
 {
     for (size_t i = 0; i < sizeof SPECIALS / sizeof SPECIALS[0]; i++) {
         fprintf(file, "%s\n", SPECIALS[i]);
@@ -149,7 +149,7 @@ static int count_word(const char *word, size_t length)
     return -1;
 }
 
-int xv_vocabulary_count(const char *text)
+int xv_scene_vocabulary_count(const char *text)
 {
     XvText lower = {""};
     xv_text_add(&lower, "%s", text);

@@ -43,8 +43,8 @@ int xv_text_words(const XvText *text);
 enum { XV_SAY_SIZE = 1, XV_SAY_TEXTURE = 2, XV_SAY_COLOUR = 4, XV_SAY_SHAPE = 8 };
 
 // One entry per line: [PAD] [UNK] [CLS] [SEP] [MASK], characters, pieces, words. False when writing failed.
-bool xv_vocabulary_write(FILE *file);
+bool xv_scene_vocabulary_write(FILE *file);
 
 // Number of WordPiece tokens of the text (lower-cased, punctuation split off), or -1 when a word would become
 // [UNK].
-int xv_vocabulary_count(const char *text);
+int xv_scene_vocabulary_count(const char *text);

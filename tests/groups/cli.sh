@@ -63,6 +63,14 @@ printf '{"text": "A Dog,cat", "max_words": 3}\n{"text": "!"}\nnone\n{"text": 1}\
 says 1 'texts.jsonl:3: column 1' "clean of lines that are no JSON" "$BUILD/xvlm" data clean --rule caption "$out/texts.jsonl"
 ends_with 0 "clean left a line for each" test "$(grep -c '^{"\(out\|error\)": ".*"}$' "$WORK/output")" -eq 4
 
+says 2 'bert or roberta' "tokenize without a tokenizer" "$BUILD/xvlm" data tokenize "$out/texts.jsonl"
+says 2 'merges' "tokenize without merges" "$BUILD/xvlm" data tokenize --tokenizer roberta --vocab v.json "$out/texts.jsonl"
+says 1 'JSON object' "a vocabulary of the other tokenizer" "$BUILD/xvlm" data tokenize --tokenizer roberta \
+    --vocab tests/data/vocab/bert-base-uncased-vocab.txt --merges tests/data/vocab/roberta-base-merges.txt "$out/texts.jsonl"
+printf '{"text": "a dog"}\n' > "$out/dog.jsonl"
+says 0 '"ids": .1037, 3899., "tokens": ."a", "dog"' "tokenize" "$BUILD/xvlm" data tokenize --tokenizer bert \
+    --vocab tests/data/vocab/bert-base-uncased-vocab.txt "$out/dog.jsonl"
+
 # A generated program.
 succeeds "the tiny program is built" tiny_program
 says 2 'usage' "the program alone" "$TINY"
