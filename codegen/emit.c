@@ -204,9 +204,11 @@ bool emit_program(Arena *arena, const Task *task, const char *directory)
     bool is_good = true;
     for (int i = 0; i < task->n_entries; i++) {
         char name[256];
-        snprintf(name, sizeof name, "%s_train", task->entries[i].name);
-        is_good = is_good && save_graph(&emission, directory, task->entries[i].train, name);
-        out_line(emission.kernel_header, "void %s(const XvRun *run);", name);
+        if (task->entries[i].train) {
+            snprintf(name, sizeof name, "%s_train", task->entries[i].name);
+            is_good = is_good && save_graph(&emission, directory, task->entries[i].train, name);
+            out_line(emission.kernel_header, "void %s(const XvRun *run);", name);
+        }
         snprintf(name, sizeof name, "%s_observe", task->entries[i].name);
         is_good = is_good && save_graph(&emission, directory, task->entries[i].observe, name);
         out_line(emission.kernel_header, "void %s(const XvRun *run);", name);

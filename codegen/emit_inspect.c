@@ -60,7 +60,7 @@ void emit_inspection(Out *out, Emission *emission)
     out_line(out, "");
     for (int i = 0; i < task->n_entries; i++) {
         const Program *programs[] = {task->entries[i].train, task->entries[i].observe};
-        for (int j = 0; j < 2; j++) {
+        for (int j = programs[0] ? 0 : 1; j < 2; j++) {
             inspect_steps(out, emission->arena, programs[j]);
             out_line(out, "memory plan of %s", programs[j]->graph->name);
             out_raw(out, plan_print(emission->arena, programs[j]));

@@ -174,7 +174,7 @@ static void emit_entry_tables(Out *out, Arena *arena, const Task *task, const En
     char observe[256];
     snprintf(train, sizeof train, "%s_train", entry->name);
     snprintf(observe, sizeof observe, "%s_observe", entry->name);
-    graphs[0] = graph_tables(out, arena, entry->train, train);
+    graphs[0] = entry->train ? graph_tables(out, arena, entry->train, train) : "{0}";
     graphs[1] = graph_tables(out, arena, entry->observe, observe);
     emit_name_list(out, entry->name, "losses", entry->losses, entry->n_losses);
     emit_name_list(out, entry->name, "metrics", entry->metrics, entry->n_metrics);
@@ -193,8 +193,8 @@ static void emit_entries(Out *out, Arena *arena, const Task *task)
         const Entry *entry = &task->entries[i];
         out_line(out, "    {.name = \"%s\", .data = \"%s\", .probability = %.17g, .advances_schedule = %s,", entry->name,
                  entry->data, entry->probability, entry->advances_schedule ? "true" : "false");
-        out_line(out, "     .loss = \"%s\", .losses = %s_losses, .n_losses = %d,", entry->total, entry->name,
-                 entry->n_losses);
+        const char *loss = entry->total ? arena_format(arena, "\"%s\"", entry->total) : "NULL";
+        out_line(out, "     .loss = %s, .losses = %s_losses, .n_losses = %d,", loss, entry->name, entry->n_losses);
         out_line(out, "     .train = %s,", graphs[2 * i]);
         out_line(out, "     .observe = %s,", graphs[2 * i + 1]);
         out_line(out, "     .has_gradient = %s_has_gradient, .metrics = %s_metrics, .n_metrics = %d},", entry->name,

@@ -1,6 +1,7 @@
 // Built-in functions of the language: one row per function in the table at the end, one small C function each.
 #include "compiler/base/vec.h"
 #include "compiler/elab.h"
+#include "compiler/grad.h"
 
 #include <math.h>
 #include <string.h>
@@ -622,6 +623,31 @@ static Value call_all_gather(Call *call)
     return node_value(call, graph_add(call->elab->graph, OP_ALL_GATHER, dtype, &shape, &node, 1, &attr, &origin));
 }
 
+// The derivative of a scalar by any tensor it was computed from.
+static Value call_gradient(Call *call)
+{
+    Elab *elab = call->elab;
+    NodeId nodes[2] = {node_argument(call, 0), node_argument(call, 1)};
+    for (int i = 0; i < 2; i++) {
+        if (nodes[i] == NO_NODE) {
+            return value_error();
+        }
+        if (elab->graph->nodes[nodes[i]].dtype != DTYPE_F32 || (i == 0 && shape_count(shape_at(call, nodes[i])) != 1)) {
+            diag_error(elab->diag, call->place[i], "gradient: %s must be a float %s, got %s%s", call->builtin->parameters[i],
+                       i == 0 ? "scalar" : "tensor", dtype_name(elab->graph->nodes[nodes[i]].dtype),
+                       elab_shape(elab, nodes[i]));
+            return value_error();
+        }
+    }
+    NodeId gradient = grad_between(elab->graph, nodes[0], nodes[1]);
+    if (gradient == NO_NODE) {
+        diag_error(elab->diag, call->span, "gradient: the score does not depend on x");
+        elab_note_operand(elab, &call->argument[1], "x");
+        return value_error();
+    }
+    return node_value(call, gradient);
+}
+
 // Numbers and lists -----------------------------------------------------------------------------------------------
 
 static Value call_len(Call *call)
@@ -668,6 +694,7 @@ static const Builtin BUILTINS[] = {
     {"float", call_cast, 1, {"x"}, DTYPE_F32},
     {"full", call_full, 2, {"shape", "value"}, -1},
     {"gelu", call_unary, 1, {"x"}, OP_GELU},
+    {"gradient", call_gradient, 2, {"score", "x"}, 0},
     {"int", call_cast, 1, {"x"}, DTYPE_I32},
     {"layer_norm", call_layer_norm, 4, {"x", "weight", "bias", "epsilon"}, 0},
     {"len", call_len, 1, {"x"}, 0},

@@ -15,6 +15,7 @@ typedef struct Adding {
     Config *config;
     const char *folder;              // of the configuration file, for paths in it; NULL for --set
     const char *origin;              // of --set, else NULL: the place in the file
+    bool is_optional;
 } Adding;
 
 Config *config_new(const ParseContext *context)
@@ -94,7 +95,7 @@ static bool add_node(const Adding *adding, Sym path, const ConfigNode *node)
                      "groups in lists are no configuration; this one is left out of '%s'", path);
     }
     ConfigEntry *entry = arena_alloc(context->arena, sizeof *entry);
-    *entry = (ConfigEntry){path, node->key_span, node->value, adding->origin};
+    *entry = (ConfigEntry){path, node->key_span, node->value, adding->is_optional, adding->origin};
     if (!entry->origin) {
         entry->origin = diag_place(context->arena, node->key_span);
     }
@@ -122,11 +123,20 @@ static const ConfigNode *member_named(const ConfigNode *group, const char *key)
     return member;
 }
 
-// The objects "config", "vision_config" and "text_config" of a file that describes a whole case.
+// A file that describes a whole case: its plain values, then the objects "config", "vision_config" and "text_config".
 static bool add_case(const Adding *adding, const ConfigNode *root, const ConfigNode *inner)
 {
     Interner *names = adding->config->context->names;
-    bool is_good = add_members(adding, intern(names, ""), inner);
+    Adding description = *adding;
+    description.is_optional = true;
+    bool is_good = true;
+    for (const ConfigNode *member = root->first; member; member = member->next) {
+        bool is_plain = !member->is_group && !member->left_out.source && member->value.kind != CONFIG_NONE;
+        if (is_plain && !is_model_config(member->key)) {
+            is_good = add_node(&description, member->key, member) && is_good;
+        }
+    }
+    is_good = add_members(adding, intern(names, ""), inner) && is_good;
     for (int i = 0; i < N_MODEL_CONFIGS; i++) {
         const ConfigNode *member = member_named(root, MODEL_CONFIGS[i]);
         is_good = (!member || add_node(adding, intern(names, MODEL_CONFIGS[i]), member)) && is_good;

@@ -4,7 +4,8 @@
 // affair.
 //
 // A JSON file with an object "config" keeps its configuration there and in "vision_config" and "text_config"
-// beside it; its other keys are passed over. `vision_config` and `text_config` may be given as the path of a
+// beside it. Its other keys describe the case: plain values among them are optional entries, which count where
+// there is such a configuration and mean nothing elsewhere; groups are passed over. `vision_config` and `text_config` may be given as the path of a
 // JSON file, which then stands in their place; it is looked up from the working directory, the folder of the
 // configuration file and the two folders above that.
 #pragma once
@@ -36,6 +37,7 @@ typedef struct ConfigEntry {
     Sym path;                                 // "optimizer.lr"
     Span key;                                 // of the last component where it is given
     ConfigValue value;
+    bool is_optional;                         // of a case's description, see above
     const char *origin;                       // "configs/VQA.yaml:42" or "--set optimizer.lr=1e-5"
 } ConfigEntry;
 

@@ -62,7 +62,7 @@ typedef struct Elab {
     // Configuration and globals (elaborate.c).
     Scope *globals;
     int64_t world;                   // number of ranks
-    Map *traces;                     // modules whose output is already recorded in this entry: path -> itself
+    Map *traces;                     // modules whose output is already recorded in this entry: path -> itself; NULL: none is
 } Elab;
 
 // Tensor services (tensor_ops.c). All report errors at `span` and return an ERROR value.
@@ -105,7 +105,9 @@ int elab_draw(Elab *elab, DrawKind kind, double rate, const Shape *shape, const 
 
 // Configuration (elaborate_config.c): fills the globals with groups and constants; groups as JSON.
 struct ElaborateOptions;
-void elab_configuration(Elab *elab, const AstFile *files, const struct ElaborateOptions *options);
+// `task` with all its items, or NULL.
+void elab_configuration(Elab *elab, const AstFile *files, const AstItem *task, const struct ElaborateOptions *options);
+const Value *elab_constant(Elab *elab, const char *path);              // by its path, or NULL
 const char *elab_json(Elab *elab, const Map *map);
 
 // Expressions and statements (elaborate_expr.c).
@@ -114,6 +116,8 @@ void scope_set(Scope *scope, Sym name, Value value);
 const Value *scope_find(const Scope *scope, Sym name);
 Value elab_expr(Elab *elab, Scope *scope, const AstExpr *expr);
 bool elab_truth(Elab *elab, Scope *scope, const AstExpr *expr, bool *truth);
+// What a loop runs over, `from..to` or the items of `from` (then `to` is NULL), as a list.
+bool elab_loop_values(Elab *elab, Scope *scope, const AstExpr *from, const AstExpr *to, Value *over);
 // Executes statements; true when one returned, with its value.
 bool elab_statements(Elab *elab, Scope *scope, const AstItems *items, Value *returned);
 Value elab_call(Elab *elab, const Value *callee, const Argument *arguments, int n_arguments, Span span);

@@ -12,6 +12,7 @@ typedef struct Override {
     Value value;               // number, boolean, text or list
     const char *origin;        // "config.yaml:12" or "--set", for messages
     bool is_strict;            // an unknown path is an error (--set), not a note
+    bool is_optional;          // an unknown path is not even a note
     bool is_used;              // set by elaborate
 } Override;
 
@@ -23,7 +24,7 @@ typedef struct GivenShape {
 
 typedef struct ElaborateOptions {
     const char *model;         // name of the model, from the file name
-    const char *task;          // which task; NULL: check everything but build nothing
+    const char *task;          // which task; NULL: check everything outside tasks but build nothing
     Override *overrides;       // later ones win
     int n_overrides;
     const GivenShape *shapes;
@@ -33,6 +34,9 @@ typedef struct ElaborateOptions {
 
 // Files in import order (imported ones first). NULL after messages.
 Task *elaborate(Arena *arena, Interner *names, Diag *diag, const AstFile *files, const ElaborateOptions *options);
+
+// Whether a task has a configuration constant under this path.
+bool elaborate_knows(Arena *arena, Interner *names, const AstFile *files, const char *task, const char *path);
 
 // Names of the tasks the files declare, in order.
 int elaborate_task_names(const AstFile *files, Sym *names, int capacity);

@@ -1,12 +1,37 @@
-// Configuration of a model: `config` declarations, `set` statements, then configuration files and `--set`; and its
-// text as JSON, which the program carries.
+// Configuration of a model: `config` declarations and `set` statements, those of the task, then configuration files and
+// `--set`; and its text as JSON, which the program carries.
+//
+// A default is an expression, and what it says of other constants holds for their last values: with
+// `config window = image_res // 32`, `--set image_res=384` makes the window 12 as well, unless it is set itself.
+#include "compiler/base/vec.h"
 #include "compiler/elab.h"
 #include "compiler/elaborate.h"
 
 #include <math.h>
 #include <string.h>
 
-// Configuration -------------------------------------------------------------------------------------------------
+// A declared constant and where its value comes from: its default until something else sets it.
+typedef struct Default {
+    Value *slot;
+    const AstExpr *value;
+    bool is_overruled;
+} Default;
+
+typedef struct Configuration {
+    Elab *elab;
+    Default *defaults;               // in the order of declaration
+    int n_defaults, capacity;
+} Configuration;
+
+static void overrule(Configuration *configuration, const Value *slot)
+{
+    for (int i = 0; i < configuration->n_defaults; i++) {
+        Default *item = &configuration->defaults[i];
+        item->is_overruled = item->is_overruled || item->slot == slot;
+    }
+}
+
+// Declarations --------------------------------------------------------------------------------------------------
 
 static Value *config_slot(Elab *elab, const char *path, bool creates)
 {
@@ -30,8 +55,9 @@ static Value *config_slot(Elab *elab, const char *path, bool creates)
     }
 }
 
-static void define_config(Elab *elab, Map *map, const AstItem *item)
+static void define_config(Configuration *configuration, Map *map, const AstItem *item)
 {
+    Elab *elab = configuration->elab;
     Value *known = map_get(map, item->name.text);
     if (item->is_group) {
         if (!known || known->kind != VALUE_GROUP) {
@@ -40,7 +66,7 @@ static void define_config(Elab *elab, Map *map, const AstItem *item)
             map_set(map, item->name.text, known);
         }
         for (const AstItem *inner = item->items.first; inner; inner = inner->next) {
-            define_config(elab, known->group, inner);
+            define_config(configuration, known->group, inner);
         }
         return;
     }
@@ -53,6 +79,8 @@ static void define_config(Elab *elab, Map *map, const AstItem *item)
     *value = elab_expr(elab, elab->globals, item->value);
     value->span = item->name.span;
     map_set(map, item->name.text, value);
+    VEC_PUSH(elab->arena, configuration->defaults, configuration->n_defaults, configuration->capacity,
+             ((Default){.slot = value, .value = item->value}));
 }
 
 static const char *path_text(Elab *elab, const AstExpr *path)
@@ -94,8 +122,9 @@ static bool same_kind(const Value *declared, const Value *given)
     return value_is_number(declared) && value_is_number(given);
 }
 
-static void run_set(Elab *elab, const AstItem *item)
+static void run_set(Configuration *configuration, const AstItem *item)
 {
+    Elab *elab = configuration->elab;
     const char *path = path_text(elab, item->target);
     Value *slot = path ? config_slot(elab, path, false) : NULL;
     if (!slot || slot->kind == VALUE_GROUP) {
@@ -114,10 +143,12 @@ static void run_set(Elab *elab, const AstItem *item)
     Span declared = slot->span;
     *slot = value;
     slot->span = declared;
+    overrule(configuration, slot);
 }
 
-static void apply_override(Elab *elab, Override *override)
+static void apply_override(Configuration *configuration, Override *override)
 {
+    Elab *elab = configuration->elab;
     Value *slot = config_slot(elab, override->path, false);
     Span none = {0};
     if (!slot || slot->kind == VALUE_GROUP) {
@@ -138,6 +169,7 @@ static void apply_override(Elab *elab, Override *override)
     *slot = override->value;
     slot->span = declared;
     override->is_used = true;
+    overrule(configuration, slot);
 }
 
 // One line for all keys of configuration files that mean nothing here.
@@ -147,7 +179,7 @@ static void name_unused(Elab *elab, const ElaborateOptions *options)
     int n_unused = 0;
     for (int i = 0; i < options->n_overrides; i++) {
         const Override *override = &options->overrides[i];
-        if (!override->is_used && !override->is_strict) {
+        if (!override->is_used && !override->is_strict && !override->is_optional) {
             text = text ? arena_format(elab->arena, "%s, %s", text, override->path) : override->path;
             n_unused++;
         }
@@ -158,21 +190,52 @@ static void name_unused(Elab *elab, const ElaborateOptions *options)
     }
 }
 
-void elab_configuration(Elab *elab, const AstFile *files, const ElaborateOptions *options)
+static void run_items(Configuration *configuration, const AstItems *items)
 {
-    for (const AstFile *file = files; file; file = file->next) {
-        for (const AstItem *item = file->items.first; item; item = item->next) {
-            if (item->kind == AST_CONFIG) {
-                define_config(elab, elab->globals->values, item);
-            } else if (item->kind == AST_SET) {
-                run_set(elab, item);
-            }
+    for (const AstItem *item = items->first; item; item = item->next) {
+        if (item->kind == AST_CONFIG) {
+            define_config(configuration, configuration->elab->globals->values, item);
+        } else if (item->kind == AST_SET) {
+            run_set(configuration, item);
         }
     }
-    for (int i = 0; i < options->n_overrides; i++) {
-        apply_override(elab, &options->overrides[i]);
+}
+
+// Once more, now that everything else has its last value.
+static void settle_defaults(Configuration *configuration)
+{
+    Elab *elab = configuration->elab;
+    for (int i = 0; i < configuration->n_defaults && elab->diag->n_errors == 0; i++) {
+        const Default *item = &configuration->defaults[i];
+        if (!item->is_overruled) {
+            Span declared = item->slot->span;
+            *item->slot = elab_expr(elab, elab->globals, item->value);
+            item->slot->span = declared;
+        }
     }
+}
+
+void elab_configuration(Elab *elab, const AstFile *files, const AstItem *task, const ElaborateOptions *options)
+{
+    Configuration configuration = {.elab = elab};
+    for (const AstFile *file = files; file; file = file->next) {
+        run_items(&configuration, &file->items);
+    }
+    if (task) {
+        run_items(&configuration, &task->items);
+    }
+    for (int i = 0; i < options->n_overrides; i++) {
+        options->overrides[i].is_used = false;
+        apply_override(&configuration, &options->overrides[i]);
+    }
+    settle_defaults(&configuration);
     name_unused(elab, options);
+}
+
+const Value *elab_constant(Elab *elab, const char *path)
+{
+    const Value *value = config_slot(elab, path, false);
+    return value && value->kind != VALUE_GROUP ? value : NULL;
 }
 
 // Configuration as JSON -------------------------------------------------------------------------------------------

@@ -224,7 +224,7 @@ static Value list_value(Elab *elab, Scope *scope, const AstExpr *expr)
 }
 
 // The values a loop runs over: a list, or the integers first..end-1.
-static bool loop_values(Elab *elab, Scope *scope, const AstExpr *over, const AstExpr *end, Value *list)
+bool elab_loop_values(Elab *elab, Scope *scope, const AstExpr *over, const AstExpr *end, Value *list)
 {
     Value first = elab_expr(elab, scope, over);
     if (!end) {
@@ -260,7 +260,7 @@ static bool loop_values(Elab *elab, Scope *scope, const AstExpr *over, const Ast
 static Value comprehension(Elab *elab, Scope *scope, const AstExpr *expr)
 {
     Value over;
-    if (!loop_values(elab, scope, expr->b, expr->c, &over)) {
+    if (!elab_loop_values(elab, scope, expr->b, expr->c, &over)) {
         return value_error();
     }
     Value list = value_list(elab->arena, expr->span);
@@ -335,7 +335,8 @@ static Argument *evaluated_arguments(Elab *elab, Scope *scope, const AstArg *arg
 // The output of a traced module's first call in an entry is kept under "trace.<path>".
 static void record_trace(Elab *elab, const Instance *instance, const Value *result)
 {
-    if (!instance->is_traced || result->kind != VALUE_TENSOR || map_has(elab->traces, instance->path)) {
+    bool is_wanted = instance->is_traced && elab->traces && !map_has(elab->traces, instance->path);
+    if (!is_wanted || result->kind != VALUE_TENSOR) {
         return;
     }
     map_set(elab->traces, instance->path, elab);
@@ -489,7 +490,7 @@ static void assign(Elab *elab, Scope *scope, const AstItem *item)
 static bool run_loop(Elab *elab, Scope *scope, const AstItem *item, Value *returned)
 {
     Value over;
-    if (!loop_values(elab, scope, item->value, item->end, &over)) {
+    if (!elab_loop_values(elab, scope, item->value, item->end, &over)) {
         return false;
     }
     for (int i = 0; i < over.list->n_items; i++) {

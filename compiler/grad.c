@@ -32,14 +32,15 @@ static bool is_trainable(const Graph *graph, const Node *node)
     return node->op == OP_PARAM && graph->parameters[node->attr.index].is_trainable;
 }
 
-// Gradients exist for f32 nodes only; integers and bools end their flow.
-static bool *find_active(Arena *arena, const Graph *graph)
+// Behind which nodes a wanted one lies: `target`, or with NO_NODE any trainable parameter. Gradients exist for f32
+// nodes only; integers and bools end their flow.
+static bool *find_active(Arena *arena, const Graph *graph, NodeId target)
 {
     bool *is_active = arena_alloc(arena, (size_t)graph->n_nodes * sizeof *is_active);
     for (NodeId id = 0; id < graph->n_nodes; id++) {
         const Node *node = &graph->nodes[id];
         uint32_t differentiable = op_info(node->op)->differentiable;
-        bool reaches = is_trainable(graph, node);
+        bool reaches = target == NO_NODE ? is_trainable(graph, node) : id == target;
         for (int i = 0; i < node->n_inputs; i++) {
             bool flows = differentiable >> (i < 31 ? i : 31) & 1;
             reaches = reaches || (flows && is_active[node->inputs[i]]);
@@ -70,9 +71,10 @@ static Origin backward_origin(Arena *arena, const Graph *forward, NodeId id)
     return origin;
 }
 
-static void walk(Vjp *vjp, const Graph *forward, NodeId loss)
+// From the loss down to, and without, the node `end`.
+static void walk(Vjp *vjp, const Graph *forward, NodeId loss, NodeId end)
 {
-    for (NodeId id = loss; id >= 0; id--) {
+    for (NodeId id = loss; id > end; id--) {
         const Node *node = &forward->nodes[id];
         if (!vjp->is_active[id] || vjp->gradients[id] == NO_NODE || node->op == OP_PARAM) {
             continue;
@@ -120,13 +122,28 @@ Graph *grad(Arena *arena, const Graph *forward, NodeId loss)
         XV_BUG("the loss is %s%s, not one f32", dtype_name(node->dtype), shape_text(arena, &node->shape));
     }
     Graph *graph = copy_forward(arena, forward);
-    Vjp vjp = {.is_active = find_active(arena, forward), .gradients = graph_new_map(arena, forward)};
+    Vjp vjp = {.is_active = find_active(arena, forward, NO_NODE), .gradients = graph_new_map(arena, forward)};
     vjp.build.graph = graph;
     if (vjp.is_active[loss]) {
         Origin origin = backward_origin(arena, forward, loss);
         vjp.gradients[loss] = graph_const(graph, 1.0, DTYPE_F32, &node->shape, &origin);
-        walk(&vjp, forward, loss);
+        walk(&vjp, forward, loss, NO_NODE);
     }
     add_outputs(graph, forward, vjp.gradients);
     return graph;
+}
+
+NodeId grad_between(Graph *graph, NodeId score, NodeId target)
+{
+    XV_ASSERT(score >= 0 && score < graph->n_nodes && target >= 0 && target < graph->n_nodes);
+    const Graph forward = *graph;   // growing leaves these nodes where they are
+    Vjp vjp = {.is_active = find_active(graph->arena, &forward, target), .gradients = graph_new_map(graph->arena, &forward)};
+    vjp.build.graph = graph;
+    if (!vjp.is_active[score]) {
+        return NO_NODE;
+    }
+    Origin origin = backward_origin(graph->arena, &forward, score);
+    vjp.gradients[score] = graph_const(graph, 1.0, DTYPE_F32, &forward.nodes[score].shape, &origin);
+    walk(&vjp, &forward, score, target);
+    return vjp.gradients[target];
 }

@@ -9,7 +9,7 @@ typedef struct Vjp {
     const Node *node;        // the forward node
     NodeId self;             // its id, the same in both graphs
     NodeId d;                // gradient of its result, of its shape
-    const bool *is_active;   // per forward node: a trainable parameter lies behind it
+    const bool *is_active;   // per forward node: what a gradient is wanted for lies behind it
     NodeId *gradients;       // per forward node: sum of the contributions so far, or NO_NODE
 } Vjp;
 

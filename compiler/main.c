@@ -192,7 +192,8 @@ static void append_overrides(Arena *arena, const Config *config, bool is_strict,
     for (int i = 0; i < n_more; i++) {
         const ConfigEntry *entry = config->entries->entries[i].value;
         all[elaborate_options->n_overrides++] = (Override){.path = entry->path, .value = value_of_config(arena, &entry->value),
-                                                           .origin = entry->origin, .is_strict = is_strict};
+                                                           .origin = entry->origin, .is_strict = is_strict,
+                                                           .is_optional = entry->is_optional};
     }
     elaborate_options->overrides = all;
 }
@@ -319,6 +320,25 @@ static bool compile_task(Session *session, const Options *options, const AstFile
     return emit_program(session->arena, task, directory) && (!options->is_built || build(directory));
 }
 
+// With several tasks, --set may name what only some of them know; what none knows is an error all the same.
+static bool check_sets(Session *session, const AstFile *files, ElaborateOptions *options, const Sym *names, int n_names)
+{
+    for (int i = 0; n_names > 1 && i < options->n_overrides; i++) {
+        Override *override = &options->overrides[i];
+        bool is_known = !override->is_strict;
+        for (int j = 0; j < n_names && !is_known; j++) {
+            is_known = elaborate_knows(session->arena, session->names, files, names[j], override->path);
+        }
+        if (!is_known) {
+            diag_error(&session->diag, (Span){0}, "%s: no task has a configuration '%s'", override->origin, override->path);
+            return false;
+        }
+        override->is_optional = override->is_optional || override->is_strict;
+        override->is_strict = false;
+    }
+    return true;
+}
+
 static bool compile_tasks(Session *session, const Options *options, const AstFile *files)
 {
     ElaborateOptions elaborate_options = {.model = model_name(session->arena, options->model), .batch = options->batch};
@@ -340,7 +360,7 @@ static bool compile_tasks(Session *session, const Options *options, const AstFil
     if (n_names == 0) {
         diag_error(&session->diag, (Span){0}, "%s declares and imports no task", options->model);
     }
-    bool is_good = n_names > 0;
+    bool is_good = n_names > 0 && check_sets(session, files, &elaborate_options, names, n_names);
     for (int i = 0; i < n_names && is_good; i++) {
         elaborate_options.task = names[i];
         is_good = compile_task(session, options, files, &elaborate_options);

@@ -97,12 +97,13 @@ static const Program *observe_program(const Pipeline *pipeline, const Entry *ent
     return lowered(pipeline, graph);
 }
 
-static const uint8_t *gradient_marks(Arena *arena, const Task *task, const Graph *graph)
+static const uint8_t *gradient_marks(Arena *arena, const Task *task, const Program *train)
 {
     uint8_t *marks = arena_alloc(arena, (size_t)task->n_parameters + 1);
-    for (int i = 0; i < graph->n_outputs; i++) {
-        if (graph->outputs[i].kind == OUTPUT_GRADIENT) {
-            marks[graph->outputs[i].parameter] = 1;
+    for (int i = 0; train && i < train->graph->n_outputs; i++) {
+        const Output *output = &train->graph->outputs[i];
+        if (output->kind == OUTPUT_GRADIENT) {
+            marks[output->parameter] = 1;
         }
     }
     return marks;
@@ -113,8 +114,8 @@ void pipeline_run(Arena *arena, Interner *names, Task *task, const PipelineOptio
     Pipeline pipeline = {arena, names, options};
     for (int i = 0; i < task->n_entries; i++) {
         Entry *entry = &task->entries[i];
-        entry->train = train_program(&pipeline, entry);
+        entry->train = entry->total ? train_program(&pipeline, entry) : NULL;
         entry->observe = observe_program(&pipeline, entry);
-        entry->has_gradient = gradient_marks(arena, task, entry->train->graph);
+        entry->has_gradient = gradient_marks(arena, task, entry->train);
     }
 }

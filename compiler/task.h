@@ -17,9 +17,9 @@ typedef struct Buffer {
 typedef struct Entry {
     Sym name;                 // "images"
     Sym data;                 // loader kind, "" if none
-    double probability;       // chance that an iteration runs it; 1 for the main entry
+    double probability;       // chance that a training iteration runs it; 1 for the main entry, 0 for evaluation
     bool advances_schedule;
-    Sym total;                // name of the minimised sum ("loss_total")
+    Sym total;                // name of the minimised sum ("loss_total"); NULL: an evaluation entry
     const Sym *losses;        // its terms
     int n_losses;
     const Sym *metrics;
@@ -28,7 +28,7 @@ typedef struct Entry {
     // Filled by the elaborator: every output, trace and metric; randomness as KEEP and SAMPLE nodes.
     const Graph *forward;
     // Filled by the pipeline.
-    const Program *train;     // losses and gradients
+    const Program *train;     // losses and gradients; NULL for an evaluation entry
     const Program *observe;   // every output, no gradients, no dropout
     const uint8_t *has_gradient;  // per parameter
 } Entry;
@@ -50,7 +50,7 @@ typedef struct Task {
     int n_aliases;
     const Buffer *buffers;
     int n_buffers;
-    Entry *entries;           // the main entry last
+    Entry *entries;           // the main training entry last, if there is one
     int n_entries;
     Optimizer optimizer;
 } Task;

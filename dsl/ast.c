@@ -188,7 +188,8 @@ static bool same_type(const AstType *a, const AstType *b)
 static bool same_params(const AstParam *a, const AstParam *b)
 {
     for (; a && b; a = a->next, b = b->next) {
-        if (a->name.text != b->name.text || !same_type(a->type, b->type) || !same_expr(a->value, b->value)) {
+        if (a->name.text != b->name.text || a->text != b->text || !same_type(a->type, b->type)
+            || !same_expr(a->value, b->value)) {
             return false;
         }
     }

@@ -101,6 +101,8 @@ struct AstType {
 typedef struct AstParam {
     struct AstParam *next;
     AstName name;
+    Sym text;                        // name of an entry's input outside (`image as "eval.image"`), or NULL
+    Span text_span;
     AstType *type;                   // NULL: anything
     AstExpr *value;                  // default, or NULL
 } AstParam;
@@ -133,7 +135,7 @@ typedef enum AstItemKind {
     AST_DATA,         // data "text" { items: CONFIG }
     AST_PROBABILITY,  // probability value
     AST_ADVANCES,     // advances value
-    AST_OUTPUT,       // output name = value
+    AST_OUTPUT,       // output name = value   |   output name as "text" = value
     AST_METRIC,       // metric name = value (a tuple)
     AST_MINIMISE,     // minimise value
 } AstItemKind;
@@ -152,7 +154,7 @@ struct AstItem {
     Span head;                       // keyword or name that introduces it
     AstName name;
     AstArg *names;                   // ASSIGN to several: names in args (value NAME); else NULL
-    Sym text;                        // IMPORT, ALIAS, DATA, ASSERT message; path component of members or NULL
+    Sym text;                        // IMPORT, ALIAS, DATA, ASSERT message; `as` of members and OUTPUT, or NULL
     Span text_span;
     AstExpr *target;                 // SET: the path; CHILD: index expression or NULL
     AstExpr *value;

@@ -134,6 +134,19 @@ static void print_assignment(Printer *printer, const AstItem *item)
     print_bare(printer, item->value, 0);
 }
 
+static void print_output(Printer *printer, const AstItem *item)
+{
+    if (!item->text) {
+        print_binding(printer, "output", item);
+        return;
+    }
+    print_words(printer, "output", item->name.text);
+    print_text(printer, " as ");
+    print_string(printer, item->text);
+    print_text(printer, " = ");
+    print_bare(printer, item->value, 0);
+}
+
 // `keyword value`.
 static void print_clause(Printer *printer, const char *keyword, const AstExpr *value)
 {
@@ -224,7 +237,7 @@ static void print_item(Printer *printer, const AstItem *item, bool is_entry)
     case AST_DATA: print_group(printer, "data", item); break;
     case AST_PROBABILITY: print_clause(printer, "probability", item->value); break;
     case AST_ADVANCES: print_clause(printer, "advances", item->value); break;
-    case AST_OUTPUT: print_binding(printer, "output", item); break;
+    case AST_OUTPUT: print_output(printer, item); break;
     case AST_METRIC: print_binding(printer, "metric", item); break;
     case AST_MINIMISE: print_clause(printer, "minimise", item->value); break;
     }

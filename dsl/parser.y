@@ -197,6 +197,9 @@ item:
     | PROBABILITY expr { $$ = ITEM(AST_PROBABILITY, @$, @1, .value = $2); }
     | ADVANCES expr { $$ = ITEM(AST_ADVANCES, @$, @1, .value = $2); }
     | OUTPUT name '=' expr { $$ = ITEM(AST_OUTPUT, @$, @1, .name = $2, .value = $4); }
+    | OUTPUT name AS STRING '=' expr {
+        $$ = ITEM(AST_OUTPUT, @$, @1, .name = $2, .text = $4, .text_span = @4, .value = $6);
+    }
     | METRIC name '=' exprs { $$ = ITEM(AST_METRIC, @$, @1, .name = $2, .value = $4); }
     | MINIMISE expr { $$ = ITEM(AST_MINIMISE, @$, @1, .value = $2); }
     ;
@@ -247,7 +250,10 @@ param_list: param { $$ = (AstParams){$1, $1}; }
     | param_list ',' param { $$ = $1; AST_APPEND($$, $3); };
 
 param: name default { $$ = ast_param(parser, (AstParam){.name = $1, .value = $2}); }
-    | name ':' type default { $$ = ast_param(parser, (AstParam){.name = $1, .type = $3, .value = $4}); };
+    | name ':' type default { $$ = ast_param(parser, (AstParam){.name = $1, .type = $3, .value = $4}); }
+    | name AS STRING ':' type {
+        $$ = ast_param(parser, (AstParam){.name = $1, .text = $3, .text_span = @3, .type = $5});
+    };
 
 default: %empty { $$ = NULL; } | '=' expr { $$ = $2; };
 

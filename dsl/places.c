@@ -15,8 +15,8 @@ static const struct {
     unsigned places;
 } KINDS[] = {
     [AST_IMPORT] = {"an import", IN_FILE},
-    [AST_CONFIG] = {"a configuration constant", IN_FILE},
-    [AST_SET] = {"set", IN_FILE},
+    [AST_CONFIG] = {"a configuration constant", IN_FILE | IN_TASK},
+    [AST_SET] = {"set", IN_FILE | IN_TASK},
     [AST_LET] = {"let", IN_FILE | BLOCKS},
     [AST_MODULE] = {"a module", IN_FILE},
     [AST_FUNCTION] = {"a function", IN_FILE | IN_MODULE},
@@ -81,9 +81,20 @@ static void report(const ParseContext *context, const AstItem *item, unsigned al
     const char *hint = item->kind == AST_ASSIGN ? "; a constant is written `let name = value`" : "";
     diag_error(context->diag, item->head, "%s cannot stand %s, only %s%s", KINDS[item->kind].name,
                place_name(place), places_text(context->arena, allowed), hint);
-    if (around && allowed == IN_FILE) {
+    if (around && (allowed & ~(unsigned)IN_TASK) == IN_FILE) {
         diag_note(context->diag, around->head,
                   "the block that starts here is not closed before; is a '}' missing?");
+    }
+}
+
+// Only an entry's inputs are known outside, so only they have a second name.
+static void check_params(const ParseContext *context, const AstItem *item)
+{
+    for (const AstParam *param = item->params; param; param = param->next) {
+        if (param->text && item->kind != AST_ENTRY) {
+            diag_error(context->diag, param->text_span, "only the input of an entry has a name outside: `%s`",
+                       param->name.text);
+        }
     }
 }
 
@@ -98,6 +109,7 @@ static void check(const ParseContext *context, const AstItems *items, unsigned p
             report(context, item, allowed, place, around);
             continue;
         }
+        check_params(context, item);
         switch (item->kind) {
         case AST_MODULE: check(context, &item->items, IN_MODULE, item); break;
         case AST_FUNCTION: check(context, &item->items, IN_FUNCTION, item); break;

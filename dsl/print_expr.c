@@ -134,6 +134,10 @@ static void argument(Printer *printer, const AstArg *arg, int after)
 static void parameter(Printer *printer, const AstParam *param, int after)
 {
     print_text(printer, param->name.text);
+    if (param->text) {
+        print_text(printer, " as ");
+        print_string(printer, param->text);
+    }
     if (param->type) {
         print_text(printer, ": ");
         print_type(printer, param->type, after);

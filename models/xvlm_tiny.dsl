@@ -39,16 +39,18 @@ config text_config {
     initializer_range = 0.1
 }
 
-set images.image_key = "image"
-set images.is_image_rpath = true
-set images.batch_size = 32
-set images.min_crop_scale = 0.6
-set regions.image_key = "image"
-set regions.is_image_rpath = true
-set regions.batch_size = 32
-set regions.max_images = 12
-set max_words = 16
-set max_tokens = 16
-set max_masks = 4
-set optimizer.lr = 1e-3
-set schedular.num_warmup_steps = 100
+task pretrain {
+    set images.image_key = "image"
+    set images.is_image_rpath = true
+    set images.batch_size = 32
+    set images.min_crop_scale = 0.6
+    set regions.image_key = "image"
+    set regions.is_image_rpath = true
+    set regions.batch_size = 32
+    set regions.max_images = 12
+    set max_words = 16
+    set max_tokens = 16
+    set max_masks = 4
+    set optimizer.lr = 1e-3
+    set schedular.num_warmup_steps = 100
+}

@@ -100,13 +100,14 @@ typedef struct XvGraph {
     int n_kernels;               // calls per run
 } XvGraph;
 
-// One entry point of the task, such as `images` or `regions`.
+// One entry point of the task, such as `images` or `regions`. Training entries minimise a loss; evaluation entries have
+// an observe graph only: `loss` is NULL, `train.run` is NULL, no parameter has a gradient.
 typedef struct XvEntry {
     const char *name;
     const char *data;            // kind of loader that fills the inputs: "image_text", "regions"
-    double probability;          // chance that an iteration runs it; 1 for the main entry, which comes last
+    double probability;          // chance that a training iteration runs it; 1 for the main entry, which comes last
     bool advances_schedule;
-    const char *loss;            // name of the minimised output ("loss_total")
+    const char *loss;            // name of the minimised output ("loss_total"), or NULL
     const char *const *losses;   // names of its terms, in order
     int n_losses;
     XvGraph train;               // losses; leaves gradients of every parameter with has_gradient

@@ -2,58 +2,49 @@
 # and boxes on region-text pairs. Defaults are those of the published 4M recipe.
 
 import "../models/losses.dsl"
-
-config images {
-    image_key = "binary"
-    is_image_rpath = false
-    caption_key = "caption"
-    tokenized = false
-    batch_size = 128
-    min_crop_scale = 0.2
-}
-
-config regions {
-    image_key = "binary"
-    is_image_rpath = false
-    caption_key = "caption"
-    tokenized = false
-    iter_perc = 0.5
-    batch_size = 128
-    max_images = 48
-    max_regions = 5
-    min_perc_in_image = 0.5
-}
-
-config calc_image_bbox_loss = false
-config max_words = 40
-config max_tokens = 40
-config mask_prob = 0.25
-config max_masks = 8
-config mask_whole_word = true
-config skipgram_prb = 0.2
-config skipgram_size = 3
-config train_dataset_size = 5114489
-
-config optimizer {
-    opt = "adamW"
-    lr = 1e-4
-    weight_decay = 0.01
-    lr_mult = 2
-}
-
-config schedular {
-    sched = "linear"
-    lr = 1e-4
-    epochs = 41
-    num_warmup_steps = 2500
-}
-
-config accelerator {
-    CLIP_GRAD_NORM = 1.0
-    RNG_SEED = 42
-}
+import "training.dsl"
 
 task pretrain {
+    config images {
+        image_key = "binary"
+        is_image_rpath = false
+        caption_key = "caption"
+        tokenized = false
+        batch_size = 128
+        min_crop_scale = 0.2
+    }
+
+    config regions {
+        image_key = "binary"
+        is_image_rpath = false
+        caption_key = "caption"
+        tokenized = false
+        iter_perc = 0.5
+        batch_size = 128
+        max_images = 48
+        max_regions = 5
+        min_perc_in_image = 0.5
+    }
+
+    config calc_image_bbox_loss = false
+    config max_words = 40
+    config max_tokens = 40
+    config mask_prob = 0.25
+    config max_masks = 8
+    config mask_whole_word = true
+    config skipgram_prb = 0.2
+    config skipgram_size = 3
+    config train_dataset_size = 5114489
+
+    set optimizer.lr = 1e-4
+    set schedular.epochs = 41
+    set schedular.num_warmup_steps = 2500
+
+    config accelerator {
+        CLIP_GRAD_NORM = 1.0
+        RNG_SEED = 42
+    }
+
     dim T = max_tokens
     dim M = max_masks
     dim R = image_res

@@ -93,23 +93,34 @@ static void fill(XvHost *host, const XvGraph *graph)
             if (tensor.dtype == XV_F32) {
                 ((float *)tensor.data)[j] = (float)(j * 2654435761u % 1000) * 0.002f - 1 + (tensor.rank == 2 ? 1.25f : 0);
             } else {
-                ((int32_t *)tensor.data)[j] = strcmp(tensor.name, "is_image") != 0;
+                bool is_identity = strcmp(tensor.name, "idx") == 0;   // all different, so that there are negatives
+                ((int32_t *)tensor.data)[j] = is_identity ? (int32_t)j : strcmp(tensor.name, "is_image") != 0;
             }
         }
     }
 }
 
+// The training step of a training entry, the evaluation batch of another.
+static const XvGraph *timed_graph(const XvEntry *entry)
+{
+    return entry->train.run ? &entry->train : &entry->observe;
+}
+
 static void run_step(Bench *bench, const XvEntry *entry, int64_t step)
 {
     const XvProgram *program = bench->host.program;
+    bool is_training = entry->train.run != NULL;
+    const XvGraph *graph = timed_graph(entry);
     xv_weights_clamp(program, xv_host_parameters(&bench->host));
-    XvDrawMoment moment = {.seed = 42, .step = step, .is_keep_on = true};
-    xv_host_set_draws(&bench->host, entry, &entry->train, &moment);
-    fill(&bench->host, &entry->train);
+    XvDrawMoment moment = {.seed = 42, .step = step, .is_keep_on = is_training};
+    xv_host_set_draws(&bench->host, entry, graph, &moment);
+    fill(&bench->host, graph);
     double start = xv_seconds();
-    xv_host_run(&bench->host, &entry->train);
-    xv_optimizer_step(&bench->optimizer, &bench->host, entry);
-    bench->optimizer.position++;
+    xv_host_run(&bench->host, graph);
+    if (is_training) {
+        xv_optimizer_step(&bench->optimizer, &bench->host, entry);
+        bench->optimizer.position++;
+    }
     if (step >= 0) {
         bench->seconds[step] = xv_seconds() - start;
     }
@@ -144,18 +155,19 @@ static double peak_memory(void)
 
 static void report(Bench *bench, const XvEntry *entry, bool is_json)
 {
+    const XvGraph *graph = timed_graph(entry);
     double seconds = median(bench->seconds, bench->n_steps);
-    int64_t pairs = pairs_of(&entry->train);
-    double optimizer_bytes = 28.0 * (double)xv_parameter_elements(bench->host.program);
-    double bytes = entry->train.bytes + optimizer_bytes;
-    double flop_floor = bench->peak_flops > 0 ? entry->train.matmul_flops / bench->peak_flops : 0;
+    int64_t pairs = pairs_of(graph);
+    double optimizer_bytes = entry->train.run ? 28.0 * (double)xv_parameter_elements(bench->host.program) : 0;
+    double bytes = graph->bytes + optimizer_bytes;
+    double flop_floor = bench->peak_flops > 0 ? graph->matmul_flops / bench->peak_flops : 0;
     double byte_floor = bench->bandwidth > 0 ? bytes / bench->bandwidth : 0;
     double floor = flop_floor > byte_floor ? flop_floor : byte_floor;
     if (!is_json) {
         char memory[XV_FORMAT_SIZE];
         printf("%s/%s %s: %.3f s a step of %lld pairs, %.1f pairs/s, %.1f GFLOP/s\n", bench->host.program->model,
                bench->host.program->task, entry->name, seconds, (long long)pairs, (double)pairs / seconds,
-               entry->train.matmul_flops / seconds * 1e-9);
+               graph->matmul_flops / seconds * 1e-9);
         printf("floors: products %.3f s at %.1f GFLOP/s, bytes %.3f s at %.1f GB/s; ratio to the larger %.2f; memory %s\n",
                flop_floor, bench->peak_flops * 1e-9, byte_floor, bench->bandwidth * 1e-9, seconds / floor,
                xv_format_bytes(memory, peak_memory()));
@@ -166,8 +178,8 @@ static void report(Bench *bench, const XvEntry *entry, bool is_json)
     cJSON_AddNumberToObject(object, "seconds", seconds);
     cJSON_AddNumberToObject(object, "pairs", (double)pairs);
     cJSON_AddNumberToObject(object, "pairs_per_second", (double)pairs / seconds);
-    cJSON_AddNumberToObject(object, "matmul_flops", entry->train.matmul_flops);
-    cJSON_AddNumberToObject(object, "flops_per_second", entry->train.matmul_flops / seconds);
+    cJSON_AddNumberToObject(object, "matmul_flops", graph->matmul_flops);
+    cJSON_AddNumberToObject(object, "flops_per_second", graph->matmul_flops / seconds);
     cJSON_AddNumberToObject(object, "bytes", bytes);
     cJSON_AddNumberToObject(object, "peak_flops_per_second", bench->peak_flops);
     cJSON_AddNumberToObject(object, "bytes_per_second", bench->bandwidth);
@@ -196,7 +208,7 @@ int xv_command_bench(const XvCommand *command)
         {"--json", NULL, XV_OPTION_FLAG, &is_json, 0, 0, "machine-readable"},
     };
     XvOptionTable options = {"[--steps N] [--entry NAME] [--json]",
-                             "Times training steps with made-up inputs beside the machine's measured ceilings.", table, 3};
+                             "Times training steps (or evaluation batches of --entry) with made-up inputs beside the machine's ceilings.", table, 3};
     int status;
     if (!xv_command_options(command, &options, &status)) {
         return status;
@@ -209,7 +221,8 @@ int xv_command_bench(const XvCommand *command)
     Bench bench = {.n_steps = steps, .optimizer = {.schedule = {0, 1000000}, .lr = 1e-5, .lr_mult = 2, .weight_decay = 0.01, .clip = 1}};
     bench.seconds = calloc((size_t)steps, sizeof *bench.seconds);
     XvEntrySet entries = (XvEntrySet)1 << (entry - command->program->entries);
-    bool is_ready = bench.seconds && xv_host_create(&bench.host, command->program, XV_HOST_TRAIN, entries, &error);
+    bool is_ready = bench.seconds && xv_host_create(&bench.host, command->program, entry->train.run ? XV_HOST_TRAIN : XV_HOST_OBSERVE,
+                                                    entries, &error);
     if (is_ready) {
         bench.peak_flops = measured_peak();
         bench.bandwidth = measured_bandwidth();

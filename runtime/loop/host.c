@@ -11,6 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
+bool xv_is_training(const XvEntry *entry)
+{
+    return entry->train.run != NULL && entry->probability > 0.0;
+}
+
 size_t xv_arena_bytes(const XvProgram *program, XvHostUse use, XvEntrySet entries)
 {
     size_t bytes = 0;

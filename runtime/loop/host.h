@@ -24,6 +24,9 @@ typedef struct XvHost {
     XvDraw *draws;     // room for the draws of any graph
 } XvHost;
 
+// Whether training runs the entry: it minimises something, and not with probability 0.
+bool xv_is_training(const XvEntry *entry);
+
 // Allocates zeroed regions, the arena as large as the entries of the set need. Says so on stderr when the machine has
 // less memory than that.
 bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEntrySet entries, XvError *error);

@@ -36,7 +36,9 @@ static cJSON *info_object(const XvProgram *program)
         cJSON *row = cJSON_AddObjectToObject(entries, entry->name);
         cJSON_AddStringToObject(row, "data", entry->data);
         cJSON_AddNumberToObject(row, "probability", entry->probability);
-        cJSON_AddItemToObject(row, "train", graph_object(&entry->train));
+        if (entry->train.run) {
+            cJSON_AddItemToObject(row, "train", graph_object(&entry->train));
+        }
         cJSON_AddItemToObject(row, "observe", graph_object(&entry->observe));
     }
     cJSON_AddItemToObject(object, "config", cJSON_Parse(program->config));
@@ -61,10 +63,12 @@ static void print_info(const XvProgram *program)
     for (int i = 0; i < program->n_entries; i++) {
         const XvEntry *entry = &program->entries[i];
         printf("entry %s: data '%s', probability %g\n", entry->name, entry->data, entry->probability);
-        print_graph("train", &entry->train);
+        if (entry->train.run) {
+            print_graph("train", &entry->train);
+        }
         print_graph("observe", &entry->observe);
-        for (int j = 0; j < entry->train.n_inputs; j++) {
-            const XvValue *input = &entry->train.inputs[j];
+        for (int j = 0; j < entry->observe.n_inputs; j++) {
+            const XvValue *input = &entry->observe.inputs[j];
             printf("  input %-16s %s [", input->name, xv_dtype_name(input->dtype));
             for (int k = 0; k < input->rank; k++) {
                 printf("%s%lld", k ? ", " : "", (long long)input->shape[k]);

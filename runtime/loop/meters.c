@@ -11,11 +11,14 @@ static bool has_loss(const XvEntry *entry, const char *name)
             return true;
         }
     }
-    return strcmp(entry->loss, name) == 0;
+    return entry->loss && strcmp(entry->loss, name) == 0;
 }
 
 int xv_entry_losses(const XvEntry *entry)
 {
+    if (!entry->loss) {
+        return 0;
+    }
     for (int i = 0; i < entry->n_losses; i++) {
         if (strcmp(entry->losses[i], entry->loss) == 0) {
             return entry->n_losses;

@@ -24,7 +24,8 @@ typedef struct XvMeters {
 bool xv_meters_create(XvMeters *meters, const XvProgram *program, XvError *error);
 void xv_meters_free(XvMeters *meters);
 
-// The name of the output behind meter `i` of an entry, i from 0 to xv_entry_losses - 1: the terms, then the sum.
+// The name of the output behind meter `i` of an entry, i from 0 to xv_entry_losses - 1: the terms, then the sum; an
+// evaluation entry has none.
 int xv_entry_losses(const XvEntry *entry);
 const char *xv_entry_loss(const XvEntry *entry, int i);
 

@@ -47,8 +47,8 @@ static bool same_shape(const XvStored *stored, const XvValue *value)
 // Whether the file holds all inputs of the entry in the compiled shapes; `error` says what does not fit.
 static bool fits(const Replay *replay, const XvEntry *entry, XvError *error)
 {
-    for (int i = 0; i < entry->train.n_inputs; i++) {
-        const XvValue *value = &entry->train.inputs[i];
+    for (int i = 0; i < entry->observe.n_inputs; i++) {
+        const XvValue *value = &entry->observe.inputs[i];
         const XvStored *stored = xv_safetensors_find(&replay->inputs, value->name);
         if (!stored) {
             return xv_fail(error, "entry '%s' needs '%s', which the file does not hold", entry->name, value->name);
@@ -252,16 +252,14 @@ static bool save_curve(const Replay *replay, XvError *error)
     return is_saved || xv_fail(error, "cannot write '%s'", replay->options.curve);
 }
 
-static bool replay_entry(Replay *replay, const XvEntry *entry, XvError *error)
+static bool observe_entry(Replay *replay, const XvEntry *entry, XvError *error)
+{
+    return run_graph(replay, entry, &entry->observe, error) && keep_outputs(replay, &entry->observe, error);
+}
+
+static bool train_entry(Replay *replay, const XvEntry *entry, XvError *error)
 {
     const ReplayOptions *options = &replay->options;
-    bool wants_training = options->grads || options->after || options->curve;
-    if (!run_graph(replay, entry, &entry->observe, error) || !keep_outputs(replay, &entry->observe, error)) {
-        return false;
-    }
-    if (!wants_training) {
-        return true;
-    }
     if (!run_graph(replay, entry, &entry->train, error) || !check_losses(replay, entry, error)) {
         return false;
     }
@@ -285,13 +283,30 @@ static bool find_fitting(const Replay *replay, XvEntrySet *entries, XvError *err
     return *entries || xv_fail(error, "%s fits no entry point: %s", replay->options.inputs, misfit.text);
 }
 
+// Every entry is observed, training entries first, before an update changes the parameters.
 static bool replay_entries(Replay *replay, XvEntrySet entries, XvError *error)
 {
+    const ReplayOptions *options = &replay->options;
     const XvProgram *program = replay->command->program;
-    for (int i = 0; i < program->n_entries; i++) {
-        if ((entries >> i & 1) && !replay_entry(replay, &program->entries[i], error)) {
+    for (int i = 0; i < 2 * program->n_entries; i++) {
+        const XvEntry *entry = &program->entries[i % program->n_entries];
+        bool is_turn = (entry->train.run == NULL) == (i >= program->n_entries);
+        if (is_turn && (entries >> (entry - program->entries) & 1) && !observe_entry(replay, entry, error)) {
             return false;
         }
+    }
+    bool wants_training = options->grads || options->after || options->curve;
+    int n_trained = 0;
+    for (int i = 0; i < program->n_entries && wants_training; i++) {
+        bool is_wanted = (entries >> i & 1) && program->entries[i].train.run;
+        if (is_wanted && !train_entry(replay, &program->entries[i], error)) {
+            return false;
+        }
+        n_trained += is_wanted;
+    }
+    if (wants_training && n_trained == 0) {
+        return xv_fail(error, "no entry point that %s fits minimises anything, so there are no gradients or updates",
+                       options->inputs);
     }
     XvFileContent content = {.tensors = replay->results, .n_tensors = replay->n_results};
     return (!replay->options.outputs || xv_safetensors_write(replay->options.outputs, &content, error))

@@ -57,7 +57,7 @@ static bool open_source(XvTrainRun *run, int e, bool is_evaluation, XvError *err
     const XvTrainOptions *options = &run->options;
     const char *path = is_evaluation ? xv_entry_path(program, e, options->val, options->val_regions)
                                      : xv_entry_path(program, e, options->data, options->regions);
-    if (!path) {
+    if (!path || !xv_is_training(entry)) {
         return true;
     }
     XvSourceRequest request = {
@@ -99,7 +99,7 @@ static bool open_data(XvTrainRun *run, XvError *error)
         if (!open_source(run, e, false, error) || !open_source(run, e, true, error)) {
             return false;
         }
-        if (!run->trainer.sources[e].state) {
+        if (!run->trainer.sources[e].state && xv_is_training(&program->entries[e])) {
             printf("note: no data for entry %s (--%s): it is left out\n", program->entries[e].name,
                    program->entries[e].data);
         }
@@ -225,7 +225,11 @@ static bool open_resumed(XvTrainRun *run, XvError *error)
 
 bool xv_train_open(XvTrainRun *run, XvError *error)
 {
-    if (!xv_settings_read(&run->settings, run->command->program->config, error) || !set_paths(run, error)) {
+    const XvProgram *program = run->command->program;
+    if (!xv_is_training(&program->entries[program->n_entries - 1])) {
+        return xv_fail(error, "task %s has no entry point that minimises anything", program->task);
+    }
+    if (!xv_settings_read(&run->settings, program->config, error) || !set_paths(run, error)) {
         return false;
     }
     bool is_there = access(run->checkpoint_path, F_OK) == 0;

@@ -10,13 +10,22 @@
 
 enum { PURPOSE_CHOICE = 0xC401CE };
 
+static XvEntrySet training_entries(const XvProgram *program)
+{
+    XvEntrySet entries = 0;
+    for (int e = 0; e < program->n_entries; e++) {
+        entries |= (XvEntrySet)xv_is_training(&program->entries[e]) << e;
+    }
+    return entries;
+}
+
 bool xv_trainer_create(XvTrainer *trainer, const XvProgram *program, XvError *error)
 {
     *trainer = (XvTrainer){.sources = calloc((size_t)program->n_entries + 1, sizeof *trainer->sources)};
     if (!trainer->sources) {
         return xv_fail(error, "no memory");
     }
-    if (!xv_host_create(&trainer->host, program, XV_HOST_TRAIN, XV_ALL_ENTRIES, error) ||
+    if (!xv_host_create(&trainer->host, program, XV_HOST_TRAIN, training_entries(program), error) ||
         !xv_meters_create(&trainer->meters, program, error)) {
         xv_trainer_free(trainer);
         return false;

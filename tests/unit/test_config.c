@@ -229,7 +229,7 @@ static void test_case_file(void **state)
                   " \"text_config\": {\"hidden_size\":64,\"hidden_act\":\"gelu\"}, \"vision_config\": "
                   "{\"depths\": [2, 2]}\n}\n"));
     assert_string_equal(messages(session), "");
-    assert_int_equal(session->config->entries->n_entries, 7);
+    assert_int_equal(session->config->entries->n_entries, 9);
     check_int(session, "image_res", 128);
     check_float(session, "temp", 0.07);
     check_bool(session, "use_swin", true);
@@ -237,7 +237,10 @@ static void test_case_file(void **state)
     check_int(session, "text_config.hidden_size", 64);
     check_text(session, "text_config.hidden_act", "gelu");
     assert_int_equal(value_at(session, "vision_config.depths")->n_items, 2);
-    assert_null(config_find(session->config, "seed"));
+    assert_false(config_find(session->config, "image_res")->is_optional);
+    assert_null(config_find(session->config, "many"));
+    check_int(session, "seed", 7);
+    assert_true(config_find(session->config, "seed")->is_optional);
 }
 
 static void test_scalars(void **state)

@@ -10,14 +10,8 @@ task probe {
     dim B = 4
     net as "": Net()
 
-    optimizer adamw {
-        lr = 1e-3
-        beta1 = 0.9
-        beta2 = 0.98
-        epsilon = 1e-8
-    }
-
-    entry step(x: [B, 8], ids: int[B]) {
-        output loss = sum(net(x))
+    entry look(x: [B, 8], ids: int[B]) {
+        blocks = [2, 3]
+        output y as "block{block}.map" = net(x)
     }
 }

@@ -1,0 +1,15 @@
+# What every training recipe has in common (facts 7.2), under the official names. Tasks set their own numbers.
+
+config optimizer {
+    opt = "adamW"
+    lr = 1e-4
+    weight_decay = 0.01
+    lr_mult = 2
+}
+
+config schedular {
+    sched = "linear"
+    lr = optimizer.lr
+    epochs = 10
+    num_warmup_steps = 0.1
+}

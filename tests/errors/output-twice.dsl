@@ -1,0 +1,18 @@
+module Net() {
+    param weight: [8, 16] init normal(0, 0.02)
+
+    fn (x: [N, 8]) -> [N, 16] {
+        return x @ weight
+    }
+}
+
+task probe {
+    dim B = 4
+    net as "": Net()
+
+    entry look(x: [B, 8], ids: int[B]) {
+        for i in 0..2 {
+            output y = net(x) * float(i)
+        }
+    }
+}

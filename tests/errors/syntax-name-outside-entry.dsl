@@ -1,0 +1,3 @@
+fn f(x as "y": [N]) {
+    return x
+}

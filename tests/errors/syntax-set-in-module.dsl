@@ -1,0 +1,3 @@
+module Net() {
+    set steps = 3
+}
