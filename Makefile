@@ -10,7 +10,7 @@ BUILD ?= build
 # Loop nests want the machine's vector width; math traps and errno would forbid it (ARCHITECTURE.md, Flags).
 NATIVE := -O3 -march=native -fno-math-errno -fno-trapping-math -fopenmp
 BASE_FLAGS := -std=c11 -D_GNU_SOURCE -I. -g -MMD -MP $(WARNINGS) $(SANITIZE)
-RUNTIME_LIBS := -lcjson -ljpeg -lpng -lz -lutf8proc -lopenblas -lm -lpthread
+RUNTIME_LIBS := -lcjson -ljpeg -lpng -lz -lutf8proc -lopenblas -lm -lpthread -ldl
 COMPILER_LIBS := -lyaml -lcjson -lm
 PREFIX ?= /usr/local
 

@@ -9,6 +9,7 @@ static const char *const STEP_NAMES[] = {
     [STEP_KERNEL] = "kernel",           [STEP_MATMUL] = "matmul",           [STEP_ATTENTION] = "attention",
     [STEP_ATTENTION_GRAD] = "attention_grad", [STEP_SCATTER_ADD] = "scatter_add", [STEP_SAMPLE] = "sample",
     [STEP_TOP_K] = "top_k",
+    [STEP_ALL_GATHER] = "all_gather",   [STEP_OWN_ROWS] = "own_rows",
 };
 
 static const char *fused_ops(Arena *arena, const Program *program, const Step *step)

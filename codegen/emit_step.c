@@ -207,6 +207,17 @@ static void top_k_step(StepWriter *writer, const Step *step)
              view_text(writer, &step->writes[0]));
 }
 
+// Collectives move 4-byte words, whatever they mean; what is one rank's is given in words.
+static void collective_step(StepWriter *writer, const Step *step)
+{
+    bool is_gather = step->kind == STEP_ALL_GATHER;
+    const Graph *graph = writer->program->graph;
+    const Node *node = &graph->nodes[step->node];
+    const Shape *own = is_gather ? &graph->nodes[node->inputs[0]].shape : &node->shape;
+    out_line(writer->out, "%s(run, %s, %s, %lld);", is_gather ? "xv_gather_ranks" : "xv_own_rank",
+             view_text(writer, &step->reads[0]), view_text(writer, &step->writes[0]), (long long)shape_count(own));
+}
+
 static void emit_step(StepWriter *writer, const Step *step)
 {
     switch (step->kind) {
@@ -230,6 +241,10 @@ static void emit_step(StepWriter *writer, const Step *step)
         break;
     case STEP_TOP_K:
         top_k_step(writer, step);
+        break;
+    case STEP_ALL_GATHER:
+    case STEP_OWN_ROWS:
+        collective_step(writer, step);
         break;
     }
 }

@@ -238,7 +238,8 @@ void emit_tables(Out *out, Arena *arena, const Task *task)
     out_line(out, "    \"\";");
     out_line(out, "");
     out_line(out, "const XvProgram xv_program = {");
-    out_line(out, "    .model = \"%s\", .task = \"%s\", .target = \"c\", .config = config,", task->model, task->name);
+    out_line(out, "    .model = \"%s\", .task = \"%s\", .target = \"c\", .config = config, .ranks = %d,", task->model,
+             task->name, task->ranks);
     out_line(out, "    .parameters = parameters, .n_parameters = %d, .parameter_count = %lld,", task->n_parameters,
              (long long)task->parameter_count);
     out_line(out, "    .aliases = %s, .n_aliases = %d, .buffers = %s, .n_buffers = %d,",

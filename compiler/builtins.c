@@ -616,9 +616,14 @@ static Value call_all_gather(Call *call)
         diag_error(call->elab->diag, call->span, "all_gather needs a tensor with rows");
         return value_error();
     }
-    shape.dim[0] *= call->elab->world;
-    Origin origin = elab_origin(call->elab, call->span);
     Dtype dtype = call->elab->graph->nodes[node].dtype;
+    if (dtype == DTYPE_BOOL) {
+        diag_error(call->elab->diag, call->span, "all_gather takes float or int, not bool; gather int(x)");
+        return value_error();
+    }
+    shape.dim[0] *= call->elab->world;
+    call->elab->is_world_used = true;
+    Origin origin = elab_origin(call->elab, call->span);
     Attr attr = {0};
     return node_value(call, graph_add(call->elab->graph, OP_ALL_GATHER, dtype, &shape, &node, 1, &attr, &origin));
 }

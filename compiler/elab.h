@@ -62,7 +62,9 @@ typedef struct Elab {
     // Configuration and globals (elaborate.c).
     Scope *globals;
     int64_t world;                   // number of ranks
-    Map *traces;                     // modules whose output is already recorded in this entry: path -> itself; NULL: none is
+    const Value *world_value;        // what the name `world` stands for where nothing else is called so
+    bool is_world_used;              // something depends on the number of ranks
+    Map *traces;                     // modules whose output is already recorded: path -> itself; NULL: none is
 } Elab;
 
 // Tensor services (tensor_ops.c). All report errors at `span` and return an ERROR value.

@@ -258,7 +258,8 @@ static Task *finished_task(Elaboration *e, const char *config)
     *task = (Task){.model = intern(elab->names, e->options->model), .name = e->task->name.text, .config = config,
                    .parameters = elab->parameters, .n_parameters = elab->n_parameters, .aliases = elab->aliases,
                    .n_aliases = elab->n_aliases, .buffers = elab->buffers, .n_buffers = elab->n_buffers,
-                   .entries = e->entries, .n_entries = e->n_entries, .optimizer = e->optimizer};
+                   .entries = e->entries, .n_entries = e->n_entries, .optimizer = e->optimizer,
+                   .ranks = elab->is_world_used ? (int)elab->world : 0};
     place_parameters(elab, task);
     return task;
 }
@@ -305,10 +306,21 @@ static void build_task(Elaboration *e)
     order_entries(e);
 }
 
+// Names that no file declares, below the globals, which may hide them.
+static Scope *given_by_compiler(Elab *elab, const ElaborateOptions *options)
+{
+    Scope *scope = scope_new(elab->arena, NULL);
+    Sym world = intern(elab->names, "world");
+    elab->world = options->ranks > 0 ? options->ranks : 1;
+    scope_set(scope, world, value_int(elab->world, (Span){0}));
+    elab->world_value = scope_find(scope, world);
+    return scope;
+}
+
 Task *elaborate(Arena *arena, Interner *names, Diag *diag, const AstFile *files, const ElaborateOptions *options)
 {
-    Elaboration e = {.elab = {.arena = arena, .names = names, .diag = diag, .world = 1}, .options = options};
-    e.elab.globals = scope_new(arena, NULL);
+    Elaboration e = {.elab = {.arena = arena, .names = names, .diag = diag}, .options = options};
+    e.elab.globals = scope_new(arena, given_by_compiler(&e.elab, options));
     e.elab.path = intern(names, "");
     e.task = options->task ? task_named(&e.elab, files, options->task) : NULL;
     if (options->task && !e.task) {

@@ -30,6 +30,7 @@ typedef struct ElaborateOptions {
     const GivenShape *shapes;
     int n_shapes;
     int64_t batch;             // binds dimension B of every entry point; 0: as configured
+    int64_t ranks;             // the number of ranks, `world` in the language; 0: 1
 } ElaborateOptions;
 
 // Files in import order (imported ones first). NULL after messages.

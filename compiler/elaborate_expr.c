@@ -59,6 +59,7 @@ static Value name_value(Elab *elab, const Scope *scope, Sym name, Span span)
     const Value *value = scope_find(scope, name);
     if (value) {
         Value found = *value;
+        elab->is_world_used = elab->is_world_used || value == elab->world_value;
         if (found.kind == VALUE_INT || found.kind == VALUE_FLOAT) {
             found.span = span;
         }

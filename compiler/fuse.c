@@ -170,6 +170,8 @@ static double call_flops(const Fusion *fusion, const Step *step)
         double widths = (double)q->dim[3] + (double)step->reads[2].dim[3];
         return product * widths * (node->op == OP_ATTENTION ? 1.0 : 2.5);
     }
+    case OP_ALL_GATHER:
+    case OP_OWN_ROWS: return 0;
     default: return (double)shape_count(&node->shape);
     }
 }
@@ -182,6 +184,8 @@ static StepKind call_kind(Op op)
     case OP_ATTENTION_GRAD: return STEP_ATTENTION_GRAD;
     case OP_SCATTER_ADD: return STEP_SCATTER_ADD;
     case OP_TOP_K: return STEP_TOP_K;
+    case OP_ALL_GATHER: return STEP_ALL_GATHER;
+    case OP_OWN_ROWS: return STEP_OWN_ROWS;
     default: return STEP_SAMPLE;
     }
 }

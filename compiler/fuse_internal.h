@@ -129,7 +129,7 @@ Graph *fuse_prepare(Arena *arena, const Graph *graph, bool is_fused);
 // fuse_role.c
 void fuse_roles(Fusion *fusion);
 bool role_is_value(Role role);  // something that movement chains end at
-bool node_is_library(Op op);
+bool node_is_library(const Fusion *fusion, NodeId id);
 bool node_is_dear(const Fusion *fusion, NodeId id);  // more than a few instructions
 // The value at the end of the plain movement chain from `id` (possibly id itself): a value, or the PAD, CONCAT or TAKE
 // that the chain ends at.

@@ -61,6 +61,9 @@ static void add_call_unit(Order *order, NodeId call)
         list_add_once(fusion, &unit->reads,
                       operand_view(fusion, node->inputs[i], operand_need(node->op, i)).value);
     }
+    if (op_info(node->op)->class == CLASS_COLLECTIVE) {
+        unit->key = node->inputs[0];  // sent as soon as it is there
+    }
     if (fusion->accumulated[call] != NO_NODE) {
         list_add_once(fusion, &unit->reads, fusion->accumulated[call]);
         unit->key = fusion->accumulated[call] > call ? fusion->accumulated[call] : call;

@@ -430,7 +430,7 @@ static void place_operands(Fusion *fusion)
 {
     for (NodeId id = 0; id < fusion->graph->n_nodes; id++) {
         const Node *node = fusion_node(fusion, id);
-        if (fusion->values[id].role == ROLE_DEAD || !node_is_library(node->op)) {
+        if (fusion->values[id].role == ROLE_DEAD || !node_is_library(fusion, id)) {
             continue;
         }
         int n_operands = node->op == OP_MATMUL ? 2 : node->n_inputs;

@@ -27,10 +27,19 @@ bool role_is_value(Role role)
            role == ROLE_ASSEMBLED;
 }
 
-bool node_is_library(Op op)
+bool node_is_library(const Fusion *fusion, NodeId id)
 {
-    return op == OP_MATMUL || op == OP_ATTENTION || op == OP_ATTENTION_GRAD || op == OP_SCATTER_ADD ||
-           op == OP_SAMPLE || op == OP_TOP_K;
+    switch (fusion_node(fusion, id)->op) {
+    case OP_MATMUL:
+    case OP_ATTENTION:
+    case OP_ATTENTION_GRAD:
+    case OP_SCATTER_ADD:
+    case OP_SAMPLE:
+    case OP_TOP_K: return true;
+    case OP_ALL_GATHER:
+    case OP_OWN_ROWS: return !move_is_plain(fusion->graph, id);
+    default: return false;
+    }
 }
 
 bool node_is_dear(const Fusion *fusion, NodeId id)
@@ -94,7 +103,7 @@ static Role first_role(const Fusion *fusion, NodeId id, int *ops)
         ops[id] = 1;
         return ROLE_GENERATOR;
     }
-    if (node_is_library(node->op) || class == CLASS_RESULT) {
+    if (node_is_library(fusion, id) || class == CLASS_RESULT) {
         return ROLE_LIBRARY;
     }
     int cost = 0;
@@ -103,9 +112,6 @@ static Role first_role(const Fusion *fusion, NodeId id, int *ops)
         return ROLE_GENERATOR;
     }
     bool is_move = class == CLASS_MOVE || class == CLASS_COLLECTIVE;
-    if (class == CLASS_COLLECTIVE && !move_is_plain(fusion->graph, id)) {
-        XV_BUG("%s over several ranks cannot be fused", op_info(node->op)->name);
-    }
     return is_move && fusion->is_fused ? ROLE_MOVE : ROLE_COMPUTE;
 }
 
@@ -163,7 +169,7 @@ void fuse_roles(Fusion *fusion)
         Value *value = &fusion->values[id];
         const Node *node = &graph->nodes[id];
         value->group = -1;
-        value->call = node->op == OP_RESULT ? node->inputs[0] : node_is_library(node->op) ? id : NO_NODE;
+        value->call = node->op == OP_RESULT ? node->inputs[0] : node_is_library(fusion, id) ? id : NO_NODE;
         value->role = is_live[id] ? first_role(fusion, id, ops) : ROLE_DEAD;
         fusion->accumulated[id] = NO_NODE;
         if (node->op == OP_MATMUL && node->n_inputs == 3 && is_live[id]) {

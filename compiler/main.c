@@ -27,6 +27,7 @@ static const char USAGE[] =
     "  --set KEY=VALUE      override one constant; may be repeated\n"
     "  --shapes FILE        bind symbolic dimensions from the tensors in a safetensors file\n"
     "  --batch N            bind dimension B of every entry point\n"
+    "  --ranks N            processes that will run together: `world` (1, or those named by --shapes)\n"
     "  --output DIR         where the sources and the program go (generated/<model>/<task>)\n"
     "  --no-build           write sources only\n"
     "  --no-fuse            one step per operation, for comparison\n"
@@ -42,7 +43,7 @@ typedef struct Options {
     int n_configs;
     const char *sets[256];
     int n_sets;
-    int64_t batch;
+    int64_t batch, ranks;
     bool is_built, is_fused, is_verified;
     EmitStage emit;
 } Options;
@@ -118,6 +119,8 @@ static int take_option(Options *options, const char *name, const char *value)
         options->sets[options->n_sets++] = value;
     } else if (strcmp(name, "--batch") == 0) {
         return positive(value, &options->batch) ? 0 : wrong_usage("--batch takes a number of at least 1, not '%s'", value);
+    } else if (strcmp(name, "--ranks") == 0) {
+        return positive(value, &options->ranks) ? 0 : wrong_usage("--ranks takes a number of at least 1, not '%s'", value);
     } else if (strcmp(name, "--emit") == 0) {
         return emit_stage(value, &options->emit) ? 0 : wrong_usage("--emit knows ast, graph, backward, fused and plan, not '%s'", value);
     } else if (strcmp(name, "--target") == 0) {
@@ -339,17 +342,30 @@ static bool check_sets(Session *session, const AstFile *files, ElaborateOptions 
     return true;
 }
 
+static bool read_shapes(Session *session, const Options *options, ElaborateOptions *elaborate_options)
+{
+    int *n_shapes = &elaborate_options->n_shapes;
+    GivenShape *shapes = shapes_read(session->arena, &session->diag, options->shapes, n_shapes);
+    int ranks = shapes ? shapes_of_ranks(session->arena, &session->diag, options->shapes, shapes, n_shapes) : 0;
+    if (ranks > 1 && options->ranks > 0 && options->ranks != ranks) {
+        diag_error(&session->diag, (Span){0}, "'%s' holds tensors of %d ranks, which --ranks %lld contradicts",
+                   options->shapes, ranks, (long long)options->ranks);
+        return false;
+    }
+    elaborate_options->shapes = shapes;
+    elaborate_options->ranks = options->ranks > 0 ? options->ranks : ranks;
+    return ranks > 0;
+}
+
 static bool compile_tasks(Session *session, const Options *options, const AstFile *files)
 {
-    ElaborateOptions elaborate_options = {.model = model_name(session->arena, options->model), .batch = options->batch};
+    ElaborateOptions elaborate_options = {.model = model_name(session->arena, options->model), .batch = options->batch,
+                                          .ranks = options->ranks};
     if (!read_configuration(session, options, &elaborate_options)) {
         return false;
     }
-    if (options->shapes) {
-        elaborate_options.shapes = shapes_read(session->arena, &session->diag, options->shapes, &elaborate_options.n_shapes);
-        if (!elaborate_options.shapes) {
-            return false;
-        }
+    if (options->shapes && !read_shapes(session, options, &elaborate_options)) {
+        return false;
     }
     Sym names[64];
     int n_names = elaborate_task_names(files, names, 64);

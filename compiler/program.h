@@ -11,6 +11,8 @@ typedef enum StepKind {
     STEP_SCATTER_ADD,     // SCATTER_ADD
     STEP_SAMPLE,          // SAMPLE
     STEP_TOP_K,           // TOP_K
+    STEP_ALL_GATHER,      // ALL_GATHER over several ranks
+    STEP_OWN_ROWS,        // OWN_ROWS over several ranks
 } StepKind;
 
 // A strided window onto a stored value: element (i...) is at storage[offset + sum_i i * stride].
@@ -27,8 +29,8 @@ typedef struct Step {
     NodeId node;               // the op; of a KERNEL the first node it computes
     const Kernel *kernel;      // KERNEL; also the epilogue of a MATMUL, or NULL
     const View *reads;         // MATMUL: a [batch,M,K], b [batch,K,N]; ATTENTION: q, k, v, biases, all 4-dimensional;
-                               // ATTENTION_GRAD: q, k, v, out, lse, d_out, biases; SCATTER_ADD: index, x; SAMPLE: weights;
-                               // TOP_K: x
+                               // ATTENTION_GRAD: q, k, v, out, lse, d_out, biases; SCATTER_ADD: index, x;
+                               // SAMPLE: weights; TOP_K, ALL_GATHER, OWN_ROWS: x
     int n_reads;
     const View *writes;        // results in order (RESULT nodes give 1..)
     int n_writes;
@@ -61,8 +63,10 @@ typedef struct Program {
 // Passes (each in its own file; `arena` owns the result).
 //
 // fuse: partitions the graph into steps in a valid order and marks the values that get storage. Requires a
-// simplified graph without STOP_GRADIENT, SOFTMAX, LAYER_NORM, CROSS_ENTROPY, LOG_SOFTMAX (expanded) and of world
-// size 1. With `is_fused` false every node is its own step (movement included), for comparison.
+// simplified graph without STOP_GRADIENT, SOFTMAX, LAYER_NORM, CROSS_ENTROPY, LOG_SOFTMAX (expanded). Collectives
+// over several ranks are steps of their own that read one value and write another, as early as what they send is
+// there, so that a target may run them beside the steps up to the first that reads them; those of one rank are
+// movement. With `is_fused` false every node is its own step (movement included), for comparison.
 Program *fuse(Arena *arena, const Graph *graph, bool is_fused);
 
 // plan: live ranges and offsets of all stored values in one arena. Inputs are live from the start, outputs to the end.

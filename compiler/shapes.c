@@ -3,6 +3,7 @@
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LARGEST_HEADER = 100 << 20 };
@@ -50,7 +51,7 @@ static bool read_shape(const cJSON *entry, Shape *shape)
     return true;
 }
 
-const GivenShape *shapes_read(Arena *arena, Diag *diag, const char *path, int *n_shapes)
+GivenShape *shapes_read(Arena *arena, Diag *diag, const char *path, int *n_shapes)
 {
     size_t length;
     const char *text = read_header(arena, diag, path, &length);
@@ -75,4 +76,81 @@ const GivenShape *shapes_read(Arena *arena, Diag *diag, const char *path, int *n
     }
     cJSON_Delete(header);
     return shapes;
+}
+
+enum { MOST_RANKS = 1 << 16 };
+
+// The rank that a name starts with, and the plain name behind it; -1 and the name itself without one.
+static int rank_of(const char *name, const char **plain)
+{
+    char *end;
+    *plain = name;
+    if (strncmp(name, "rank", 4) != 0 || name[4] < '0' || name[4] > '9') {
+        return -1;
+    }
+    long rank = strtol(name + 4, &end, 10);
+    if (*end != '.' || rank >= MOST_RANKS) {
+        return -1;
+    }
+    *plain = end + 1;
+    return (int)rank;
+}
+
+static const GivenShape *shape_for(const GivenShape *shapes, int n_shapes, int rank, const char *plain)
+{
+    for (int i = 0; i < n_shapes; i++) {
+        const char *name;
+        if (rank_of(shapes[i].name, &name) == rank && strcmp(name, plain) == 0) {
+            return &shapes[i];
+        }
+    }
+    return NULL;
+}
+
+typedef struct Ranks {
+    Arena *arena;
+    Diag *diag;
+    const char *path;
+    int n_ranks;
+} Ranks;
+
+static bool same_on_all(const Ranks *ranks, const GivenShape *shapes, int n_shapes)
+{
+    for (int i = 0; i < n_shapes; i++) {
+        const char *plain;
+        int own = rank_of(shapes[i].name, &plain);
+        for (int rank = 0; own >= 0 && rank < ranks->n_ranks; rank++) {
+            const GivenShape *other = shape_for(shapes, n_shapes, rank, plain);
+            if (!other || !shape_equal(&other->shape, &shapes[i].shape)) {
+                diag_error(ranks->diag, (Span){0},
+                           "'%s': '%s' is %s, but 'rank%d.%s' is %s; every rank needs the same tensors", ranks->path,
+                           shapes[i].name, shape_text(ranks->arena, &shapes[i].shape), rank, plain,
+                           other ? shape_text(ranks->arena, &other->shape) : "missing");
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+int shapes_of_ranks(Arena *arena, Diag *diag, const char *path, GivenShape *shapes, int *n_shapes)
+{
+    int ranks = 1;
+    for (int i = 0; i < *n_shapes; i++) {
+        const char *plain;
+        int rank = rank_of(shapes[i].name, &plain);
+        ranks = rank >= ranks ? rank + 1 : ranks;
+    }
+    if (!same_on_all(&(Ranks){arena, diag, path, ranks}, shapes, *n_shapes)) {
+        return 0;
+    }
+    int n_kept = 0;
+    for (int i = 0; i < *n_shapes; i++) {
+        const char *plain;
+        if (rank_of(shapes[i].name, &plain) <= 0) {
+            shapes[n_kept++] = (GivenShape){plain, shapes[i].shape};
+        }
+    }
+    *n_shapes = n_kept;
+    return ranks;
 }

@@ -42,6 +42,7 @@ typedef struct Task {
     Sym model;                // "xvlm_base"
     Sym name;                 // "pretrain"
     const char *config;       // resolved configuration as JSON
+    int ranks;                // processes that the graphs' collectives span; 0: no graph depends on their number
     const Parameter *parameters;
     int n_parameters;
     const int64_t *offsets;   // of each parameter in the parameter region, in elements

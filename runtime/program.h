@@ -82,7 +82,7 @@ typedef struct XvRun {
     float *gradients;
     char *arena;
     const XvDraw *draws;         // one per draw of the graph
-    int rank, world;
+    const struct XvComm *comm;   // the ranks that collectives span (runtime/comm/comm.h); NULL: one process
 } XvRun;
 
 // One compiled graph: a straight list of kernel calls over one arena.
@@ -129,6 +129,8 @@ typedef struct XvProgram {
     const char *task;            // "pretrain"
     const char *target;          // "c"
     const char *config;          // the resolved configuration as JSON, official names
+    int ranks;                   // processes that the collectives of its graphs span; 0: there are none, and the
+                                 // program runs on any number
     const XvParameter *parameters;
     int n_parameters;
     int64_t parameter_count;     // elements of the parameter region, padding included

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/device/attention.h"
+#include "runtime/device/collective.h"
 #include "runtime/device/gemm.h"
 #include "runtime/device/math.h"
 #include "runtime/device/random_rows.h"

@@ -159,7 +159,7 @@ bool xv_host_fill(XvHost *host, const XvGraph *graph, const XvTensor *tensors, i
 void xv_host_run(XvHost *host, const XvGraph *graph)
 {
     XvRun run = {.parameters = host->parameters.data, .gradients = host->gradients.data, .arena = host->arena.data,
-                 .draws = host->draws, .rank = 0, .world = 1};
+                 .draws = host->draws};
     graph->run(&run);
 }
 
