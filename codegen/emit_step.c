@@ -141,7 +141,7 @@ static void attention_problem(StepWriter *writer, const Step *step, int biases)
              (long long)q->dim[0], (long long)q->dim[1], (long long)q->dim[2], (long long)step->reads[1].dim[2],
              (long long)q->dim[3], (long long)step->reads[2].dim[3]);
     const char *keep = node->attr.index >= 0 ? text_of(writer, "&run->draws[%d]", node->attr.index) : "NULL";
-    out_line(out, "    .scale = %.9gf, .keep = %s, .n_biases = %d,", node->attr.number, keep, step->n_reads - biases);
+    out_line(out, "    .scale = (float)%.9g, .keep = %s, .n_biases = %d,", node->attr.number, keep, step->n_reads - biases);
     attention_biases(writer, step, biases);
     out_line(out, "    .q = %s,", heads_text(writer, q));
     out_line(out, "    .k = %s,", heads_text(writer, &step->reads[1]));

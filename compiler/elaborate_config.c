@@ -114,8 +114,13 @@ static const char *nearest_path(Elab *elab, const char *path)
     return diag_nearest(path, paths, n_paths);
 }
 
+// One encoder's key may be a list (heads per stage) where another's is a number: a declared list takes both, and the
+// module that uses the key says what it needs.
 static bool same_kind(const Value *declared, const Value *given)
 {
+    if (declared->kind == VALUE_LIST && value_is_number(given)) {
+        return true;
+    }
     if (declared->kind == given->kind || declared->kind == VALUE_NONE || declared->kind == VALUE_ERROR) {
         return true;
     }

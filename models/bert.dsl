@@ -76,6 +76,12 @@ module BertLayer(config, memory_width, has_cross_attention, fresh = "nothing", s
     }
 }
 
+# Rows of a table. Looking up the row `pad` gives it no gradient (a tied decoder still does).
+fn looked_up(table: [V, W], ids: int[B, T], pad) {
+    rows = table[ids]
+    return where((ids == pad)[:, :, none], stop_gradient(rows), rows)
+}
+
 module BertEmbeddings(config) {
     let width = config.hidden_size
     let spread = config.initializer_range
@@ -85,11 +91,9 @@ module BertEmbeddings(config) {
     LayerNorm: LayerNorm(width, config.layer_norm_eps)
     buffer position_ids: int[1, config.max_position_embeddings]
 
-    # Looking up the pad token gives its row no gradient; the tied decoder does.
     fn (ids: int[B, T]) -> [B, T, width] {
         assert T <= config.max_position_embeddings, "more tokens than positions"
-        rows = word_embeddings.weight[ids]
-        words = where((ids == config.pad_token_id)[:, :, none], stop_gradient(rows), rows)
+        words = looked_up(word_embeddings.weight, ids, config.pad_token_id)
         x = words + token_type_embeddings.weight[0] + position_embeddings.weight[:T]
         return dropout(LayerNorm(x), config.hidden_dropout_prob)
     }
@@ -117,8 +121,11 @@ fn image_bias(atts: int[B, S]) {
 # Every text encoder has the functions `text`, `fusion` and `multi_modal` of this one.
 module Bert(
     config, memory_width, fresh = "nothing", n_layers = config.num_hidden_layers,
-    fusion_layer = config.fusion_layer, has_pairs = false) {
-    embeddings: BertEmbeddings(config) traced
+    fusion_layer = config.fusion_layer, has_pairs = false, Embeddings = BertEmbeddings) {
+    assert config.hidden_act == "gelu", "hidden_act of a text encoder is gelu"
+    assert config.hidden_size % config.num_attention_heads == 0, "hidden_size is not a multiple of num_attention_heads"
+    assert fusion_layer <= n_layers, "fusion_layer is at most the number of layers"
+    embeddings: Embeddings(config) traced
     encoder: BertEncoder(config, memory_width, n_layers, fusion_layer, fresh, has_pairs)
 
     # Layers below fusion_layer.
@@ -189,17 +196,9 @@ module BertForMaskedLM(
     alias "cls.predictions.decoder.weight" = bert.embeddings.word_embeddings.weight
     alias "cls.predictions.decoder.bias" = cls.predictions.bias
 
-    fn text(ids, atts) {
-        return bert.text(ids, atts)
-    }
-
-    fn fusion(x, atts, image, image_atts) {
-        return bert.fusion(x, atts, image, image_atts)
-    }
-
-    fn multi_modal(ids, atts, image, image_atts) {
-        return bert.multi_modal(ids, atts, image, image_atts)
-    }
+    let text = bert.text
+    let fusion = bert.fusion
+    let multi_modal = bert.multi_modal
 
     # Scores over the vocabulary.
     fn logits(x: [..., W]) {

@@ -38,6 +38,46 @@ module Embedding(rows, width, spread = 0.02) {
     param weight: [rows, width] init normal(0, spread)
 }
 
+# A convolution whose stride is its size, as a matrix product over patches: [B, width, P, P], initialised as PyTorch's.
+module PatchConvolution(width, patch, has_bias = true) {
+    let n_in = 3 * patch * patch
+    let bound = n_in ** -0.5
+    param weight: [width, 3, patch, patch] init uniform(-bound, bound)
+    if has_bias {
+        param bias: [width] init uniform(-bound, bound)
+    }
+
+    fn (image: [B, 3, R, R]) -> [B, width, R // patch, R // patch] {
+        let grid = R // patch
+        cut = permute(reshape(image, [B, 3, grid, patch, grid, patch]), [0, 2, 4, 1, 3, 5])
+        x = reshape(cut, [B, grid * grid, n_in]) @ reshape(weight, [width, n_in]).T
+        return map_of(x + bias if has_bias else x, grid)
+    }
+}
+
+# Tokens [B, G * G, C] as a map [B, C, G, G], and back: row-major.
+fn map_of(x: [B, N, C], grid) {
+    return reshape(permute(x, [0, 2, 1]), [B, C, grid, grid])
+}
+
+fn tokens_of(map: [B, C, G, G]) {
+    return permute(reshape(map, [B, C, G * G]), [0, 2, 1])
+}
+
+fn quick_gelu(x: [..., C]) {
+    return x * sigmoid(1.702 * x)
+}
+
+# The feed-forward part of vision transformers.
+module Mlp(width, inner, spread) {
+    fc1: Linear(width, inner, spread = spread)
+    fc2: Linear(inner, width, spread = spread)
+
+    fn (x: [B, N, width]) -> [B, N, width] {
+        return fc2(gelu(fc1(x)))
+    }
+}
+
 # Linear, LayerNorm, GELU, Linear: the matching, box and classification heads (facts 1.9).
 module MlpHead(width, n_out) {
     inner as "0": DefaultLinear(width, 2 * width)

@@ -54,15 +54,6 @@ module WindowAttention(width, heads, grid, window, shift, spread) {
     }
 }
 
-module Mlp(width, inner, spread) {
-    fc1: Linear(width, inner, spread = spread)
-    fc2: Linear(inner, width, spread = spread)
-
-    fn (x: [B, N, width]) -> [B, N, width] {
-        return fc2(gelu(fc1(x)))
-    }
-}
-
 module SwinBlock(width, heads, grid, window_size, is_shifted, drop_rate, spread) {
     let window = min(window_size, grid)
     let shift = window_size // 2 if is_shifted and grid > window_size else 0
@@ -111,25 +102,12 @@ module SwinStage(width, depth, heads, grid, window_size, drop_rates, spread, is_
     }
 }
 
-# 4 x 4 convolution of stride 4 as a matrix product over patches.
-module Convolution4(width) {
-    let bound = 48 ** -0.5
-    param weight: [width, 3, 4, 4] init uniform(-bound, bound)
-    param bias: [width] init uniform(-bound, bound)
-
-    fn (image: [B, 3, R, R]) -> [B, (R // 4) ** 2, width] {
-        let grid = R // 4
-        patches = permute(reshape(image, [B, 3, grid, 4, grid, 4]), [0, 2, 4, 1, 3, 5])
-        return reshape(patches, [B, grid * grid, 48]) @ reshape(weight, [width, 48]).T + bias
-    }
-}
-
 module PatchEmbed(width) {
-    proj: Convolution4(width)
+    proj: PatchConvolution(width, 4)
     norm: LayerNorm(width)
 
     fn (image: [B, 3, R, R]) {
-        return norm(proj(image))
+        return norm(tokens_of(proj(image)))
     }
 }
 

@@ -8,19 +8,30 @@ config image_res = 224
 config patch_size = 32
 config embed_dim = 256
 config temp = 0.07
-config use_swin = true
-config use_clip_vit = false
-config use_roberta = false
 
+# What the encoder in use needs: Swin the first part, CLIP the second. DeiT has fixed sizes unless `depth` is given.
 config vision_config {
     vision_width = none
+    initializer_range = 0.02
+
     image_res = 224
     window_size = 7
     embed_dim = 128
     depths = [2, 2, 18, 2]
     num_heads = [4, 8, 16, 32]
     drop_path_rate = 0.1
-    initializer_range = 0.02
+
+    patch_size = 16
+    hidden_act = "quick_gelu"
+    num_attention_heads = 12
+    attention_dropout = 0.0
+    intermediate_size = 3072
+    num_hidden_layers = 12
+    local_attn_depth = 4
+
+    depth = none
+    mlp_ratio = 4
+    layer_norm_eps = 1e-6
 }
 
 config text_config {
@@ -33,6 +44,7 @@ config text_config {
     max_position_embeddings = 512
     type_vocab_size = 2
     pad_token_id = 0
+    hidden_act = "gelu"
     layer_norm_eps = 1e-12
     hidden_dropout_prob = 0.1
     attention_probs_dropout_prob = 0.1

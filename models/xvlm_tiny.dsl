@@ -8,9 +8,6 @@ config image_res = 128
 config patch_size = 32
 config embed_dim = 64
 config temp = 0.07
-config use_swin = true
-config use_clip_vit = false
-config use_roberta = false
 
 config vision_config {
     vision_width = none
@@ -33,6 +30,7 @@ config text_config {
     max_position_embeddings = 32
     type_vocab_size = 2
     pad_token_id = 0
+    hidden_act = "gelu"
     layer_norm_eps = 1e-12
     hidden_dropout_prob = 0.0
     attention_probs_dropout_prob = 0.0

@@ -112,5 +112,8 @@ tools() {
 tools
 tiny pretrain_swin_bert_images images
 tiny pretrain_swin_bert_regions regions
+tiny pretrain_clipvit_bert_regions regions
+tiny pretrain_deit_roberta_images images
+tiny pretrain_deit_roberta_regions regions
 base pretrain_images_224 images
 base pretrain_regions_224 regions
