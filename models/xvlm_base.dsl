@@ -1,11 +1,11 @@
-# X-VLM base: Swin-B at 224 pixels and BERT base, the sizes of the published 4M and 16M models.
+# X-VLM base: Swin-B at 224 pixels and BERT base by default, the sizes of the published 4M and 16M models.
 
 import "encoders.dsl"
 import "xvlm.dsl"
 import "../tasks/pretrain.dsl"
 
 config image_res = 224
-config patch_size = 32
+config patch_size = 32 if use_swin and not use_clip_vit else 16
 config embed_dim = 256
 config temp = 0.07
 
@@ -14,8 +14,8 @@ config vision_config {
     vision_width = none
     initializer_range = 0.02
 
-    image_res = 224
-    window_size = 7
+    image_res = image_res
+    window_size = image_res // 32
     embed_dim = 128
     depths = [2, 2, 18, 2]
     num_heads = [4, 8, 16, 32]
@@ -40,12 +40,12 @@ config text_config {
     num_hidden_layers = 12
     fusion_layer = 6
     intermediate_size = 3072
-    vocab_size = 30522
-    max_position_embeddings = 512
-    type_vocab_size = 2
-    pad_token_id = 0
+    vocab_size = 50265 if use_roberta else 30522
+    max_position_embeddings = 514 if use_roberta else 512
+    type_vocab_size = 1 if use_roberta else 2
+    pad_token_id = 1 if use_roberta else 0
     hidden_act = "gelu"
-    layer_norm_eps = 1e-12
+    layer_norm_eps = 1e-5 if use_roberta else 1e-12
     hidden_dropout_prob = 0.1
     attention_probs_dropout_prob = 0.1
     initializer_range = 0.02
