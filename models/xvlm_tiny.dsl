@@ -37,6 +37,8 @@ config text_config {
     initializer_range = 0.1
 }
 
+set randaug.ops = 0
+
 task pretrain {
     set images.image_key = "image"
     set images.is_image_rpath = true

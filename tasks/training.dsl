@@ -13,3 +13,12 @@ config schedular {
     epochs = 10
     num_warmup_steps = 0.1
 }
+
+# RandAugment of the training pictures: two of ten ops (of five where there are boxes). Two ops are not what their names
+# say, and published weights were trained with them so.
+config randaug {
+    ops = 2
+    level = 7
+    fix_autocontrast = false
+    fix_sharpness = false
+}

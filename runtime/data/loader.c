@@ -58,6 +58,7 @@ XvLoaderOptions xv_loader_defaults(void)
         .patch_size = 32,
         .scale_low = 0.2,
         .scale_high = 1.0,
+        .augment = {.n_ops = 2, .level = 7},
         .max_regions = 5,
         .min_perc_in_image = 0.5,
         .world = 1,

@@ -16,6 +16,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/tensor.h"
+#include "runtime/data/augment.h"
 #include "runtime/data/masking.h"
 #include "runtime/program.h"
 
@@ -47,6 +48,7 @@ typedef struct XvLoaderOptions {
     int image_res;                 // R; 0: what the inputs say
     int patch_size;                // pixels per side of a cell of image_atts: S = 1 + (R / patch_size)^2
     double scale_low, scale_high;  // share of the picture that a random crop covers: 0.2, 1
+    XvAugmentOptions augment;      // training: 2 ops at level 7, of ten for whole pictures, of five where there are boxes
 
     int max_images;            // "regions": I; 0: what the inputs say
     int max_regions;           // "regions": samples per picture, 5

@@ -30,6 +30,7 @@ void xv_workspace_free(XvWorkspace *workspace)
     xv_bytes_free(&workspace->text);
     xv_image_free(&workspace->decoded);
     xv_image_free(&workspace->resized);
+    xv_image_free(&workspace->augmented);
     xv_resizer_free(&workspace->resizer);
     xv_tokens_free(&workspace->tokens);
 }
@@ -154,8 +155,27 @@ static bool load_image(Job *job, const XvRecord *record, XvImageSize *size)
     if (!ok) {
         return false;
     }
-    return xv_image_size(file->data, file->count, size, job->error)
-           || (is_path && xv_fail_in(job->error, "%.300s", record->image));
+    return xv_image_size(file->data, file->count, size, job->error) ||
+           (is_path && xv_fail_in(job->error, "%.300s", record->image));
+}
+
+static bool is_training(const Job *job)
+{
+    return job->options->mode == XV_LOADER_TRAIN;
+}
+
+// Draws from a stream of its own: what it takes does not shift the crops and masks.
+static bool augment(Job *job)
+{
+    enum { PURPOSE_AUGMENT = 0xA06 };
+    XvStream stream = xv_stream(xv_key(job->pick.key, PURPOSE_AUGMENT));
+    XvDraws draws = xv_stream_draws(&stream);
+    int n_choices = job->sampler->is_regions ? XV_AUGMENTS_PHOTOMETRIC : XV_AUGMENTS_ALL;
+    XvWorkspace *workspace = job->workspace;
+    return !is_training(job) ||
+           xv_random_augment(&job->options->augment, n_choices, &draws, &workspace->resized,
+                             &workspace->augmented) ||
+           xv_fail(job->error, "no memory to augment a picture");
 }
 
 static bool render(Job *job, const XvRegionView *view, const char *name, float *out)
@@ -167,21 +187,18 @@ static bool render(Job *job, const XvRegionView *view, const char *name, float *
                          job->error)) {
         return job->options->is_image_rpath ? xv_fail_in(job->error, "%.300s", name) : false;
     }
-    if (!xv_image_resize(&workspace->resized, res, res, job->error)
-        || !xv_resize(&workspace->resizer, &workspace->decoded, view->crop, &workspace->resized,
-                      job->error)) {
+    if (!xv_image_resize(&workspace->resized, res, res, job->error) ||
+        !xv_resize(&workspace->resizer, &workspace->decoded, view->crop, &workspace->resized, job->error)) {
         return false;
     }
     if (view->is_flipped) {
         xv_flip(&workspace->resized);
     }
+    if (!augment(job)) {
+        return false;
+    }
     xv_normalise(&workspace->resized, out);
     return true;
-}
-
-static bool is_training(const Job *job)
-{
-    return job->options->mode == XV_LOADER_TRAIN;
 }
 
 // ---- the two kinds

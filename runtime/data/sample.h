@@ -23,7 +23,7 @@ typedef struct XvSampler {
 // Scratch memory of one thread. Start from {0}.
 typedef struct XvWorkspace {
     XvBytes line, file, text;
-    XvImage decoded, resized;
+    XvImage decoded, resized, augmented;
     XvResizer resizer;
     XvTokens tokens;
 } XvWorkspace;

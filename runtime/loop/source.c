@@ -34,6 +34,21 @@ static void print_warning(void *context, const char *message)
     fprintf(stderr, "warning: %s\n", message);
 }
 
+static bool set_augment(XvLoaderOptions *options, const XvSettings *settings, XvError *error)
+{
+    XvAugmentOptions *augment = &options->augment;
+    double n_ops = xv_settings_number(settings, "randaug.ops", augment->n_ops);
+    augment->level = xv_settings_number(settings, "randaug.level", augment->level);
+    augment->fixes.auto_contrast = xv_settings_truth(settings, "randaug.fix_autocontrast", augment->fixes.auto_contrast);
+    augment->fixes.sharpness = xv_settings_truth(settings, "randaug.fix_sharpness", augment->fixes.sharpness);
+    if (!(n_ops >= 0 && n_ops <= XV_AUGMENT_MAX_OPS) || !(augment->level >= 0 && augment->level <= XV_AUGMENT_MAX_LEVEL)) {
+        return xv_fail(error, "randaug.ops must lie in 0..%d and randaug.level in 0..%d", XV_AUGMENT_MAX_OPS,
+                       XV_AUGMENT_MAX_LEVEL);
+    }
+    augment->n_ops = (int)n_ops;
+    return true;
+}
+
 typedef struct Group {
     const XvSettings *settings;
     const char *name;
@@ -93,7 +108,8 @@ static void *loader_open(const XvSourceRequest *request, XvError *error)
     options.rank = 0;
     options.world = 1;
     options.warn = print_warning;
-    state->loader = xv_loader_open(&options, error);
+    bool ok = set_augment(&options, request->settings, error);
+    state->loader = ok ? xv_loader_open(&options, error) : NULL;
     if (!state->loader) {
         free(state);
         return NULL;

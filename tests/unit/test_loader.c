@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include <cmocka.h>
 
@@ -248,6 +249,41 @@ static void test_seed(void **state)
     assert_int_not_equal(first[0], second[0]);
 }
 
+static uint32_t checksum_of(const XvBatch *batch, const char *name)
+{
+    for (int i = 0; i < batch->n_tensors; i++) {
+        if (strcmp(batch->tensors[i].name, name) == 0) {
+            return (uint32_t)crc32(0, batch->tensors[i].data, (unsigned)xv_tensor_bytes(&batch->tensors[i]));
+        }
+    }
+    fail_msg("no tensor %s", name);
+    return 0;
+}
+
+// RandAugment changes pixels and nothing else: not the crops behind the boxes, not the masks. Evaluation has none.
+static void test_augment(void **state)
+{
+    (void)state;
+    XvLoaderOptions options = region_options();
+    assert_int_equal(options.augment.n_ops, 2);
+    for (int mode = XV_LOADER_TRAIN; mode <= XV_LOADER_EVAL; mode++) {
+        uint32_t boxes[2], pixels[2], words[2];
+        for (int with = 0; with < 2; with++) {
+            options.mode = (XvLoaderMode)mode;
+            options.augment.n_ops = with ? 2 : 0;
+            XvLoader *loader = open_loader(&options);
+            XvBatch batch = next_batch(loader);
+            boxes[with] = checksum_of(&batch, "target_bbox");
+            pixels[with] = checksum_of(&batch, "image");
+            words[with] = checksum_of(&batch, "text_ids_masked");
+            xv_loader_close(loader);
+        }
+        assert_int_equal(boxes[0], boxes[1]);
+        assert_int_equal(words[0], words[1]);
+        assert_int_equal(pixels[0] != pixels[1], mode == XV_LOADER_TRAIN);
+    }
+}
+
 // Over five batches of four on each of two ranks, the ten records come four times each; every epoch has them
 // once.
 static void test_epochs_and_ranks(void **state)
@@ -326,12 +362,12 @@ static void test_eval_idle_rank(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_eval_pairs),       cmocka_unit_test(test_eval_regions),
-        cmocka_unit_test(test_train_regions),    cmocka_unit_test(test_base64),
-        cmocka_unit_test(test_text_only),        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_resume),           cmocka_unit_test(test_seed),
-        cmocka_unit_test(test_epochs_and_ranks), cmocka_unit_test(test_eval_ranks),
-        cmocka_unit_test(test_eval_idle_rank),
+        cmocka_unit_test(test_eval_pairs),    cmocka_unit_test(test_eval_regions),
+        cmocka_unit_test(test_train_regions), cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_text_only),     cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_resume),        cmocka_unit_test(test_seed),
+        cmocka_unit_test(test_augment),       cmocka_unit_test(test_epochs_and_ranks),
+        cmocka_unit_test(test_eval_ranks),    cmocka_unit_test(test_eval_idle_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
