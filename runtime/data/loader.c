@@ -7,11 +7,14 @@
 
 #include "runtime/data/loader_batch.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { RING = 3 };  // one batch with the caller, one complete, one in the making
 
@@ -30,6 +33,9 @@ struct XvLoader {
     XvBatchPlan plan;
     XvRecordFiles *files;
     XvVocabulary *vocabulary;
+    XvSurvey *survey;
+    XvReferences *references;
+    int32_t *prompt;
     XvWorkspace workspace;  // of the caller's thread
     uint8_t *reported;      // one bit per record that was named
     int n_warnings;
@@ -51,12 +57,10 @@ XvLoaderOptions xv_loader_defaults(void)
 {
     return (XvLoaderOptions){
         .mode = XV_LOADER_TRAIN,
-        .image_key = "binary",
         .caption_key = "caption",
         .max_words = 40,
         .mask = {.prob = 0.25, .skipgram_prb = 0.2, .skipgram_size = 3, .whole_word = true},
         .patch_size = 32,
-        .scale_low = 0.2,
         .scale_high = 1.0,
         .augment = {.n_ops = 2, .level = 7},
         .max_regions = 5,
@@ -178,7 +182,7 @@ static bool check_options(const XvLoaderOptions *options, XvError *error)
         || options->threads < 0) {
         return xv_fail(error, "patch_size, max_regions and max_words must be at least 1, threads at least 0");
     }
-    if (!(options->scale_low > 0 && options->scale_low <= options->scale_high && options->scale_high <= 1)) {
+    if (!(options->scale_low >= 0 && options->scale_low <= options->scale_high && options->scale_high <= 1)) {
         return xv_fail(error, "the crop scale %g..%g is not a range within 0..1", options->scale_low,
                        options->scale_high);
     }
@@ -192,7 +196,7 @@ static void make_plan(XvLoader *loader)
     int B = plan->binding.batch_size;
     plan->n_slots = B;
     plan->samples_per_slot = 1;
-    if (plan->binding.is_regions) {
+    if (plan->binding.kind->is_regions) {
         plan->samples_per_slot = options->max_regions;
         plan->n_slots = options->max_images;
         int fitting = B / options->max_regions > 1 ? B / options->max_regions : 1;
@@ -200,27 +204,87 @@ static void make_plan(XvLoader *loader)
             plan->n_slots = fitting;
         }
     }
-    plan->n_records = xv_records_count(loader->files);
+    plan->n_items = xv_survey_items(loader->survey, loader->files);
     int64_t per_batch = (int64_t)plan->n_slots * options->world;
-    plan->n_batches = (plan->n_records + per_batch - 1) / per_batch;
-    plan->sampler = (XvSampler){loader->files, loader->vocabulary, options, plan->binding.is_regions};
+    plan->n_batches = (plan->n_items + per_batch - 1) / per_batch;
+    plan->prompt = loader->prompt;
+    plan->sampler = (XvSampler){loader->files,      plan->binding.kind, loader->vocabulary, loader->survey,
+                                loader->references, options,            plan->binding.wants};
+}
+
+// Captions are samples of their own where only texts of evaluation records are wanted.
+static bool open_survey(XvLoader *loader, XvError *error)
+{
+    const XvBinding *binding = &loader->plan.binding;
+    bool is_text_only = (binding->wants & XV_FILLS_TEXT) && !(binding->wants & XV_FILLS_IMAGE);
+    XvSurveyOptions options = {.need = binding->kind->survey};
+    bool is_eval = loader->plan.options.mode == XV_LOADER_EVAL;
+    options.is_split = options.need == XV_SURVEY_IMAGE_ID && is_eval && is_text_only;
+    bool is_needed = options.is_split || options.need == XV_SURVEY_GROUP || (binding->wants & XV_FILLS_IDX);
+    loader->survey = is_needed ? xv_survey_open(loader->files, &options, error) : NULL;
+    return loader->survey || !is_needed;
+}
+
+static bool open_prompt(XvLoader *loader, XvError *error)
+{
+    XvLoaderOptions *options = &loader->plan.options;
+    if (!(loader->plan.binding.wants & XV_FILLS_PROMPT)) {
+        return true;
+    }
+    loader->prompt = calloc((size_t)options->prompt_tokens, sizeof *loader->prompt);
+    XvSampler sampler = {.vocabulary = loader->vocabulary, .options = options};
+    return loader->prompt ? xv_sample_prompt(&sampler, &loader->workspace, loader->prompt, error)
+                          : xv_fail(error, "no memory for the prompt");
+}
+
+// A vocab.txt, a vocab.json with merges.txt beside it, or a folder with either.
+static XvVocabulary *open_vocabulary(const char *path, XvError *error)
+{
+    char words[PATH_MAX], merges[PATH_MAX];
+    struct stat status;
+    bool is_folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    snprintf(words, sizeof words, "%s%s", path, is_folder ? "/vocab.json" : "");
+    size_t length = strlen(words);
+    bool is_bpe = length > 5 && strcmp(words + length - 5, ".json") == 0 && access(words, F_OK) == 0;
+    if (!is_bpe) {
+        snprintf(words, sizeof words, "%s%s", path, is_folder ? "/vocab.txt" : "");
+        return xv_vocabulary_open(words, error);
+    }
+    const char *slash = strrchr(words, '/');
+    snprintf(merges, sizeof merges, "%.*smerges.txt", slash ? (int)(slash - words) + 1 : 0, words);
+    return xv_vocabulary_open_bpe(words, merges, error);
+}
+
+// The files that the options name.
+static bool open_files(XvLoader *loader, XvError *error)
+{
+    const XvLoaderOptions *options = &loader->plan.options;
+    loader->vocabulary = open_vocabulary(options->vocab_path, error);
+    loader->files = loader->vocabulary ? xv_records_open(options->paths, options->n_paths, error) : NULL;
+    if (!loader->files) {
+        return false;
+    }
+    bool needs_end = loader->plan.binding.kind->has_end_token || (loader->plan.binding.wants & XV_FILLS_ANSWERS);
+    if (needs_end && xv_vocabulary_specials(loader->vocabulary).sep < 0) {
+        return xv_fail(error, "%s has no [SEP], which data of kind \"%s\" need", options->vocab_path, options->kind);
+    }
+    bool has_boxes = options->references && strcmp(options->kind, "grounding_bbox") == 0;
+    loader->references = has_boxes ? xv_references_open(options->references, error) : NULL;
+    return (loader->references || !has_boxes) && open_survey(loader, error) && open_prompt(loader, error);
 }
 
 static bool open_parts(XvLoader *loader, XvError *error)
 {
     XvLoaderOptions *options = &loader->plan.options;
-    if (!check_options(options, error) || !xv_loader_bind(options, &loader->plan.binding, error)) {
-        return false;
-    }
-    loader->vocabulary = xv_vocabulary_open(options->vocab_path, error);
-    loader->files = loader->vocabulary ? xv_records_open(options->paths, options->n_paths, error) : NULL;
-    if (!loader->files) {
+    options->prompt = options->prompt ? options->prompt : "";
+    if (!check_options(options, error) || !xv_loader_bind(options, &loader->plan.binding, error) ||
+        !open_files(loader, error)) {
         return false;
     }
     make_plan(loader);
-    loader->reported = calloc((size_t)loader->plan.n_records / 8 + 1, 1);
+    loader->reported = calloc((size_t)xv_records_count(loader->files) / 8 + 1, 1);
     if (!loader->reported) {
-        return xv_fail(error, "no memory for %lld records", (long long)loader->plan.n_records);
+        return xv_fail(error, "no memory for %lld records", (long long)loader->plan.n_items);
     }
     loader->n_ring = options->threads > 0 ? RING : 1;
     for (int i = 0; i < loader->n_ring; i++) {
@@ -266,12 +330,15 @@ void xv_loader_close(XvLoader *loader)
         xv_batch_buffer_free(&loader->plan, &loader->ring[i].batch);
     }
     xv_workspace_free(&loader->workspace);
+    xv_survey_close(loader->survey);
+    xv_references_close(loader->references);
     xv_records_close(loader->files);
     xv_vocabulary_close(loader->vocabulary);
     pthread_cond_destroy(&loader->has_work);
     pthread_cond_destroy(&loader->has_batch);
     pthread_cond_destroy(&loader->is_idle);
     pthread_mutex_destroy(&loader->lock);
+    free(loader->prompt);
     free(loader->reported);
     free(loader->threads);
     free(loader);
@@ -299,7 +366,11 @@ static void report_skip(XvLoader *loader, const XvSkip *skip)
     char message[1400];
     if (loader->n_warnings++ < loader->plan.options.max_warnings) {
         XvRecordPlace place = xv_records_place(loader->files, skip->record);
-        snprintf(message, sizeof message, "%s:%lld: %s", place.path, (long long)place.line, skip->reason);
+        char column[32] = "";
+        if (place.column > 1) {
+            snprintf(column, sizeof column, ":%lld", (long long)place.column);
+        }
+        snprintf(message, sizeof message, "%s:%lld%s: %s", place.path, (long long)place.line, column, skip->reason);
     } else {
         snprintf(message, sizeof message,
                  "more records cannot be used; they are counted, but not named any more");
@@ -365,6 +436,7 @@ bool xv_loader_next(XvLoader *loader, XvBatch *batch, XvError *error)
     memcpy(batch->tensors, entry->batch.tensors, sizeof batch->tensors);
     batch->valid = entry->batch.valid;
     batch->records = entry->batch.records;
+    batch->references = entry->batch.references;
     loader->position++;
     return true;
 }
@@ -393,12 +465,22 @@ void xv_loader_seek(XvLoader *loader, int64_t position)
 
 int64_t xv_loader_records(const XvLoader *loader)
 {
-    return loader->plan.n_records;
+    return loader->plan.n_items;
 }
 
 int64_t xv_loader_batches(const XvLoader *loader)
 {
     return loader->plan.n_batches;
+}
+
+bool xv_loader_record(const XvLoader *loader, int64_t record, XvBytes *text, XvError *error)
+{
+    return xv_records_read(loader->files, record, text, error);
+}
+
+const XvReferences *xv_loader_references(const XvLoader *loader)
+{
+    return loader->references;
 }
 
 int xv_loader_batch_size(const XvLoader *loader)

@@ -14,7 +14,7 @@ typedef enum Purpose { PURPOSE_ORDER, PURPOSE_SAMPLE, PURPOSE_COLLATE, PURPOSE_E
 
 static uint64_t key_of(const XvBatchPlan *plan, Purpose purpose)
 {
-    uint64_t kind = plan->binding.is_regions ? 1 : 0;
+    uint64_t kind = (uint64_t)xv_loader_kind_number(plan->binding.kind);
     return xv_key(xv_key(plan->options.seed, 0xDA7A), kind * PURPOSE_COUNT + (uint64_t)purpose);
 }
 
@@ -23,7 +23,7 @@ static uint64_t key_of(const XvBatchPlan *plan, Purpose purpose)
 static bool init_tensors(const XvBatchPlan *plan, XvBatchBuffer *buffer)
 {
     for (int i = 0; i < plan->binding.n_inputs; i++) {
-        const XvValue *input = &plan->options.inputs[i];
+        const XvValue *input = &plan->binding.inputs[i];
         XvTensor *tensor = &buffer->tensors[i];
         *tensor = (XvTensor){.name = input->name, .dtype = input->dtype, .rank = input->rank};
         memcpy(tensor->shape, input->shape, sizeof tensor->shape);
@@ -37,27 +37,60 @@ static bool init_tensors(const XvBatchPlan *plan, XvBatchBuffer *buffer)
     return true;
 }
 
-static float *image_row(const XvBatchPlan *plan, const XvBatchBuffer *buffer, int row)
+// Row of the image tensor; the pictures of number `picture` of all slots stand together.
+static float *image_row(const XvBatchPlan *plan, const XvBatchBuffer *buffer, int picture, int row)
 {
     if (plan->binding.image_input < 0) {
         return NULL;
     }
     size_t res = (size_t)plan->options.image_res;
-    return (float *)buffer->tensors[plan->binding.image_input].data + (size_t)row * 3 * res * res;
+    size_t at = (size_t)picture * (size_t)plan->n_slots + (size_t)row;
+    return (float *)buffer->tensors[plan->binding.image_input].data + at * 3 * res * res;
+}
+
+static bool wants(const XvBatchPlan *plan, unsigned group)
+{
+    return (plan->binding.wants & group) != 0;
 }
 
 static void init_slots(const XvBatchPlan *plan, XvBatchBuffer *buffer)
 {
-    int text_size = xv_sample_text_size(&plan->options);
+    size_t text_size = (size_t)xv_sample_text_size(&plan->options);
+    size_t answers_size = (size_t)xv_sample_answers_size(&plan->options);
     int n_samples = plan->n_slots * plan->samples_per_slot;
     for (int i = 0; i < n_samples; i++) {
-        buffer->samples[i].text = buffer->texts + (size_t)i * (size_t)text_size;
+        buffer->samples[i].text = buffer->texts + (size_t)i * text_size;
+        buffer->samples[i].answers = buffer->answers ? buffer->answers + (size_t)i * answers_size : NULL;
     }
-    xv_sample_empty_text(&plan->sampler, buffer->texts + (size_t)n_samples * (size_t)text_size);
+    xv_sample_empty_text(&plan->sampler, buffer->texts + (size_t)n_samples * text_size);
     for (int i = 0; i < plan->n_slots; i++) {
         buffer->slots[i].yield.samples = buffer->samples + i * plan->samples_per_slot;
-        buffer->slots[i].yield.image = image_row(plan, buffer, i);
+        for (int picture = 0; picture < plan->binding.kind->pictures; picture++) {
+            buffer->slots[i].yield.images[picture] = image_row(plan, buffer, picture, i);
+        }
     }
+}
+
+// The prompt is the same in every row of every batch.
+static void init_prompt(const XvBatchPlan *plan, XvBatchBuffer *buffer)
+{
+    size_t bytes = (size_t)plan->options.prompt_tokens * sizeof(int32_t);
+    for (int i = 0; i < plan->binding.n_inputs; i++) {
+        for (int b = 0; plan->binding.roles[i] == XV_ROLE_PROMPT && b < plan->binding.batch_size; b++) {
+            memcpy((char *)buffer->tensors[i].data + (size_t)b * bytes, plan->prompt, bytes);
+        }
+    }
+}
+
+static bool init_answers(const XvBatchPlan *plan, XvBatchBuffer *buffer, size_t n_samples)
+{
+    if (!wants(plan, XV_FILLS_ANSWERS)) {
+        return true;
+    }
+    size_t size = (size_t)xv_sample_answers_size(&plan->options);
+    buffer->answers = calloc(n_samples * size + 1, sizeof *buffer->answers);
+    buffer->answer_rows = calloc(n_samples * XV_MAX_ANSWERS, sizeof *buffer->answer_rows);
+    return buffer->answers && buffer->answer_rows;
 }
 
 bool xv_batch_buffer_init(const XvBatchPlan *plan, XvBatchBuffer *buffer, XvError *error)
@@ -74,12 +107,15 @@ bool xv_batch_buffer_init(const XvBatchPlan *plan, XvBatchBuffer *buffer, XvErro
     buffer->order = calloc(n_samples + 1, sizeof *buffer->order);
     buffer->chosen = calloc(B, sizeof *buffer->chosen);
     buffer->records = calloc(B, sizeof *buffer->records);
+    buffer->references = calloc(B * XV_REFERENCES, sizeof *buffer->references);
     if (!buffer->slots || !buffer->samples || !buffer->texts || !buffer->flat || !buffer->flat_slot
-        || !buffer->order || !buffer->chosen || !buffer->records || !init_tensors(plan, buffer)) {
+        || !buffer->order || !buffer->chosen || !buffer->records || !buffer->references
+        || !init_answers(plan, buffer, n_samples) || !init_tensors(plan, buffer)) {
         xv_batch_buffer_free(plan, buffer);
         return xv_fail(error, "no memory for a batch of %zu", B);
     }
     init_slots(plan, buffer);
+    init_prompt(plan, buffer);
     return true;
 }
 
@@ -103,8 +139,16 @@ void xv_batch_buffer_free(const XvBatchPlan *plan, XvBatchBuffer *buffer)
     for (int i = 0; i < XV_BATCH_TENSORS; i++) {
         free(buffer->tensors[i].data);
     }
+    for (int i = 0; buffer->samples && i < plan->n_slots * plan->samples_per_slot; i++) {
+        for (int k = 0; k < XV_REFERENCES; k++) {
+            free(buffer->samples[i].references[k]);
+        }
+    }
     free(buffer->slots);
     free(buffer->samples);
+    free(buffer->answers);
+    free(buffer->answer_rows);
+    free(buffer->references);
     free(buffer->texts);
     free(buffer->flat);
     free(buffer->flat_slot);
@@ -148,13 +192,13 @@ static bool note_skip(XvSlot *slot, int64_t record, const XvError *reason)
 static bool pick(const XvBatchPlan *plan, int64_t position, int attempt, XvPick *out)
 {
     if (plan->options.mode == XV_LOADER_EVAL) {
-        out->record = position;
+        out->item = position;
         out->key = xv_key(key_of(plan, PURPOSE_EVAL), (uint64_t)position);
-        return attempt == 0 && position < plan->n_records;
+        return attempt == 0 && position < plan->n_items;
     }
     int64_t at = position + (int64_t)attempt * plan->n_slots * plan->options.world;
-    uint64_t order_key = xv_key(key_of(plan, PURPOSE_ORDER), (uint64_t)(at / plan->n_records));
-    out->record = xv_permute(order_key, plan->n_records, at % plan->n_records);
+    uint64_t order_key = xv_key(key_of(plan, PURPOSE_ORDER), (uint64_t)(at / plan->n_items));
+    out->item = xv_permute(order_key, plan->n_items, at % plan->n_items);
     out->key = xv_key(xv_key(key_of(plan, PURPOSE_SAMPLE), (uint64_t)position), (uint64_t)attempt);
     return true;
 }
@@ -172,43 +216,50 @@ bool xv_batch_fill_slot(const XvBatchPlan *plan, XvBatchBuffer *buffer, int slot
             return true;  // evaluation: the slot stays empty
         }
         if (xv_sample_make(&plan->sampler, workspace, picked, &slot->yield, &reason)) {
-            slot->record = picked.record;
+            slot->item = picked.item;
             slot->is_filled = true;
             return true;
         }
-        if (!note_skip(slot, picked.record, &reason)) {
+        if (!note_skip(slot, xv_survey_record(plan->sampler.survey, picked.item), &reason)) {
             return xv_fail(error, "no memory to note a broken record");
         }
     }
-    XvRecordPlace place = xv_records_place(plan->sampler.files, picked.record);
+    int64_t record = xv_survey_record(plan->sampler.survey, picked.item);
+    XvRecordPlace place = xv_records_place(plan->sampler.files, record);
     return xv_fail(error, "%d records in a row cannot be used; the last one is %s:%lld: %.600s", MAX_ATTEMPTS,
                    place.path, (long long)place.line, reason.text);
 }
 
 // ---- the whole batch
 
-// Moves the pictures of filled slots to the front and repeats the first one behind them. Returns how many
-// there are and gives every filled slot its row in `rows`.
-static void gather_images(const XvBatchPlan *plan, XvBatchBuffer *buffer, int32_t *rows)
+// Gives every filled slot its row in `rows`; returns how many there are.
+static int number_images(const XvBatchPlan *plan, const XvBatchBuffer *buffer, int32_t *rows)
 {
     int filled = 0;
-    size_t bytes = (size_t)plan->options.image_res * (size_t)plan->options.image_res * 3 * sizeof(float);
-    bool has_image = plan->binding.image_input >= 0;
     for (int i = 0; i < plan->n_slots; i++) {
-        if (!buffer->slots[i].is_filled) {
-            continue;
-        }
-        if (has_image && filled != i) {
-            memcpy(image_row(plan, buffer, filled), image_row(plan, buffer, i), bytes);
-        }
-        rows[i] = filled++;
+        rows[i] = buffer->slots[i].is_filled ? filled++ : 0;
     }
-    int64_t n_rows = has_image ? buffer->tensors[plan->binding.image_input].shape[0] : 0;
-    for (int row = filled; row < n_rows; row++) {
-        if (filled > 0) {
-            memcpy(image_row(plan, buffer, row), image_row(plan, buffer, 0), bytes);
-        } else {
-            memset(image_row(plan, buffer, row), 0, bytes);
+    return filled;
+}
+
+// Moves the pictures of filled slots to the front and repeats the first one behind them.
+static void gather_images(const XvBatchPlan *plan, XvBatchBuffer *buffer, const int32_t *rows, int filled)
+{
+    size_t bytes = (size_t)plan->options.image_res * (size_t)plan->options.image_res * 3 * sizeof(float);
+    int pictures = plan->binding.kind->pictures;
+    int n_rows = (int)buffer->tensors[plan->binding.image_input].shape[0] / pictures;
+    for (int picture = 0; picture < pictures; picture++) {
+        for (int i = 0; i < plan->n_slots; i++) {
+            if (buffer->slots[i].is_filled && rows[i] != i) {
+                memcpy(image_row(plan, buffer, picture, rows[i]), image_row(plan, buffer, picture, i), bytes);
+            }
+        }
+        for (int row = filled; row < n_rows; row++) {
+            if (filled > 0) {
+                memcpy(image_row(plan, buffer, picture, row), image_row(plan, buffer, picture, 0), bytes);
+            } else {
+                memset(image_row(plan, buffer, picture, row), 0, bytes);
+            }
         }
     }
 }
@@ -231,7 +282,7 @@ static int gather_samples(const XvBatchPlan *plan, XvBatchBuffer *buffer)
 static void choose_rows(const XvBatchPlan *plan, XvBatchBuffer *buffer, int n_samples)
 {
     int B = plan->binding.batch_size;
-    if (plan->binding.is_regions && plan->options.mode == XV_LOADER_TRAIN) {
+    if (plan->binding.kind->is_regions && plan->options.mode == XV_LOADER_TRAIN) {
         uint64_t key = xv_key(key_of(plan, PURPOSE_COLLATE), (uint64_t)buffer->index);
         XvStream stream = xv_stream(xv_key(key, (uint64_t)plan->options.rank));
         XvDraws draws = xv_stream_draws(&stream);
@@ -265,6 +316,11 @@ static void write_row(const XvBatchPlan *plan, XvRole role, const XvSample *samp
     case XV_ROLE_IS_IMAGE:
         *(int32_t *)row = sample->region.is_image;
         break;
+    case XV_ROLE_LABEL:
+        *(int32_t *)row = sample->label;
+        break;
+    case XV_ROLE_PROMPT:
+        break;
     default:
         write_text(plan, role, sample, row);
         break;
@@ -286,6 +342,20 @@ static void write_tensor(const XvBatchPlan *plan, XvBatchBuffer *buffer, int inp
     }
 }
 
+static void list_references(const XvBatchPlan *plan, XvBatchBuffer *buffer)
+{
+    for (int b = 0; b < plan->binding.batch_size; b++) {
+        for (int k = 0; k < XV_REFERENCES; k++) {
+            buffer->references[b * XV_REFERENCES + k] = buffer->flat[buffer->chosen[b]]->references[k];
+        }
+    }
+}
+
+static int64_t record_of(const XvBatchPlan *plan, const XvBatchBuffer *buffer, int b)
+{
+    return xv_survey_record(plan->sampler.survey, buffer->slots[buffer->flat_slot[buffer->chosen[b]]].item);
+}
+
 void xv_batch_finish(const XvBatchPlan *plan, XvBatchBuffer *buffer)
 {
     XvSample empty = {
@@ -300,14 +370,20 @@ void xv_batch_finish(const XvBatchPlan *plan, XvBatchBuffer *buffer)
     choose_rows(plan, buffer, n_samples);
 
     int32_t *image_rows = buffer->order;  // free again, and at least as long as the slots are many
-    memset(image_rows, 0, (size_t)plan->n_slots * sizeof *image_rows);
-    gather_images(plan, buffer, image_rows);
+    int filled = number_images(plan, buffer, image_rows);
+    if (plan->binding.image_input >= 0) {
+        gather_images(plan, buffer, image_rows, filled);
+    }
     for (int i = 0; i < plan->binding.n_inputs; i++) {
-        if (plan->binding.roles[i] != XV_ROLE_IMAGE) {
+        if (plan->binding.roles[i] != XV_ROLE_IMAGE && plan->binding.roles[i] < XV_ROLE_ANSWERS_EACH) {
             write_tensor(plan, buffer, i, image_rows);
         }
     }
+    if (wants(plan, XV_FILLS_ANSWERS)) {
+        xv_batch_answers(plan, buffer);
+    }
+    list_references(plan, buffer);
     for (int b = 0; b < plan->binding.batch_size; b++) {
-        buffer->records[b] = n_samples > 0 ? buffer->slots[buffer->flat_slot[buffer->chosen[b]]].record : -1;
+        buffer->records[b] = n_samples > 0 ? record_of(plan, buffer, b) : -1;
     }
 }

@@ -12,8 +12,9 @@ typedef struct XvBatchPlan {
     XvLoaderOptions options;  // sizes filled in
     int n_slots;              // records per batch and rank
     int samples_per_slot;     // at most
-    int64_t n_records;
-    int64_t n_batches;  // in one pass over the records, rounded up
+    int64_t n_items;          // records, or what the survey makes of them
+    int64_t n_batches;        // in one pass over the items, rounded up
+    const int32_t *prompt;    // [P] token ids, or NULL
 } XvBatchPlan;
 
 typedef struct XvSkip {
@@ -22,12 +23,19 @@ typedef struct XvSkip {
 } XvSkip;
 
 typedef struct XvSlot {
-    int64_t record;  // that filled it
+    int64_t item;    // that filled it
     bool is_filled;  // always in training
     XvYield yield;
     XvSkip *skips;  // records that could not be used, in order; owned
     int n_skips, skips_room;
 } XvSlot;
+
+// One answer of a batch.
+typedef struct XvAnswerRow {
+    int32_t question;    // row of its question
+    float weight;
+    const int32_t *ids;  // [L], and its attention [L] behind
+} XvAnswerRow;
 
 typedef struct XvBatchBuffer {
     int64_t index;
@@ -35,6 +43,9 @@ typedef struct XvBatchBuffer {
     XvSlot *slots;                       // [n_slots]
     XvSample *samples;                   // [n_slots, samples_per_slot], what the slots' yields point to
     int32_t *texts;                      // their text blocks, and an empty one behind them
+    int32_t *answers;                    // their blocks of answers, where there are any
+    XvAnswerRow *answer_rows;            // scratch: [B, XV_MAX_ANSWERS]
+    const char **references;             // [B, XV_REFERENCES], where there are any
     const XvSample **flat;               // scratch: the samples there are
     int32_t *flat_slot, *order;          // scratch: slot of each; for the collation
     int32_t *chosen;                     // [B] index into flat
@@ -51,6 +62,9 @@ void xv_batch_begin(const XvBatchPlan *plan, XvBatchBuffer *buffer, int64_t inde
 // Fills one slot, skipping records that cannot be used. False when there are too many of them in a row.
 bool xv_batch_fill_slot(const XvBatchPlan *plan, XvBatchBuffer *buffer, int slot, XvWorkspace *workspace,
                         XvError *error);
+
+// Writes the tensors of answers, for xv_batch_finish (loader_answers.c).
+void xv_batch_answers(const XvBatchPlan *plan, XvBatchBuffer *buffer);
 
 // Writes the tensors, once all slots are filled.
 void xv_batch_finish(const XvBatchPlan *plan, XvBatchBuffer *buffer);

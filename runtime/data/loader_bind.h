@@ -3,6 +3,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/data/loader.h"
+#include "runtime/data/loader_kind.h"
 
 #include <stdbool.h>
 
@@ -17,15 +18,24 @@ typedef enum XvRole {
     XV_ROLE_IMAGE_ATTS,
     XV_ROLE_TARGET_BBOX,
     XV_ROLE_IS_IMAGE,
-    XV_ROLE_COUNT,
+    XV_ROLE_LABEL,  // idx, targets
+    XV_ROLE_PROMPT,
+    XV_ROLE_ANSWERS_EACH,  // k
+    XV_ROLE_ANSWER_IDS,    // from here on: a row per answer
+    XV_ROLE_ANSWER_ATTS,
+    XV_ROLE_WEIGHTS,
+    XV_ROLE_ANSWER_QUESTION,
 } XvRole;
 
 typedef struct XvBinding {
-    bool is_regions;
-    XvRole roles[XV_BATCH_TENSORS];  // of each input
+    const XvLoaderKind *kind;
+    unsigned wants;                  // XV_FILLS_... of the inputs
+    XvValue inputs[XV_BATCH_TENSORS];  // those that the loader fills
+    XvRole roles[XV_BATCH_TENSORS];    // of each
     int n_inputs;
-    int image_input;  // index of the image among them, or -1
-    int batch_size;   // B
+    int image_input;   // index of the image among them, or -1
+    int batch_size;    // B
+    int answer_rows;   // A, or 0
 } XvBinding;
 
 // Matches inputs and options and fills in the sizes that the options leave at 0. Fails with the name of the

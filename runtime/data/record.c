@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct Storage {
-    cJSON *tree;
+    cJSON *tree;  // owned; NULL for a view
     const char **strings;  // all lists of strings, one after the other
     XvElement *elements;
 } Storage;
@@ -69,9 +69,9 @@ static void read_elements(const cJSON *list, XvElement *elements, const char ***
     }
 }
 
-static bool fill(XvRecord *record, Storage *storage, const XvRecordKeys *keys, XvError *error)
+static bool fill(XvRecord *record, const cJSON *tree, const XvRecordKeys *keys, XvError *error)
 {
-    const cJSON *tree = storage->tree;
+    Storage *storage = record->storage;
     if (!cJSON_IsObject(tree)) {
         return xv_fail(error, "the line is not a JSON object");
     }
@@ -99,20 +99,33 @@ static bool fill(XvRecord *record, Storage *storage, const XvRecordKeys *keys, X
     return true;
 }
 
-bool xv_record_parse(char *line, size_t length, const XvRecordKeys *keys, XvRecord *record, XvError *error)
+bool xv_record_view(const cJSON *tree, const XvRecordKeys *keys, XvRecord *record, XvError *error)
 {
     *record = (XvRecord){0};
-    Storage *storage = calloc(1, sizeof *storage);
-    if (!storage) {
+    XvRecord filled = {.storage = calloc(1, sizeof(Storage))};
+    if (!filled.storage) {
         return xv_fail(error, "no memory for a record");
     }
-    XvRecord filled = {.storage = storage};
-    storage->tree = xv_json_parse_line(line, length, error);
-    if (!storage->tree || !fill(&filled, storage, keys, error)) {
+    if (!fill(&filled, tree, keys, error)) {
         xv_record_free(&filled);
         return false;
     }
     *record = filled;
+    return true;
+}
+
+bool xv_record_parse(char *line, size_t length, const XvRecordKeys *keys, XvRecord *record, XvError *error)
+{
+    *record = (XvRecord){0};
+    cJSON *tree = xv_json_parse_line(line, length, error);
+    if (!tree) {
+        return false;
+    }
+    if (!xv_record_view(tree, keys, record, error)) {
+        cJSON_Delete(tree);
+        return false;
+    }
+    ((Storage *)record->storage)->tree = tree;
     return true;
 }
 

@@ -12,6 +12,7 @@
 
 #include "runtime/base/error.h"
 
+#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -44,4 +45,7 @@ typedef struct XvRecord {
 // Parses line[0..length), which is followed by a zero byte and is changed. Needs the image field; captions
 // and elements may be missing. The record is filled only on success; release it with xv_record_free.
 bool xv_record_parse(char *line, size_t length, const XvRecordKeys *keys, XvRecord *record, XvError *error);
+// The same from a parsed document, which must outlive the record.
+bool xv_record_view(const cJSON *tree, const XvRecordKeys *keys, XvRecord *record, XvError *error);
+
 void xv_record_free(XvRecord *record);

@@ -1,6 +1,8 @@
 // Index of record files; see records.h. Eight bytes per record, plus a few per blank line.
 #include "runtime/data/records.h"
 
+#include "runtime/data/records_scan.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +20,7 @@ typedef struct RecordFile {
     int descriptor;  // -1 when there are too many files to keep them open
     int64_t first;   // number of its first record
     int64_t bytes;
+    bool is_array;
     int64_t *blanks;  // for each blank line, how many of the file's records precede it
     int n_blanks, blanks_room;
 } RecordFile;
@@ -100,8 +103,15 @@ static bool add_path(XvRecordFiles *set, const char *path, XvError *error)
     return S_ISDIR(info.st_mode) ? add_folder(set, path, error) : add_file(set, path, error);
 }
 
-static bool add_record(XvRecordFiles *set, int64_t start)
+// A file being scanned.
+typedef struct FileScan {
+    XvRecordFiles *set;
+    RecordFile *file;
+} FileScan;
+
+static bool add_record(void *context, int64_t start)
 {
+    XvRecordFiles *set = ((FileScan *)context)->set;
     int64_t *starts = grown(set->starts, set->count, &set->starts_room, sizeof *starts);
     if (!starts) {
         return false;
@@ -111,8 +121,10 @@ static bool add_record(XvRecordFiles *set, int64_t start)
     return true;
 }
 
-static bool add_blank(RecordFile *file, int64_t records_before)
+static bool add_blank(void *context)
 {
+    FileScan *scan = context;
+    RecordFile *file = scan->file;
     int64_t room = file->blanks_room;
     int64_t *blanks = grown(file->blanks, file->n_blanks, &room, sizeof *blanks);
     if (!blanks) {
@@ -120,50 +132,24 @@ static bool add_blank(RecordFile *file, int64_t records_before)
     }
     file->blanks = blanks;
     file->blanks_room = (int)room;
-    file->blanks[file->n_blanks++] = records_before;
+    file->blanks[file->n_blanks++] = scan->set->count - file->first;
     return true;
 }
 
-// What the scan of a file knows about the line it is in.
-typedef struct LineScan {
-    int64_t start;  // offset of the line
-    bool is_blank;  // so far
-} LineScan;
-
-static bool end_line(XvRecordFiles *set, RecordFile *file, LineScan *line, int64_t next)
+static bool fail_scan(const RecordFile *file, const XvRecordScan *scan, XvError *error)
 {
-    bool ok = line->is_blank ? add_blank(file, set->count - file->first) : add_record(set, line->start);
-    *line = (LineScan){next, true};
-    return ok;
-}
-
-static bool is_blank_byte(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r';
-}
-
-static bool scan_chunk(XvRecordFiles *set, RecordFile *file, LineScan *line, const char *chunk, size_t count)
-{
-    for (size_t i = 0; i < count;) {
-        while (line->is_blank && i < count && is_blank_byte(chunk[i])) {
-            i++;
-        }
-        const char *stop = i < count ? memchr(chunk + i, '\n', count - i) : NULL;
-        size_t end = stop ? (size_t)(stop - chunk) : count;
-        line->is_blank = line->is_blank && end == i;
-        if (stop && !end_line(set, file, line, file->bytes + (int64_t)end + 1)) {
-            return false;
-        }
-        i = end + 1;
+    if (!scan->fault) {
+        return xv_fail(error, "%s: no memory for the index of its records", file->path);
     }
-    file->bytes += (int64_t)count;
-    return true;
+    return xv_fail(error, "%s:%lld:%lld: %s; an array that is broken cannot be used in part", file->path,
+                   (long long)scan->line, (long long)(scan->offset - scan->line_start + 1), scan->fault);
 }
 
 static bool scan_descriptor(XvRecordFiles *set, RecordFile *file, int descriptor, XvError *error)
 {
+    FileScan context = {set, file};
+    XvRecordScan scan = xv_record_scan(&context, add_record, add_blank);
     char *chunk = malloc(CHUNK_BYTES);
-    LineScan line = {0, true};
     bool ok = chunk || xv_fail(error, "%s: no memory", file->path);
     while (ok) {
         ssize_t got = read(descriptor, chunk, CHUNK_BYTES);
@@ -174,13 +160,15 @@ static bool scan_descriptor(XvRecordFiles *set, RecordFile *file, int descriptor
             ok = xv_fail(error, "cannot read data file %s: %s", file->path, strerror(errno));
         } else if (got == 0) {
             break;
-        } else if (!scan_chunk(set, file, &line, chunk, (size_t)got)) {
-            ok = xv_fail(error, "%s: no memory for the index of its lines", file->path);
+        } else if (!xv_record_scan_bytes(&scan, chunk, (size_t)got)) {
+            ok = fail_scan(file, &scan, error);
         }
+        file->bytes += got > 0 ? got : 0;
     }
-    if (ok && !line.is_blank && !add_record(set, line.start)) {
-        ok = xv_fail(error, "%s: no memory for the index of its lines", file->path);
+    if (ok && !xv_record_scan_end(&scan)) {
+        ok = fail_scan(file, &scan, error);
     }
+    file->is_array = xv_record_scan_is_array(&scan);
     free(chunk);
     return ok;
 }
@@ -260,15 +248,57 @@ static const RecordFile *file_of(const XvRecordFiles *set, int64_t record)
     return &set->files[low];
 }
 
+static int open_again(const RecordFile *file)
+{
+    return file->descriptor >= 0 ? file->descriptor : open(file->path, O_RDONLY | O_CLOEXEC);
+}
+
+static void close_again(const RecordFile *file, int descriptor)
+{
+    if (file->descriptor < 0 && descriptor >= 0) {
+        close(descriptor);
+    }
+}
+
+// The elements of an array stand anywhere in their lines: these are counted, as only messages need them.
+static XvRecordPlace place_in_array(const RecordFile *file, int64_t start)
+{
+    XvRecordPlace place = {file->path, 1, 1};
+    char chunk[4096];
+    int descriptor = open_again(file);
+    for (int64_t at = 0; descriptor >= 0 && at < start;) {
+        size_t wanted = start - at < (int64_t)sizeof chunk ? (size_t)(start - at) : sizeof chunk;
+        ssize_t got = pread(descriptor, chunk, wanted, at);
+        if (got <= 0) {
+            break;
+        }
+        for (ssize_t i = 0; i < got; i++) {
+            place.line += chunk[i] == '\n';
+            place.column = chunk[i] == '\n' ? 1 : place.column + 1;
+        }
+        at += got;
+    }
+    close_again(file, descriptor);
+    return place;
+}
+
 XvRecordPlace xv_records_place(const XvRecordFiles *set, int64_t record)
 {
     const RecordFile *file = file_of(set, record);
+    if (file->is_array) {
+        return place_in_array(file, set->starts[record]);
+    }
     int64_t before = record - file->first;
     int64_t line = before + 1;
     for (int i = 0; i < file->n_blanks && file->blanks[i] <= before; i++) {
         line++;
     }
-    return (XvRecordPlace){file->path, line};
+    return (XvRecordPlace){file->path, line, 1};
+}
+
+const char *xv_records_path(const XvRecordFiles *set, int64_t record)
+{
+    return file_of(set, record)->path;
 }
 
 static bool read_range(int descriptor, int64_t start, int64_t length, XvBytes *line)
@@ -288,14 +318,6 @@ static bool read_range(int descriptor, int64_t start, int64_t length, XvBytes *l
     return true;
 }
 
-// A record ends before the next one's line, or with the file; line ends and blank lines between are cut off.
-static void trim(XvBytes *line)
-{
-    const uint8_t *end = memchr(line->data, '\n', line->count);
-    line->count = end ? (size_t)(end - line->data) : line->count;
-    line->data[line->count] = 0;
-}
-
 bool xv_records_read(const XvRecordFiles *set, int64_t record, XvBytes *line, XvError *error)
 {
     const RecordFile *file = file_of(set, record);
@@ -303,19 +325,18 @@ bool xv_records_read(const XvRecordFiles *set, int64_t record, XvBytes *line, Xv
     int64_t start = set->starts[record];
     int64_t length = (is_last ? file->bytes : set->starts[record + 1]) - start;
     if (!xv_bytes_reserve(line, (size_t)length)) {
-        return xv_fail(error, "no memory for a line of %lld bytes", (long long)length);
+        return xv_fail(error, "no memory for a record of %lld bytes", (long long)length);
     }
-    int descriptor = file->descriptor >= 0 ? file->descriptor : open(file->path, O_RDONLY | O_CLOEXEC);
+    int descriptor = open_again(file);
     errno = 0;
     bool ok = descriptor >= 0 && read_range(descriptor, start, length, line);
     if (!ok) {
         xv_fail(error, "cannot read %lld bytes at %lld: %s", (long long)length, (long long)start,
                 errno ? strerror(errno) : "the file has become shorter");
     } else {
-        trim(line);
+        line->count = xv_record_length((const char *)line->data, line->count, file->is_array);
+        line->data[line->count] = 0;
     }
-    if (file->descriptor < 0 && descriptor >= 0) {
-        close(descriptor);
-    }
+    close_again(file, descriptor);
     return ok;
 }

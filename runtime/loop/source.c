@@ -70,7 +70,14 @@ static void set_texts(XvLoaderOptions *options, const XvSettings *settings)
     options->mask.whole_word = xv_settings_truth(settings, "mask_whole_word", options->mask.whole_word);
 }
 
-static void set_pictures(XvLoaderOptions *options, Group *group)
+static XvChoice choice_of(const XvSettings *settings, const char *path)
+{
+    bool if_yes = xv_settings_truth(settings, path, false), if_unset = xv_settings_truth(settings, path, true);
+    return if_yes != if_unset ? XV_UNSET : if_yes ? XV_YES : XV_NO;
+}
+
+// Keys of the entry's own group, as the pre-training configurations have them.
+static void set_group(XvLoaderOptions *options, Group *group)
 {
     const XvSettings *settings = group->settings;
     options->image_key = xv_settings_text(settings, in_group(group, "image_key"), options->image_key);
@@ -81,8 +88,21 @@ static void set_pictures(XvLoaderOptions *options, Group *group)
     options->min_perc_in_image =
         xv_settings_number(settings, in_group(group, "min_perc_in_image"), options->min_perc_in_image);
     options->scale_low = xv_settings_number(settings, in_group(group, "min_crop_scale"), options->scale_low);
-    options->careful_hflip = xv_settings_truth(settings, in_group(group, "careful_hflip"), options->careful_hflip);
+    options->careful_hflip = choice_of(settings, in_group(group, "careful_hflip"));
+}
+
+// Keys of the top level, as the fine-tuning configurations have them.
+static void set_top(XvLoaderOptions *options, const XvSettings *settings)
+{
     options->patch_size = (int)xv_settings_number(settings, "patch_size", options->patch_size);
+    options->image_root = xv_settings_text(settings, "image_root", NULL);
+    options->vqa_root = xv_settings_text(settings, "vqa_root", NULL);
+    options->vg_root = xv_settings_text(settings, "vg_root", NULL);
+    options->prompt = xv_settings_text(settings, "prompt", NULL);
+    options->references = xv_settings_text(settings, "refcoco_data", NULL);
+    if (options->careful_hflip == XV_UNSET) {
+        options->careful_hflip = choice_of(settings, "careful_hflip");
+    }
 }
 
 static void *loader_open(const XvSourceRequest *request, XvError *error)
@@ -95,7 +115,8 @@ static void *loader_open(const XvSourceRequest *request, XvError *error)
     state->paths[0] = request->path;
     XvLoaderOptions options = xv_loader_defaults();
     set_texts(&options, request->settings);
-    set_pictures(&options, &(Group){.settings = request->settings, .name = request->entry->name});
+    set_group(&options, &(Group){.settings = request->settings, .name = request->entry->name});
+    set_top(&options, request->settings);
     options.kind = request->entry->data;
     options.paths = state->paths;
     options.n_paths = 1;
