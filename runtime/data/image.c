@@ -26,6 +26,20 @@ bool xv_image_resize(XvImage *image, int width, int height, XvError *error)
     return true;
 }
 
+bool xv_image_check_claim(const XvSizeClaim *claim, XvError *error)
+{
+    uint64_t pixels = (uint64_t)claim->width * claim->height;
+    if (pixels == 0 || pixels > XV_MAX_PIXELS) {
+        return xv_fail(error, "%s: %ux%u pixels (the limit is %d)", claim->format, claim->width,
+                       claim->height, XV_MAX_PIXELS);
+    }
+    if (pixels > XV_FREE_PIXELS && pixels / claim->pixels_per_byte > claim->count) {
+        return xv_fail(error, "%s: %ux%u pixels cannot be in %zu bytes", claim->format, claim->width,
+                       claim->height, claim->count);
+    }
+    return true;
+}
+
 void xv_image_free(XvImage *image)
 {
     free(image->pixels);
@@ -54,23 +68,17 @@ static bool fail_unknown(size_t count, XvError *error)
 bool xv_image_size(const uint8_t *bytes, size_t count, XvImageSize *size, XvError *error)
 {
     switch (sniff(bytes, count)) {
-    case FORMAT_JPEG:
-        return xv_jpeg_size(bytes, count, size, error);
-    case FORMAT_PNG:
-        return xv_png_size(bytes, count, size, error);
-    default:
-        return fail_unknown(count, error);
+    case FORMAT_JPEG: return xv_jpeg_size(bytes, count, size, error);
+    case FORMAT_PNG: return xv_png_size(bytes, count, size, error);
+    default: return fail_unknown(count, error);
     }
 }
 
 bool xv_image_decode(const uint8_t *bytes, size_t count, int rows, XvImage *image, XvError *error)
 {
     switch (sniff(bytes, count)) {
-    case FORMAT_JPEG:
-        return xv_jpeg_decode(bytes, count, rows, image, error);
-    case FORMAT_PNG:
-        return xv_png_decode(bytes, count, image, error);
-    default:
-        return fail_unknown(count, error);
+    case FORMAT_JPEG: return xv_jpeg_decode(bytes, count, rows, image, error);
+    case FORMAT_PNG: return xv_png_decode(bytes, count, image, error);
+    default: return fail_unknown(count, error);
     }
 }

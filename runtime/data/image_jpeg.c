@@ -49,17 +49,15 @@ static void prepare(Decoder *decoder)
     jpeg_read_header(&decoder->info, TRUE);
 }
 
-static bool check_header(const struct jpeg_decompress_struct *info, XvError *error)
+static bool check_header(const Decoder *decoder)
 {
+    const struct jpeg_decompress_struct *info = &decoder->info;
     if (info->num_components != 1 && info->num_components != 3 && info->num_components != 4) {
-        return xv_fail(error, "JPEG: %d colour components", info->num_components);
+        return xv_fail(decoder->error, "JPEG: %d colour components", info->num_components);
     }
-    if (info->image_width < 1 || info->image_height < 1
-        || (uint64_t)info->image_width * info->image_height > XV_MAX_PIXELS) {
-        return xv_fail(error, "JPEG: %ux%u pixels (the limit is %d)", info->image_width, info->image_height,
-                       XV_MAX_PIXELS);
-    }
-    return true;
+    // Blocks of 64 pixels without detail take one bit each, chroma blocks four times as many pixels.
+    XvSizeClaim claim = {"JPEG", info->image_width, info->image_height, decoder->count, 1024};
+    return xv_image_check_claim(&claim, decoder->error);
 }
 
 // Pillow's conversion. Files with four channels store inverted ink, as Adobe does: c = 255 - stored.
@@ -99,8 +97,8 @@ static void read_rows(Decoder *decoder, int rows, XvImage *image)
 static bool start(Decoder *decoder, XvImage *image)
 {
     struct jpeg_decompress_struct *info = &decoder->info;
-    if (!check_header(info, decoder->error)
-        || !xv_image_resize(image, (int)info->image_width, (int)info->image_height, decoder->error)) {
+    if (!check_header(decoder) ||
+        !xv_image_resize(image, (int)info->image_width, (int)info->image_height, decoder->error)) {
         return false;
     }
     if (info->num_components == 4) {
@@ -125,7 +123,7 @@ static bool size_of(Decoder *decoder, XvImageSize *size)
     }
     prepare(decoder);
     *size = (XvImageSize){(int)decoder->info.image_width, (int)decoder->info.image_height};
-    return check_header(&decoder->info, decoder->error);
+    return check_header(decoder);
 }
 
 static bool decode(Decoder *decoder, int rows, XvImage *image)
@@ -138,6 +136,7 @@ static bool decode(Decoder *decoder, int rows, XvImage *image)
         return false;
     }
     read_rows(decoder, rows, image);
+    image->is_partial = decoder->errors.num_warnings > 0;
     return true;
 }
 

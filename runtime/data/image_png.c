@@ -18,9 +18,9 @@ typedef struct Decoder {
     png_infop info;
     const uint8_t *bytes;
     size_t count, position;
-    bool is_grey16;        // read as it is, clipped afterwards
-    bool is_reading_rows;  // from here on an early end of the file is no error
-    bool has_ended_early;
+    size_t next_chunk;  // where the header of the next chunk is expected
+    bool is_grey16;     // read as it is, clipped afterwards
+    int rows_read;      // from one row on, an early end and damage are no errors
     XvError *error;
     jmp_buf failed;
 } Decoder;
@@ -38,20 +38,36 @@ static void on_warning(png_structp png, png_const_charp reason)
     (void)reason;
 }
 
+static uint32_t big_endian(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+// Pixel data that go beyond the end of the file: says that the chunk ends there, so that libpng asks for what there is.
+static void shorten_chunk(Decoder *decoder, uint8_t header[8])
+{
+    uint32_t length = big_endian(header);
+    size_t left = decoder->count - decoder->position;
+    decoder->next_chunk = decoder->position + length + 4;
+    if (length > left && memcmp(header + 4, "IDAT", 4) == 0) {
+        for (int i = 0; i < 4; i++) {
+            header[i] = (uint8_t)(left >> (24 - 8 * i));
+        }
+    }
+}
+
 static void read_bytes(png_structp png, png_bytep out, size_t count)
 {
     Decoder *decoder = png_get_io_ptr(png);
     if (count > decoder->count - decoder->position) {
-        decoder->has_ended_early = true;
         png_error(png, "the file ends early");
     }
+    bool is_header = count == 8 && decoder->position == decoder->next_chunk;
     memcpy(out, decoder->bytes + decoder->position, count);
     decoder->position += count;
-}
-
-static uint32_t big_endian(const uint8_t *bytes)
-{
-    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+    if (is_header) {
+        shorten_chunk(decoder, out);
+    }
 }
 
 bool xv_png_size(const uint8_t *bytes, size_t count, XvImageSize *size, XvError *error)
@@ -64,8 +80,9 @@ bool xv_png_size(const uint8_t *bytes, size_t count, XvImageSize *size, XvError 
         return xv_fail(error, "PNG: the header's checksum is wrong");
     }
     uint32_t width = big_endian(chunk + 8), height = big_endian(chunk + 12);
-    if (width == 0 || height == 0 || (uint64_t)width * height > XV_MAX_PIXELS) {
-        return xv_fail(error, "PNG: %ux%u pixels (the limit is %d)", width, height, XV_MAX_PIXELS);
+    // Deflate makes at most 1032 bytes of one, and eight pixels fit into a byte.
+    if (!xv_image_check_claim(&(XvSizeClaim){"PNG", width, height, count, 8 * 1032}, error)) {
+        return false;
     }
     *size = (XvImageSize){(int)width, (int)height};
     return true;
@@ -113,6 +130,7 @@ static void read_rows(Decoder *decoder, XvImage *image)
     for (int pass = 0; pass < passes; pass++) {
         for (int y = 0; y < image->height; y++) {
             png_read_row(decoder->png, image->pixels + (size_t)y * stride, NULL);
+            decoder->rows_read++;
         }
     }
 }
@@ -134,7 +152,8 @@ static void prepare(Decoder *decoder)
 static bool decode(Decoder *decoder, XvImage *image)
 {
     if (setjmp(decoder->failed)) {
-        return decoder->is_reading_rows && decoder->has_ended_early;
+        image->is_partial = true;
+        return decoder->rows_read > 0;
     }
     prepare(decoder);
     if (!xv_image_resize(image, (int)png_get_image_width(decoder->png, decoder->info),
@@ -143,7 +162,6 @@ static bool decode(Decoder *decoder, XvImage *image)
     }
     memset(image->pixels, 0, (size_t)image->width * (size_t)image->height * 3);
     set_transforms(decoder);
-    decoder->is_reading_rows = true;
     read_rows(decoder, image);
     return true;
 }
@@ -154,7 +172,8 @@ bool xv_png_decode(const uint8_t *bytes, size_t count, XvImage *image, XvError *
     if (!xv_png_size(bytes, count, &size, error)) {
         return false;
     }
-    Decoder decoder = {.bytes = bytes, .count = count, .error = error};
+    Decoder decoder = {.bytes = bytes, .count = count, .next_chunk = SIGNATURE_BYTES, .error = error};
+    image->is_partial = false;
     bool ok = decode(&decoder, image);
     png_destroy_read_struct(&decoder.png, &decoder.info, NULL);
     if (ok && decoder.is_grey16) {

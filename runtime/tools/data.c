@@ -5,6 +5,7 @@
 
 static const XvCommand COMMANDS[] = {
     {"clean", "captions or questions as the official cleaners leave them", xv_data_clean},
+    {"decode", "pictures as the loader sees them, as tensors", xv_data_decode},
     {"tokenize", "texts as token ids and pieces", xv_data_tokenize},
 };
 

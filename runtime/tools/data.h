@@ -6,3 +6,6 @@ int xv_data_clean(int argc, char **argv);
 
 // Texts, one JSON object a line, as token ids and pieces.
 int xv_data_tokenize(int argc, char **argv);
+
+// Pictures as tensors: decoded, resized, normalised.
+int xv_data_decode(int argc, char **argv);

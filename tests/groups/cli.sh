@@ -71,6 +71,14 @@ printf '{"text": "a dog"}\n' > "$out/dog.jsonl"
 says 0 '"ids": .1037, 3899., "tokens": ."a", "dog"' "tokenize" "$BUILD/xvlm" data tokenize --tokenizer bert \
     --vocab tests/data/vocab/bert-base-uncased-vocab.txt "$out/dog.jsonl"
 
+says 2 'resolution' "decode without a resolution" "$BUILD/xvlm" data decode --output "$out/o.safetensors" "$out/file"
+says 2 'no picture' "decode without a picture" "$BUILD/xvlm" data decode --resolution 8 --output "$out/o.safetensors"
+says 1 'zero_length.jpg: the image is empty' "decode of an empty picture" "$BUILD/xvlm" data decode --resolution 8 \
+    --output "$out/o.safetensors" tests/data/images/corrupt/zero_length.jpg tests/data/images/tiny_1x1.jpg
+succeeds "the others were written" grep -q '"normalised/tiny_1x1.jpg"' "$out/o.safetensors"
+says 1 "$out/file" "decode below a file" "$BUILD/xvlm" data decode --resolution 8 --output "$out/file/o.safetensors" \
+    tests/data/images/tiny_1x1.jpg
+
 # A generated program.
 succeeds "the tiny program is built" tiny_program
 says 2 'usage' "the program alone" "$TINY"

@@ -39,8 +39,8 @@ static bool same_size(const XvBytes *file, const cJSON *line)
 {
     XvImageSize size;
     XvError error;
-    return xv_image_size(file->data, file->count, &size, &error) && size.width == golden_int(line, "width")
-           && size.height == golden_int(line, "height");
+    return xv_image_size(file->data, file->count, &size, &error) && size.width == golden_int(line, "width") &&
+           size.height == golden_int(line, "height");
 }
 
 // A picture whose pixels are exact has a checksum; one that only the tolerant official setting reads may be
@@ -54,9 +54,9 @@ static bool check_line(const cJSON *line, XvImage *image)
     if (!cJSON_IsTrue(golden_get(line, "ok"))) {
         good = !ok && error.text[0];
     } else if (!cJSON_GetObjectItemCaseSensitive(line, "may_fail")) {
-        good =
-            ok && same_size(&file, line)
-            && crc32(0, image->pixels, (unsigned)image_bytes(image)) == (uint32_t)golden_number(line, "crc");
+        good = ok && same_size(&file, line) &&
+               image->is_partial == cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(line, "is_partial")) &&
+               crc32(0, image->pixels, (unsigned)image_bytes(image)) == (uint32_t)golden_number(line, "crc");
     }
     if (!good) {
         print_error("%s: %s\n", golden_string(line, "file"), ok ? "other pixels" : error.text);
@@ -97,6 +97,51 @@ static void test_first_rows(void **state)
     xv_bytes_free(&file);
     xv_image_free(&whole);
     xv_image_free(&part);
+}
+
+static void put_big_endian(uint8_t *bytes, uint32_t value)
+{
+    for (int i = 0; i < 4; i++) {
+        bytes[i] = (uint8_t)(value >> (24 - 8 * i));
+    }
+}
+
+// Sizes that no file of this length can have, in a header that is whole.
+static void test_claims(void **state)
+{
+    (void)state;
+    const struct {
+        uint32_t width, height;
+        const char *message;
+    } cases[] = {{12000, 12000, "cannot be in"},
+                 {30000, 30000, "the limit"},
+                 {0x7FFFFFFF, 0x7FFFFFFF, "the limit"},
+                 {0, 10, "0x10 pixels"},
+                 {0xFFFFFFFF, 1, "the limit"}};
+    XvBytes file = read_picture("images/cat_gray1.png");
+    XvBytes jpeg = read_picture("images/tiny_17x13_420.jpg");
+    XvImage image = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        XvError error = {""};
+        XvImageSize size;
+        put_big_endian(file.data + 16, cases[i].width);
+        put_big_endian(file.data + 20, cases[i].height);
+        put_big_endian(file.data + 29, (uint32_t)crc32(0, file.data + 12, 17));
+        assert_false(xv_image_decode(file.data, file.count, INT_MAX, &image, &error));
+        assert_non_null(strstr(error.text, cases[i].message));
+        assert_false(xv_image_size(file.data, file.count, &size, &error));
+    }
+    for (size_t at = 0; at + 9 < jpeg.count; at++) {
+        if (jpeg.data[at] == 0xFF && jpeg.data[at + 1] == 0xC0) {
+            jpeg.data[at + 5] = jpeg.data[at + 7] = 0x2E;  // 11,789 x 11,793
+        }
+    }
+    XvError error = {""};
+    assert_false(xv_image_decode(jpeg.data, jpeg.count, INT_MAX, &image, &error));
+    assert_non_null(strstr(error.text, "cannot be in"));
+    xv_bytes_free(&file);
+    xv_bytes_free(&jpeg);
+    xv_image_free(&image);
 }
 
 // Every prefix of a picture is either decoded or refused with a reason; nothing else happens.
@@ -166,8 +211,8 @@ static void test_base64(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pictures), cmocka_unit_test(test_first_rows), cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_damage),   cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_pictures),   cmocka_unit_test(test_first_rows), cmocka_unit_test(test_claims),
+        cmocka_unit_test(test_truncation), cmocka_unit_test(test_damage),     cmocka_unit_test(test_base64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
