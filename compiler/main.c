@@ -28,7 +28,7 @@ static const char USAGE[] =
     "  --shapes FILE        bind symbolic dimensions from the tensors in a safetensors file\n"
     "  --batch N            bind dimension B of every entry point\n"
     "  --ranks N            processes that will run together: `world` (1, or those named by --shapes)\n"
-    "  --output DIR         where the sources and the program go (generated/<model>/<task>)\n"
+    "  --output DIR         where the sources and the program go (generated/<model>/<task>); several tasks: DIR/<task>\n"
     "  --no-build           write sources only\n"
     "  --no-fuse            one step per operation, for comparison\n"
     "  --emit STAGE         print ast, graph, backward, fused or plan instead of writing sources\n"
@@ -45,6 +45,7 @@ typedef struct Options {
     int n_sets;
     int64_t batch, ranks;
     bool is_built, is_fused, is_verified;
+    bool is_alone;             // one task is compiled
     EmitStage emit;
 } Options;
 
@@ -303,6 +304,15 @@ static const char *model_name(Arena *arena, const char *path)
     return arena_copy(arena, start, dot ? (size_t)(dot - start) : strlen(start));
 }
 
+// --output is the folder of a task that is compiled alone; several get folders of their own in it.
+static const char *folder_of(Arena *arena, const Options *options, const Task *task)
+{
+    if (!options->output) {
+        return arena_format(arena, "generated/%s/%s", task->model, task->name);
+    }
+    return options->is_alone ? options->output : arena_format(arena, "%s/%s", options->output, task->name);
+}
+
 static bool compile_task(Session *session, const Options *options, const AstFile *files, ElaborateOptions *elaborate_options)
 {
     Task *task = elaborate(session->arena, session->names, &session->diag, files, elaborate_options);
@@ -314,8 +324,7 @@ static bool compile_task(Session *session, const Options *options, const AstFile
     if (options->emit != EMIT_NOTHING && options->emit != EMIT_C) {
         return true;
     }
-    const char *directory = options->output ? options->output
-                                            : arena_format(session->arena, "generated/%s/%s", task->model, task->name);
+    const char *directory = folder_of(session->arena, options, task);
     if (!make_folders(directory)) {
         fprintf(stderr, "xvlmc: cannot make the folder %s: %s\n", directory, strerror(errno));
         return false;
@@ -357,7 +366,7 @@ static bool read_shapes(Session *session, const Options *options, ElaborateOptio
     return ranks > 0;
 }
 
-static bool compile_tasks(Session *session, const Options *options, const AstFile *files)
+static bool compile_tasks(Session *session, Options *options, const AstFile *files)
 {
     ElaborateOptions elaborate_options = {.model = model_name(session->arena, options->model), .batch = options->batch,
                                           .ranks = options->ranks};
@@ -376,6 +385,7 @@ static bool compile_tasks(Session *session, const Options *options, const AstFil
     if (n_names == 0) {
         diag_error(&session->diag, (Span){0}, "%s declares and imports no task", options->model);
     }
+    options->is_alone = n_names == 1;
     bool is_good = n_names > 0 && check_sets(session, files, &elaborate_options, names, n_names);
     for (int i = 0; i < n_names && is_good; i++) {
         elaborate_options.task = names[i];

@@ -21,12 +21,18 @@ module SelfAttention(config, memory_width, has_fresh_keys = false, shared = none
         alias "value.bias" = value.bias
     }
 
-    fn (x: [B, N, width], memory: [B, M, memory_width], bias) -> [B, N, width] {
+    # And how much each token looks at each of the memory: [B, heads, N, M].
+    fn with_map(x: [B, N, width], memory: [B, M, memory_width], bias) {
         q = heads_of(query(x), heads)
         k = heads_of(key(memory), heads)
         v = heads_of(value(memory), heads)
         p = softmax(q @ k.T / (width // heads) ** 0.5 + bias)
-        return joined(dropout(p, config.attention_probs_dropout_prob) @ v)
+        return joined(dropout(p, config.attention_probs_dropout_prob) @ v), p
+    }
+
+    fn (x: [B, N, width], memory: [B, M, memory_width], bias) -> [B, N, width] {
+        y, p = with_map(x, memory, bias)
+        return y
     }
 }
 
@@ -46,6 +52,11 @@ module Attention(config, memory_width, has_fresh_keys = false, shared = none) {
 
     fn (x: [B, N, W], memory: [B, M, memory_width], bias) -> [B, N, W] {
         return output(self(x, memory, bias), x)
+    }
+
+    fn with_map(x: [B, N, W], memory: [B, M, memory_width], bias) {
+        y, p = self.with_map(x, memory, bias)
+        return output(y, x), p
     }
 }
 
@@ -73,6 +84,12 @@ module BertLayer(config, memory_width, has_cross_attention, fresh = "nothing", s
             x = crossattention(x, memory, memory_bias)
         }
         return output(intermediate(x), x)
+    }
+
+    # The same, and the probabilities of cross-attention.
+    fn with_map(x: [B, N, W], bias, memory, memory_bias) {
+        x, p = crossattention.with_map(attention(x, x, bias), memory, memory_bias)
+        return output(intermediate(x), x), p
     }
 }
 
@@ -155,6 +172,18 @@ module Bert(
     fn multi_modal(
         ids: int[B, T], atts: int[B, T], image: [B, S, memory_width], image_atts: int[B, S]) {
         return fusion(text(ids, atts), atts, image, image_atts)
+    }
+
+    # All layers, and the probabilities of cross-attention of each fusion layer.
+    fn multi_modal_maps(
+        ids: int[B, T], atts: int[B, T], image: [B, S, memory_width], image_atts: int[B, S]) {
+        x = text(ids, atts)
+        maps = []
+        for i in fusion_layer..n_layers {
+            x, p = encoder.layer[i].with_map(x, text_bias(atts), image, image_bias(image_atts))
+            maps = maps + [p]
+        }
+        return x, maps
     }
 
     # All layers, those of cross-attention looking at two images in turns.

@@ -12,6 +12,23 @@ fn negative_weights(logits: [B, B]) -> [B, B] {
     return where(own, 0.0, softmax(stop_gradient(logits)) + 1e-5)
 }
 
+# The same where rows and columns of equal `idx` are partners of each other: the target is spread over them.
+loss itc_of(logits: [N, N], idx: int[N]) -> [] {
+    partners = float(same_identity(idx))
+    target = partners / sum(partners, 1, keep = true)
+    rows = sum(target * log_softmax(logits), 1)
+    columns = sum(target * log_softmax(logits.T), 1)
+    return -(mean(rows, 0) + mean(columns, 0)) / 2
+}
+
+fn negative_weights_of(logits: [B, B], idx: int[B]) -> [B, B] {
+    return where(same_identity(idx), 0.0, softmax(stop_gradient(logits)) + 1e-5)
+}
+
+fn same_identity(idx: int[N]) {
+    return idx[:, none] == idx
+}
+
 # Mean over the labels that are not -100.
 loss masked_cross_entropy(logits: [R, V], labels: int[R]) -> [] {
     counted = labels != -100

@@ -48,6 +48,17 @@ module XVLM(
         return itm_head(cross[:, 0])
     }
 
+    # Fused states of pairs that do not match: each text with its drawn image, then each image with its drawn text.
+    fn fused_negatives(
+        text: [B, T, W], text_atts: int[B, T], image: [B, S, D], image_atts: int[B, S],
+        image_of_text: int[B], text_of_image: int[B]) -> [2 * B, T, W] {
+        return text_encoder.fusion(
+            concat([text, text[text_of_image]], 0),
+            concat([text_atts, text_atts[text_of_image]], 0),
+            concat([image[image_of_text], image], 0),
+            concat([image_atts[image_of_text], image_atts], 0))
+    }
+
     # Scores over the vocabulary at the masked positions.
     fn masked_words(
         ids: int[B, T], atts: int[B, T], image: [B, S, D], image_atts: int[B, S],

@@ -2,7 +2,13 @@
 
 import "encoders.dsl"
 import "xvlm.dsl"
+import "../tasks/grounding_bbox.dsl"
+import "../tasks/grounding_bbox_pretrain.dsl"
+import "../tasks/grounding_weak.dsl"
+import "../tasks/nlvr.dsl"
+import "../tasks/nlvr_pretrain.dsl"
 import "../tasks/pretrain.dsl"
+import "../tasks/retrieval.dsl"
 
 config image_res = 224
 config patch_size = 32 if use_swin and not use_clip_vit else 16

@@ -11,8 +11,8 @@ config temp = 0.07
 
 config vision_config {
     vision_width = none
-    image_res = 128
-    window_size = 4
+    image_res = image_res
+    window_size = image_res // 32
     embed_dim = 32
     depths = [1, 1, 2, 1]
     num_heads = [1, 2, 4, 8]

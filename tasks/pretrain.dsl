@@ -96,11 +96,8 @@ task pretrain {
         draw neg_text_idx = sample_categorical(itm_weights_i2t)
         output cross_pos = model.text_encoder.fusion(
             text_embeds, text_atts, image_embeds, image_atts)
-        output cross_neg = model.text_encoder.fusion(
-            concat([text_embeds, text_embeds[neg_text_idx]], 0),
-            concat([text_atts, text_atts[neg_text_idx]], 0),
-            concat([image_embeds[neg_image_idx], image_embeds], 0),
-            concat([image_atts[neg_image_idx], image_atts], 0))
+        output cross_neg = model.fused_negatives(
+            text_embeds, text_atts, image_embeds, image_atts, neg_image_idx, neg_text_idx)
         output itm_logits = concat([model.match(cross_pos), model.match(cross_neg)], 0)
         matched = int(arange(3 * B) < B)
         output loss_itm = mean(cross_entropy(itm_logits, matched), 0)
@@ -147,11 +144,8 @@ task pretrain {
         draw neg_text_idx = sample_categorical(itm_weights_i2t)
         output cross_pos = model.text_encoder.fusion(
             text_embeds, text_atts, image_embeds, image_atts)
-        output cross_neg = model.text_encoder.fusion(
-            concat([text_embeds, text_embeds[neg_text_idx]], 0),
-            concat([text_atts, text_atts[neg_text_idx]], 0),
-            concat([image_embeds[neg_image_idx], image_embeds], 0),
-            concat([image_atts[neg_image_idx], image_atts], 0))
+        output cross_neg = model.fused_negatives(
+            text_embeds, text_atts, image_embeds, image_atts, neg_image_idx, neg_text_idx)
         output itm_logits = concat([model.match(cross_pos), model.match(cross_neg)], 0)
         matched = int(arange(3 * B) < B)
         output loss_itm = mean(cross_entropy(itm_logits, matched), 0)
