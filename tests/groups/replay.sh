@@ -2,9 +2,10 @@
 # every loss, output, gradient and update is compared. SKIP_BASE_SIZE=1 leaves out the published size, which needs
 # 4 GB of disk and 8 GB of memory.
 
-# setting CASE RECORD NAME: a number of the settings of recorded optimizer steps.
+# setting CASE RECORD NAME: a number of the settings of recorded optimizer steps; 0 for one that is null.
 setting() {
-    sed -n "/\"$2\": {/,/\"log\": \[/p" "$1/config.json" | sed -n "s/^ *\"$3\": \([0-9.e-]*\),*\$/\1/p" | head -n 1
+    sed -n "/\"$2\": {/,/\"log\": \[/p" "$1/config.json" | sed -n "s/^ *\"$3\": \(null\|[0-9.e-]*\),*\$/\1/p" |
+        sed 's/null/0/' | head -n 1
 }
 
 # steps CASE RECORD: the options of replay that repeat recorded optimizer steps.
@@ -15,27 +16,30 @@ steps() {
         --clip "$(setting "$1" "$2" clip_grad_norm)"
 }
 
-# compile FOLDER CASE INPUTS OPTIONS...: builds FOLDER/pretrain at the sizes of the case, without a word of warning.
+# compile FOLDER CASE TASK INPUTS OPTIONS...: builds FOLDER/TASK at the sizes of the case, without a word of warning.
 compile() {
-    local folder=$1 case=$2 inputs=$3
-    shift 3
+    local folder=$1 case=$2 task=$3 inputs=$4
+    shift 4
     rm -rf "$folder"
-    timeout 1200 "$BUILD/xvlmc" models/xvlm_base.dsl --task pretrain --target c --config "$case/config.json" \
+    timeout 1200 "$BUILD/xvlmc" models/xvlm_base.dsl --task "$task" --target c --config "$case/config.json" \
         --shapes "$inputs" --output "$folder" "$@" > "$WORK/compile" 2>&1 || { cat "$WORK/compile"; return 1; }
     ! grep -i 'warning' "$WORK/compile"
 }
 
-# recorded_steps NAME CASE FOLDER ENTRY: after_steps and train20, where the case has them.
+# recorded_steps NAME CASE FOLDER REPLAY: after_steps, after_steps_noclip and train20, where the case has them.
 recorded_steps() {
-    local name=$1 case=$2 folder=$3 run="$3/pretrain replay --entry $4 --weights $2/weights.safetensors"
+    local name=$1 case=$2 folder=$3 run=$4 record
     run="$run --inputs $case/inputs.safetensors"
-    if [ -f "$case/after_steps.safetensors" ]; then
+    for record in after_steps after_steps_noclip; do
+        [ -f "$case/$record.safetensors" ] || continue
         # shellcheck disable=SC2046,SC2086
-        succeeds "$name: three optimizer steps" timeout 600 $run $(steps "$case" after_steps) \
+        succeeds "$name: $record" timeout 600 $run $(steps "$case" $record) \
             --after "$folder/after.safetensors" --curve "$folder/curve.json" &&
-            succeeds "$name: updates" "$BUILD/tests/compare" --case "$case" --after "$folder/after.safetensors" &&
-            succeeds "$name: losses of three steps" "$BUILD/tests/compare" --case "$case" --curve "$folder/curve.json"
-    fi
+            succeeds "$name: updates of $record" "$BUILD/tests/compare" --case "$case" --record $record \
+                --after "$folder/after.safetensors" &&
+            succeeds "$name: losses of $record" "$BUILD/tests/compare" --case "$case" --record $record \
+                --curve "$folder/curve.json"
+    done
     if grep -q '"train20"' "$case/config.json"; then
         # shellcheck disable=SC2046,SC2086
         succeeds "$name: twenty optimizer steps" timeout 900 $run $(steps "$case" train20) \
@@ -45,26 +49,28 @@ recorded_steps() {
     fi
 }
 
-# tiny CASE ENTRY
+# tiny CASE TASK [ENTRY]: one entry point, or all that the inputs fit.
 tiny() {
-    local case=tests/replay/$1 folder=$WORK/replay name fusing
+    local case=tests/replay/$1 folder=$WORK/replay name fusing run
+    run="$folder/$2 replay ${3:+--entry $3} --weights $case/weights.safetensors"
     for fusing in "" --no-fuse; do
         name="$1 ${fusing:-fused}"
         # shellcheck disable=SC2086
-        succeeds "$name: compiles" compile "$folder" "$case" "$case/inputs.safetensors" $fusing || continue
-        succeeds "$name: runs" timeout 600 "$folder/pretrain" replay --entry "$2" \
-            --weights "$case/weights.safetensors" --inputs "$case/inputs.safetensors" \
+        succeeds "$name: compiles" compile "$folder" "$case" "$2" "$case/inputs.safetensors" $fusing || continue
+        # shellcheck disable=SC2086
+        succeeds "$name: runs" timeout 600 $run --inputs "$case/inputs.safetensors" \
             --outputs "$folder/outputs.safetensors" --grads "$folder/grads.safetensors" || continue
         succeeds "$name: losses, outputs" "$BUILD/tests/compare" --case "$case" --outputs "$folder/outputs.safetensors"
         succeeds "$name: gradients" "$BUILD/tests/compare" --case "$case" --grads "$folder/grads.safetensors"
-        recorded_steps "$name" "$case" "$folder" "$2"
+        recorded_steps "$name" "$case" "$folder" "$run"
     done
     rm -rf "$folder"
 }
 
-# base CASE ENTRY: the weights are drawn first, 863 MB.
+# base CASE TASK [ENTRY]: the weights are drawn first, 863 MB.
 base() {
-    local case=tests/replay/base_size/$1 folder=$WORK/base files=$WORK/base_files compare
+    local case=tests/replay/base_size/$1 folder=$WORK/base files=$WORK/base_files compare run
+    run="$folder/$2 replay ${3:+--entry $3}"
     compare="$BUILD/tests/base_compare --case $case"
     if [ -n "${SKIP_BASE_SIZE:-}" ]; then
         skip "$1" "SKIP_BASE_SIZE is set"
@@ -73,15 +79,15 @@ base() {
     rm -rf "$files"
     # shellcheck disable=SC2086
     if succeeds "$1: weights are drawn" "$BUILD/tests/base_size" --case "$case" --output "$files" &&
-        succeeds "$1: compiles" compile "$folder" "$case" "$files/inputs.safetensors" &&
-        succeeds "$1: runs" timeout 1200 "$folder/pretrain" replay --entry "$2" \
+        succeeds "$1: compiles" compile "$folder" "$case" "$2" "$files/inputs.safetensors" &&
+        succeeds "$1: runs" timeout 1200 $run \
             --weights "$files/weights.safetensors" --inputs "$files/inputs.safetensors" \
             --outputs "$files/outputs.safetensors" --grads "$files/grads.safetensors"; then
         succeeds "$1: losses, outputs" $compare --outputs "$files/outputs.safetensors"
         succeeds "$1: gradients" $compare --grads "$files/grads.safetensors"
         rm -f "$files/outputs.safetensors" "$files/grads.safetensors"
         if [ -f "$case/after_one_step.safetensors" ]; then
-            succeeds "$1: one optimizer step" timeout 1200 "$folder/pretrain" replay --entry "$2" \
+            succeeds "$1: one optimizer step" timeout 1200 $run \
                 --weights "$files/weights.safetensors" --inputs "$files/inputs.safetensors" \
                 --after "$files/after.safetensors" --steps 1 --lr 1e-4 --weight-decay 0.01 --lr-mult 2 --warmup 0 \
                 --total 1 --clip 1 &&
@@ -110,10 +116,15 @@ tools() {
 }
 
 tools
-tiny pretrain_swin_bert_images images
-tiny pretrain_swin_bert_regions regions
-tiny pretrain_clipvit_bert_regions regions
-tiny pretrain_deit_roberta_images images
-tiny pretrain_deit_roberta_regions regions
-base pretrain_images_224 images
-base pretrain_regions_224 regions
+tiny pretrain_swin_bert_images pretrain images
+tiny pretrain_swin_bert_regions pretrain regions
+tiny pretrain_clipvit_bert_regions pretrain regions
+tiny pretrain_deit_roberta_images pretrain images
+tiny pretrain_deit_roberta_regions pretrain regions
+tiny nlvr_swin_bert nlvr
+tiny nlvr_pretrain_swin_bert nlvr_pretrain
+tiny grounding_bbox_swin_bert grounding_bbox
+tiny grounding_bbox_pretrain_swin_bert grounding_bbox_pretrain
+tiny grounding_weak_swin_bert grounding_weak
+base pretrain_images_224 pretrain images
+base pretrain_regions_224 pretrain regions

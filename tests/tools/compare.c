@@ -1,6 +1,6 @@
 // Compares what `replay` of a generated program wrote with a recorded case of the official implementation.
 //
-//   compare --case DIR [--outputs F] [--grads F] [--after F] [--curve F] [--train20 F]
+//   compare --case DIR [--outputs F] [--grads F] [--record NAME] [--after F] [--curve F] [--train20 F]
 //
 // The case is a folder of tests/replay. Every recorded tensor has to be there, in its shape; a gradient that is not
 // recorded must not be there. The tolerances are those of tests/replay/README.md and are the same for every case.
@@ -21,6 +21,7 @@
 
 typedef struct Case {
     const char *folder;
+    const char *record;       // of optimizer steps: "after_steps" or another
     cJSON *config;
     Check check;
 } Case;
@@ -73,8 +74,7 @@ static void compare_outputs(Case *c, const char *path)
     const cJSON *losses = check_member(c->config, "losses_fp64");
     for (int i = 0; i < reference.n_tensors; i++) {
         const XvStored *wanted = &reference.tensors[i];
-        const XvStored *stored =
-            check_starts(wanted->name, "eval.") ? NULL : expect_tensor(c, &file, "output", wanted);
+        const XvStored *stored = expect_tensor(c, &file, "output", wanted);
         if (!stored) {
             continue;
         }
@@ -223,10 +223,12 @@ static void compare_after(Case *c, const char *path)
 {
     XvSafetensors before, reference, file;
     check_open(&before, check_path(c->folder, "weights.safetensors"));
-    check_open(&reference, check_path(c->folder, "after_steps.safetensors"));
+    char name[256];
+    snprintf(name, sizeof name, "%s.safetensors", c->record);
+    check_open(&reference, check_path(c->folder, name));
     check_open(&file, path);
     const cJSON *near_zero = check_member(check_member(c->config, "grad_fp32_vs_fp64"), "near_zero_grads");
-    const cJSON *slack = check_member(check_member(c->config, "after_steps"), "fp32_vs_fp64_max_abs");
+    const cJSON *slack = check_member(check_member(c->config, c->record), "fp32_vs_fp64_max_abs");
     for (int i = 0; i < reference.n_tensors; i++) {
         const XvStored *wanted = &reference.tensors[i];
         const XvStored *stored = expect_tensor(c, &file, "update", wanted);
@@ -294,14 +296,15 @@ static void compare_curve(Case *c, const char *path, const char *which)
 
 int main(int argc, char **argv)
 {
-    Case c = {0};
+    Case c = {.record = "after_steps"};
     const char *outputs = NULL, *grads = NULL, *after = NULL, *curve = NULL, *train20 = NULL;
     const XvOption options[] = {
         {"--case", "DIR", XV_OPTION_TEXT, &c.folder, 0, 0, "folder of the recorded case"},
         {"--outputs", "F", XV_OPTION_TEXT, &outputs, 0, 0, "outputs of the program"},
         {"--grads", "F", XV_OPTION_TEXT, &grads, 0, 0, "gradients of the program"},
-        {"--after", "F", XV_OPTION_TEXT, &after, 0, 0, "parameters after the steps of after_steps"},
-        {"--curve", "F", XV_OPTION_TEXT, &curve, 0, 0, "losses of the steps of after_steps"},
+        {"--record", "NAME", XV_OPTION_TEXT, &c.record, 0, 0, "recorded optimizer steps (after_steps)"},
+        {"--after", "F", XV_OPTION_TEXT, &after, 0, 0, "parameters after those steps"},
+        {"--curve", "F", XV_OPTION_TEXT, &curve, 0, 0, "losses of those steps"},
         {"--train20", "F", XV_OPTION_TEXT, &train20, 0, 0, "losses of the steps of train20"},
     };
     const int n_options = (int)(sizeof options / sizeof *options);
@@ -322,7 +325,7 @@ int main(int argc, char **argv)
         compare_after(&c, after);
     }
     if (curve) {
-        compare_curve(&c, curve, "after_steps");
+        compare_curve(&c, curve, c.record);
     }
     if (train20) {
         compare_curve(&c, train20, "train20");
