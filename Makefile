@@ -126,7 +126,7 @@ asan:  ## the whole test suite with the address and undefined sanitizers
 	$(MAKE) BUILD=build-asan WERROR= SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' all unit
 	BUILD=build-asan tests/run unit errors
 
-fuzz: all  ## libFuzzer over lexer, parser, printer and checker (FUZZ_SECONDS, 600)
+fuzz:  ## libFuzzer over the language, pictures and texts (FUZZ_SECONDS, 600; needs clang)
 	sh tests/fuzz/run.sh $(or $(FUZZ_SECONDS),600)
 
 golden: all  ## rewrite the expected messages in tests/errors (review the difference)
