@@ -1,9 +1,14 @@
-// `xvlm data`: the table of its subcommands.
+// `xvlm data` and `xvlm bench`: the tables of their subcommands.
 #include "runtime/tools/data.h"
 
 #include "runtime/tools/tool.h"
 
+static const XvCommand BENCHES[] = {
+    {"data", "the loader's speed: xvlm data bench", xv_data_bench},
+};
+
 static const XvCommand COMMANDS[] = {
+    {"bench", "the loader's speed, per core and for one H200", xv_data_bench},
     {"clean", "captions or questions as the official cleaners leave them", xv_data_clean},
     {"decode", "pictures as the loader sees them, as tensors", xv_data_decode},
     {"tokenize", "texts as token ids and pieces", xv_data_tokenize},
@@ -12,5 +17,11 @@ static const XvCommand COMMANDS[] = {
 int xv_tool_data(int argc, char **argv)
 {
     XvCommandTable table = {"xvlm data", COMMANDS, sizeof COMMANDS / sizeof *COMMANDS};
+    return xv_commands_run(&table, argc, argv);
+}
+
+int xv_tool_bench(int argc, char **argv)
+{
+    XvCommandTable table = {"xvlm bench", BENCHES, sizeof BENCHES / sizeof *BENCHES};
     return xv_commands_run(&table, argc, argv);
 }

@@ -9,3 +9,6 @@ int xv_data_tokenize(int argc, char **argv);
 
 // Pictures as tensors: decoded, resized, normalised.
 int xv_data_decode(int argc, char **argv);
+
+// The loader's speed.
+int xv_data_bench(int argc, char **argv);

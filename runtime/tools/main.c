@@ -6,6 +6,7 @@
 static const XvCommand COMMANDS[] = {
     {"scenes", "draw a data set of simple scenes with records for every task", xv_tool_scenes},
     {"data", "look at what samples become: tokens, clean texts, pixels", xv_tool_data},
+    {"bench", "how fast the loader is", xv_tool_bench},
 };
 
 int main(int argc, char **argv)

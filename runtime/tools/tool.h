@@ -29,3 +29,6 @@ int xv_tool_scenes(int argc, char **argv);
 
 // What a sample becomes, and what is wrong with a data set; see data.h.
 int xv_tool_data(int argc, char **argv);
+
+// Speeds of the runtime's parts; those of a training step are the generated program's own command.
+int xv_tool_bench(int argc, char **argv);
