@@ -3,7 +3,7 @@
 
 #include "runtime/base/error.h"
 
-enum { XV_BENCH_WIDTH = 640, XV_BENCH_HEIGHT = 480, XV_BENCH_PICTURES = 32 };
+enum { XV_BENCH_WIDTH = 640, XV_BENCH_HEIGHT = 480, XV_BENCH_PICTURES = 16 };
 
 // A new folder with records.jsonl, vocab.txt and pictures; removed by xv_bench_set_remove.
 typedef struct XvBenchSet {

@@ -79,6 +79,12 @@ succeeds "the others were written" grep -q '"normalised/tiny_1x1.jpg"' "$out/o.s
 says 1 "$out/file" "decode below a file" "$BUILD/xvlm" data decode --resolution 8 --output "$out/file/o.safetensors" \
     tests/data/images/tiny_1x1.jpg
 
+says 2 'together' "bench of data without a vocabulary" "$BUILD/xvlm" data bench --data "$out/none.jsonl"
+says 1 'none.jsonl' "bench of data that are not there" "$BUILD/xvlm" data bench --data "$out/none.jsonl" \
+    --vocab tests/data/vocab/bert-base-uncased-vocab.txt
+says 0 '"pictures_per_cpu_second": [0-9.]+.*"cores_for_one_h200": .[0-9.]+, ' "bench data --json" "$BUILD/xvlm" bench data \
+    --json --seconds 0 --threads 2 --resolution 32 --randaug 2
+
 # A generated program.
 succeeds "the tiny program is built" tiny_program
 says 2 'usage' "the program alone" "$TINY"
