@@ -10,6 +10,7 @@
 #include "runtime/loop/command.h"
 #include "runtime/loop/host.h"
 #include "runtime/loop/optimizer.h"
+#include "runtime/loop/replay_ranking.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
@@ -33,6 +34,7 @@ typedef struct Replay {
     int n_owned;
     XvTensor *results;         // copies of outputs
     int n_results;
+    XvReplayRanking ranking;
     cJSON *curve;
 } Replay;
 
@@ -168,6 +170,28 @@ static bool keep_outputs(Replay *replay, const XvGraph *graph, XvError *error)
     return true;
 }
 
+// Two-stage retrieval, where the program has it and the file its inputs.
+static bool rank_pairs(Replay *replay, XvError *error)
+{
+    bool is_wanted = !replay->options.entry && xv_replay_ranking_entries(replay->command->program, &replay->inputs);
+    if (!is_wanted) {
+        return true;
+    }
+    size_t room = (size_t)replay->n_results + XV_RANKING_TENSORS;
+    XvTensor *grown = realloc(replay->results, room * sizeof *grown);
+    if (!grown) {
+        return xv_fail(error, "out of memory");
+    }
+    replay->results = grown;
+    memset(grown + replay->n_results, 0, XV_RANKING_TENSORS * sizeof *grown);
+    if (!xv_replay_ranking(&replay->host, &replay->inputs, &replay->ranking, error)) {
+        return false;
+    }
+    memcpy(grown + replay->n_results, replay->ranking.tensors, sizeof replay->ranking.tensors);
+    replay->n_results += XV_RANKING_TENSORS;
+    return true;
+}
+
 static bool check_losses(const Replay *replay, const XvEntry *entry, XvError *error)
 {
     for (int i = 0; i < entry->train.n_outputs; i++) {
@@ -280,6 +304,7 @@ static bool find_fitting(const Replay *replay, XvEntrySet *entries, XvError *err
         bool is_wanted = !replay->options.entry || strcmp(replay->options.entry, entry->name) == 0;
         *entries |= (XvEntrySet)(is_wanted && fits(replay, entry, &misfit)) << i;
     }
+    *entries |= replay->options.entry ? 0 : xv_replay_ranking_entries(program, &replay->inputs);
     return *entries || xv_fail(error, "%s fits no entry point: %s", replay->options.inputs, misfit.text);
 }
 
@@ -290,10 +315,14 @@ static bool replay_entries(Replay *replay, XvEntrySet entries, XvError *error)
     const XvProgram *program = replay->command->program;
     for (int i = 0; i < 2 * program->n_entries; i++) {
         const XvEntry *entry = &program->entries[i % program->n_entries];
-        bool is_turn = (entry->train.run == NULL) == (i >= program->n_entries);
+        XvError ignored;   // ranking may need entries whose inputs the file does not hold
+        bool is_turn = (entry->train.run == NULL) == (i >= program->n_entries) && fits(replay, entry, &ignored);
         if (is_turn && (entries >> (entry - program->entries) & 1) && !observe_entry(replay, entry, error)) {
             return false;
         }
+    }
+    if (!rank_pairs(replay, error)) {
+        return false;
     }
     bool wants_training = options->grads || options->after || options->curve;
     int n_trained = 0;
@@ -356,6 +385,7 @@ static void free_replay(Replay *replay)
     }
     free(replay->owned);
     free(replay->results);
+    xv_replay_ranking_free(&replay->ranking);
     cJSON_Delete(replay->curve);
     xv_host_free(&replay->host);
 }

@@ -121,6 +121,7 @@ tiny pretrain_swin_bert_regions pretrain regions
 tiny pretrain_clipvit_bert_regions pretrain regions
 tiny pretrain_deit_roberta_images pretrain images
 tiny pretrain_deit_roberta_regions pretrain regions
+tiny retrieval_swin_bert retrieval
 tiny nlvr_swin_bert nlvr
 tiny nlvr_pretrain_swin_bert nlvr_pretrain
 tiny grounding_bbox_swin_bert grounding_bbox
