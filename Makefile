@@ -10,7 +10,7 @@ BUILD ?= build
 # Loop nests want the machine's vector width; math traps and errno would forbid it (ARCHITECTURE.md, Flags).
 NATIVE := -O3 -march=native -fno-math-errno -fno-trapping-math -fopenmp
 BASE_FLAGS := -std=c11 -D_GNU_SOURCE -I. -g -MMD -MP $(WARNINGS) $(SANITIZE)
-RUNTIME_LIBS := -lcjson -ljpeg -lpng -lz -lutf8proc -lopenblas -lm -lpthread -ldl
+RUNTIME_LIBS := -lcjson -ljpeg -lpng -lz -lutf8proc -lopenblas -lcurl -lm -lpthread -ldl
 COMPILER_LIBS := -lyaml -lcjson -lm
 PREFIX ?= /usr/local
 
@@ -18,7 +18,7 @@ COMPILER_SOURCES := $(wildcard compiler/base/*.c dsl/*.c compiler/*.c codegen/*.
 GRAMMAR_OBJECTS := $(BUILD)/dsl/lexer.lex.o $(BUILD)/dsl/parser.tab.o
 COMPILER_OBJECTS := $(COMPILER_SOURCES:%.c=$(BUILD)/%.o) $(GRAMMAR_OBJECTS)
 COMPILER_LIBRARY_OBJECTS := $(filter-out $(BUILD)/compiler/main.o,$(COMPILER_OBJECTS))
-RUNTIME_SOURCES := $(foreach part,base data checkpoint device loop metrics comm,$(wildcard runtime/$(part)/*.c))
+RUNTIME_SOURCES := $(foreach part,base storage data checkpoint device loop metrics comm,$(wildcard runtime/$(part)/*.c))
 RUNTIME_OBJECTS := $(RUNTIME_SOURCES:%.c=$(BUILD)/%.o)
 TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/tools/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))

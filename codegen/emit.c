@@ -178,7 +178,7 @@ static bool save_makefile(Emission *emission, const char *directory)
     out_line(out, "OBJECTS := $(patsubst %%.c,%%.o,$(wildcard *.c))");
     out_line(out, "");
     out_line(out, "%s: $(OBJECTS) $(LIBRARY)", emission->task->name);
-    out_line(out, "\t$(CC) $(FLAGS) -o $@ $(OBJECTS) $(LIBRARY) -lcjson -ljpeg -lpng -lz -lutf8proc -lopenblas -lm -lpthread -ldl");
+    out_line(out, "\t$(CC) $(FLAGS) -o $@ $(OBJECTS) $(LIBRARY) -lcjson -ljpeg -lpng -lz -lutf8proc -lopenblas -lcurl -lm -lpthread -ldl");
     out_line(out, "");
     out_line(out, "%%.o: %%.c kernels.h parameters.h");
     out_line(out, "\t$(CC) $(FLAGS) -c -o $@ $<");

@@ -5,7 +5,9 @@
 // the buffer that the caller holds, which only the caller's thread touches.
 #include "runtime/data/loader.h"
 
+#include "runtime/base/format.h"
 #include "runtime/data/loader_batch.h"
+#include "runtime/storage/storage.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -31,13 +33,16 @@ typedef struct RingEntry {
 
 struct XvLoader {
     XvBatchPlan plan;
-    XvRecordFiles *files;
+    XvRecordFiles *files;    // or
+    XvLineStream *stream;
     XvVocabulary *vocabulary;
     XvSurvey *survey;
     XvReferences *references;
     int32_t *prompt;
     XvWorkspace workspace;  // of the caller's thread
-    uint8_t *reported;      // one bit per record that was named
+    uint8_t *reported;      // one bit per record that was named; NULL in a stream
+    int64_t *named;         // [max_warnings + 1] positions of a stream that were named
+    double waited;          // seconds
     int n_warnings;
     int64_t skipped;
     int64_t position;  // next batch to deliver
@@ -204,12 +209,21 @@ static void make_plan(XvLoader *loader)
             plan->n_slots = fitting;
         }
     }
-    plan->n_items = xv_survey_items(loader->survey, loader->files);
+    plan->n_items = loader->stream ? 0 : xv_survey_items(loader->survey, loader->files);
     int64_t per_batch = (int64_t)plan->n_slots * options->world;
-    plan->n_batches = (plan->n_items + per_batch - 1) / per_batch;
+    int64_t epoch = loader->stream ? options->dataset_size : plan->n_items;
+    plan->n_batches = (epoch + per_batch - 1) / per_batch;
     plan->prompt = loader->prompt;
-    plan->sampler = (XvSampler){loader->files,      plan->binding.kind, loader->vocabulary, loader->survey,
-                                loader->references, options,            plan->binding.wants};
+    plan->sampler = (XvSampler){
+        .files = loader->files,
+        .stream = loader->stream,
+        .kind = plan->binding.kind,
+        .vocabulary = loader->vocabulary,
+        .survey = loader->survey,
+        .references = loader->references,
+        .options = options,
+        .wants = plan->binding.wants,
+    };
 }
 
 // Captions are samples of their own where only texts of evaluation records are wanted.
@@ -255,13 +269,55 @@ static XvVocabulary *open_vocabulary(const char *path, XvError *error)
     return xv_vocabulary_open_bpe(words, merges, error);
 }
 
+enum { STREAM_BYTES = 1 << 30 };  // more than that is streamed rather than indexed
+
+static bool has_remote_path(const XvLoaderOptions *options)
+{
+    for (int i = 0; i < options->n_paths; i++) {
+        if (xv_is_remote(options->paths[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static XvLineStream *open_stream(const XvLoaderOptions *options, XvError *error)
+{
+    XvLineStreamOptions lines = {options->paths, options->n_paths, options->seed, options->rank, options->world};
+    return xv_line_stream_open(&lines, error);
+}
+
+// Records by number, or a stream of lines where the kind allows it and the options or the size of the files ask for it.
+static bool open_records(XvLoader *loader, XvError *error)
+{
+    const XvLoaderOptions *options = &loader->plan.options;
+    bool is_training = options->mode == XV_LOADER_TRAIN && options->n_paths > 0;
+    bool may_stream = loader->plan.binding.kind->is_streamed && is_training;
+    if (may_stream && options->stream != XV_NO) {
+        loader->stream = open_stream(options, error);
+        if (!loader->stream) {
+            return false;
+        }
+        int64_t bytes = xv_line_stream_bytes(loader->stream);
+        bool is_large = bytes < 0 || bytes > STREAM_BYTES || has_remote_path(options);
+        if (options->stream == XV_YES || is_large) {
+            return options->dataset_size > 0 ||
+                   xv_fail(error, "data that are streamed cannot be counted: say how many records there are "
+                                  "(train_dataset_size)");
+        }
+        xv_line_stream_close(loader->stream);
+        loader->stream = NULL;
+    }
+    loader->files = xv_records_open(options->paths, options->n_paths, error);
+    return loader->files != NULL;
+}
+
 // The files that the options name.
 static bool open_files(XvLoader *loader, XvError *error)
 {
     const XvLoaderOptions *options = &loader->plan.options;
     loader->vocabulary = open_vocabulary(options->vocab_path, error);
-    loader->files = loader->vocabulary ? xv_records_open(options->paths, options->n_paths, error) : NULL;
-    if (!loader->files) {
+    if (!loader->vocabulary || !open_records(loader, error)) {
         return false;
     }
     bool needs_end = loader->plan.binding.kind->has_end_token || (loader->plan.binding.wants & XV_FILLS_ANSWERS);
@@ -273,6 +329,14 @@ static bool open_files(XvLoader *loader, XvError *error)
     return (loader->references || !has_boxes) && open_survey(loader, error) && open_prompt(loader, error);
 }
 
+static bool open_reports(XvLoader *loader, XvError *error)
+{
+    int64_t records = loader->files ? xv_records_count(loader->files) : 0;
+    loader->reported = calloc((size_t)records / 8 + 1, 1);
+    loader->named = calloc((size_t)loader->plan.options.max_warnings + 1, sizeof *loader->named);
+    return (loader->reported && loader->named) || xv_fail(error, "no memory for %lld records", (long long)records);
+}
+
 static bool open_parts(XvLoader *loader, XvError *error)
 {
     XvLoaderOptions *options = &loader->plan.options;
@@ -282,9 +346,8 @@ static bool open_parts(XvLoader *loader, XvError *error)
         return false;
     }
     make_plan(loader);
-    loader->reported = calloc((size_t)xv_records_count(loader->files) / 8 + 1, 1);
-    if (!loader->reported) {
-        return xv_fail(error, "no memory for %lld records", (long long)loader->plan.n_items);
+    if (!open_reports(loader, error)) {
+        return false;
     }
     loader->n_ring = options->threads > 0 ? RING : 1;
     for (int i = 0; i < loader->n_ring; i++) {
@@ -333,6 +396,7 @@ void xv_loader_close(XvLoader *loader)
     xv_survey_close(loader->survey);
     xv_references_close(loader->references);
     xv_records_close(loader->files);
+    xv_line_stream_close(loader->stream);
     xv_vocabulary_close(loader->vocabulary);
     pthread_cond_destroy(&loader->has_work);
     pthread_cond_destroy(&loader->has_batch);
@@ -340,6 +404,7 @@ void xv_loader_close(XvLoader *loader)
     pthread_mutex_destroy(&loader->lock);
     free(loader->prompt);
     free(loader->reported);
+    free(loader->named);
     free(loader->threads);
     free(loader);
 }
@@ -353,24 +418,38 @@ static void warn(XvLoader *loader, const char *message)
     }
 }
 
+// Whether the record was named before; remembers it.
+static bool was_named(XvLoader *loader, int64_t record)
+{
+    if (loader->stream) {
+        int count = loader->n_warnings < loader->plan.options.max_warnings ? loader->n_warnings
+                                                                          : loader->plan.options.max_warnings;
+        for (int i = 0; i < count; i++) {
+            if (loader->named[i] == record) {
+                return true;
+            }
+        }
+        loader->named[count] = record;
+        return false;
+    }
+    uint8_t *byte = &loader->reported[record / 8];
+    uint8_t bit = (uint8_t)(1 << record % 8);
+    bool is_known = (*byte & bit) != 0;
+    *byte |= bit;
+    return is_known;
+}
+
 // Names a record the first time it is skipped.
 static void report_skip(XvLoader *loader, const XvSkip *skip)
 {
-    uint8_t *byte = &loader->reported[skip->record / 8];
-    uint8_t bit = (uint8_t)(1 << skip->record % 8);
     loader->skipped++;
-    if ((*byte & bit) || loader->n_warnings > loader->plan.options.max_warnings) {
+    if (loader->n_warnings > loader->plan.options.max_warnings || was_named(loader, skip->record)) {
         return;
     }
-    *byte |= bit;
-    char message[1400];
+    char message[2200], place[1100];
     if (loader->n_warnings++ < loader->plan.options.max_warnings) {
-        XvRecordPlace place = xv_records_place(loader->files, skip->record);
-        char column[32] = "";
-        if (place.column > 1) {
-            snprintf(column, sizeof column, ":%lld", (long long)place.column);
-        }
-        snprintf(message, sizeof message, "%s:%lld%s: %s", place.path, (long long)place.line, column, skip->reason);
+        xv_batch_place(&loader->plan, skip->record, place, sizeof place);
+        snprintf(message, sizeof message, "%s: %s", place, skip->reason);
     } else {
         snprintf(message, sizeof message,
                  "more records cannot be used; they are counted, but not named any more");
@@ -401,6 +480,10 @@ static void release_held(XvLoader *loader)
 // Waits for the next batch, or makes it when there are no threads.
 static RingEntry *wait_for_batch(XvLoader *loader)
 {
+    double started = xv_seconds();
+    if (loader->stream) {
+        xv_line_stream_release(loader->stream, loader->position * loader->plan.n_slots);
+    }
     pthread_mutex_lock(&loader->lock);
     release_held(loader);
     RingEntry *entry = entry_of(loader, loader->position);
@@ -416,6 +499,7 @@ static RingEntry *wait_for_batch(XvLoader *loader)
         entry->state = BUFFER_HELD;
     }
     pthread_mutex_unlock(&loader->lock);
+    loader->waited += xv_seconds() - started;
     return entry;
 }
 
@@ -443,7 +527,8 @@ bool xv_loader_next(XvLoader *loader, XvBatch *batch, XvError *error)
 
 int64_t xv_loader_position(const XvLoader *loader)
 {
-    return loader->position;
+    return loader->stream ? xv_line_stream_position(loader->stream, loader->position * loader->plan.n_slots)
+                          : loader->position;
 }
 
 void xv_loader_seek(XvLoader *loader, int64_t position)
@@ -456,6 +541,10 @@ void xv_loader_seek(XvLoader *loader, int64_t position)
     for (int i = 0; i < loader->n_ring; i++) {
         loader->ring[i].state = BUFFER_FREE;
     }
+    if (loader->stream) {
+        xv_line_stream_seek(loader->stream, position);
+        position = 0;  // batches of a stream are counted from where it was sought to
+    }
     loader->position = position;
     loader->next_batch = position;
     loader->is_paused = false;
@@ -465,7 +554,12 @@ void xv_loader_seek(XvLoader *loader, int64_t position)
 
 int64_t xv_loader_records(const XvLoader *loader)
 {
-    return loader->plan.n_items;
+    return loader->stream ? loader->plan.options.dataset_size : loader->plan.n_items;
+}
+
+double xv_loader_waited(const XvLoader *loader)
+{
+    return loader->waited;
 }
 
 int64_t xv_loader_batches(const XvLoader *loader)
@@ -475,7 +569,8 @@ int64_t xv_loader_batches(const XvLoader *loader)
 
 bool xv_loader_record(const XvLoader *loader, int64_t record, XvBytes *text, XvError *error)
 {
-    return xv_records_read(loader->files, record, text, error);
+    return loader->files ? xv_records_read(loader->files, record, text, error)
+                         : xv_fail(error, "records of a stream cannot be read again");
 }
 
 const XvReferences *xv_loader_references(const XvLoader *loader)

@@ -5,6 +5,10 @@
 // Everything random about a slot is drawn from a stream keyed by (seed, kind, position), so a batch is a pure
 // function of (options, b): threads, prefetching and restarts change nothing.
 //
+// Kinds of pre-training can also be streamed (`stream`): then the records are the lines of stream.h, whose order is a
+// function of (seed, epoch, rank), batch after batch takes the next n of them, and everything random about a sample is
+// keyed by its line's position. Nothing is indexed, and memory does not grow with the data.
+//
 // A record that cannot be used (broken line, unreadable picture, empty caption, box outside the picture) is
 // skipped: its slot takes the record that the same slot of the following batches would take, until one is
 // good. Skipped records are counted and named once each.
@@ -39,6 +43,8 @@ typedef struct XvLoaderOptions {
     const char *kind;          // XvEntry.data: a row of loader_kind.c
     const char *const *paths;  // files of records or folders (records.h)
     int n_paths;
+    XvChoice stream;           // unset: where a path is remote or the files have more than a gibibyte
+    int64_t dataset_size;      // records of all files, which a stream cannot count: what an epoch is
     const XvValue *inputs;  // the tensors to fill; their shapes give the batch size (see below)
     int n_inputs;
     XvLoaderMode mode;
@@ -129,17 +135,21 @@ XvLoader *xv_loader_open(const XvLoaderOptions *options, XvError *error);
 // failed.
 bool xv_loader_next(XvLoader *loader, XvBatch *batch, XvError *error);
 
-// Index of the batch that xv_loader_next will deliver; all that a checkpoint must keep.
+// Index of the batch that xv_loader_next will deliver, in a stream the position of its first line; all that a
+// checkpoint must keep. -1 when a stream cannot be read.
 int64_t xv_loader_position(const XvLoader *loader);
 
-// Continues with batch `position` >= 0. Batches already prefetched are dropped.
+// Continues at a `position` of xv_loader_position, 0 being the beginning. Batches already prefetched are dropped.
 void xv_loader_seek(XvLoader *loader, int64_t position);
 
-// Records in all files, before sharding.
+// Records (or items of the kind) in all files, before sharding; in a stream what the options say.
 int64_t xv_loader_records(const XvLoader *loader);
 
 // Batches that one pass over all records takes, rounded up; the same on every rank.
 int64_t xv_loader_batches(const XvLoader *loader);
+
+// Seconds that xv_loader_next has waited for batches to be made: how much the loop is bound by its input.
+double xv_loader_waited(const XvLoader *loader);
 
 // The text of a record, as it stands in its file, for what evaluation has to know of it (ids, sizes); thread-safe.
 bool xv_loader_record(const XvLoader *loader, int64_t record, XvBytes *text, XvError *error);

@@ -4,10 +4,14 @@
 #include "runtime/base/random.h"
 #include "runtime/data/order.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ATTEMPTS = 1000 };
+enum {
+    MAX_ATTEMPTS = 1000,
+    MAX_STREAM_ATTEMPTS = 64,  // the lines up to there are kept in memory
+};
 
 // Purposes of random numbers; each kind of data has its own.
 typedef enum Purpose { PURPOSE_ORDER, PURPOSE_SAMPLE, PURPOSE_COLLATE, PURPOSE_EVAL, PURPOSE_COUNT } Purpose;
@@ -187,47 +191,94 @@ static bool note_skip(XvSlot *slot, int64_t record, const XvError *reason)
     return copy != NULL;
 }
 
-// The record that a slot tries in its attempt-th attempt, and the key of everything random about it. False
-// when evaluation has no record for it.
-static bool pick(const XvBatchPlan *plan, int64_t position, int attempt, XvPick *out)
+static int64_t position_of(const XvBatchPlan *plan, const XvBatchBuffer *buffer, int slot)
+{
+    int64_t at = buffer->index * plan->n_slots + slot;
+    return plan->sampler.stream ? at : at * plan->options.world + plan->options.rank;
+}
+
+// Line and key in a stream. The key belongs to the line, wherever a run was begun.
+static bool pick_line(const XvBatchPlan *plan, int64_t position, int attempt, XvPick *out, XvError *error)
+{
+    XvLineStream *stream = plan->sampler.stream;
+    out->item = position + (int64_t)attempt * plan->n_slots;
+    int64_t place = xv_line_stream_position(stream, out->item);
+    if (place < 0) {
+        XvBytes none = {0};
+        const char *path;
+        xv_line_stream_read(stream, out->item, &none, &path, error);  // for the reason
+        xv_bytes_free(&none);
+        return false;
+    }
+    out->key = xv_key(xv_key(key_of(plan, PURPOSE_SAMPLE), (uint64_t)place), (uint64_t)attempt);
+    return true;
+}
+
+// The record that a slot tries in its attempt-th attempt, and the key of everything random about it.
+static void pick(const XvBatchPlan *plan, int64_t position, int attempt, XvPick *out)
 {
     if (plan->options.mode == XV_LOADER_EVAL) {
         out->item = position;
         out->key = xv_key(key_of(plan, PURPOSE_EVAL), (uint64_t)position);
-        return attempt == 0 && position < plan->n_items;
+        return;
     }
     int64_t at = position + (int64_t)attempt * plan->n_slots * plan->options.world;
     uint64_t order_key = xv_key(key_of(plan, PURPOSE_ORDER), (uint64_t)(at / plan->n_items));
     out->item = xv_permute(order_key, plan->n_items, at % plan->n_items);
     out->key = xv_key(xv_key(key_of(plan, PURPOSE_SAMPLE), (uint64_t)position), (uint64_t)attempt);
-    return true;
+}
+
+// What a message calls the record: its number, or its position in the stream.
+static int64_t name_of(const XvBatchPlan *plan, int64_t item)
+{
+    return plan->sampler.stream ? xv_line_stream_position(plan->sampler.stream, item)
+                                : xv_survey_record(plan->sampler.survey, item);
+}
+
+void xv_batch_place(const XvBatchPlan *plan, int64_t record, char *out, size_t room)
+{
+    if (plan->sampler.stream) {
+        xv_line_stream_place(plan->sampler.stream, record, out, room);
+        return;
+    }
+    XvRecordPlace place = xv_records_place(plan->sampler.files, record);
+    int length = snprintf(out, room, "%s:%lld", place.path, (long long)place.line);
+    if (place.column > 1 && length > 0 && (size_t)length < room) {
+        snprintf(out + length, room - (size_t)length, ":%lld", (long long)place.column);
+    }
 }
 
 bool xv_batch_fill_slot(const XvBatchPlan *plan, XvBatchBuffer *buffer, int slot_index,
                         XvWorkspace *workspace, XvError *error)
 {
     XvSlot *slot = &buffer->slots[slot_index];
-    int64_t position =
-        (buffer->index * plan->n_slots + slot_index) * plan->options.world + plan->options.rank;
-    XvPick picked;
+    int64_t position = position_of(plan, buffer, slot_index);
+    int attempts = plan->sampler.stream ? MAX_STREAM_ATTEMPTS : MAX_ATTEMPTS;
+    bool is_eval = plan->options.mode == XV_LOADER_EVAL;
+    XvPick picked = {0};
     XvError reason = {""};
-    for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        if (!pick(plan, position, attempt, &picked)) {
-            return true;  // evaluation: the slot stays empty
+    for (int attempt = 0; attempt < attempts; attempt++) {
+        if (is_eval && (attempt > 0 || position >= plan->n_items)) {
+            return true;  // the slot stays empty
+        }
+        if (!plan->sampler.stream) {
+            pick(plan, position, attempt, &picked);
+        } else if (!pick_line(plan, position, attempt, &picked, error)) {
+            return false;
         }
         if (xv_sample_make(&plan->sampler, workspace, picked, &slot->yield, &reason)) {
             slot->item = picked.item;
             slot->is_filled = true;
             return true;
         }
-        if (!note_skip(slot, xv_survey_record(plan->sampler.survey, picked.item), &reason)) {
+        if (!note_skip(slot, name_of(plan, picked.item), &reason)) {
             return xv_fail(error, "no memory to note a broken record");
         }
     }
-    int64_t record = xv_survey_record(plan->sampler.survey, picked.item);
-    XvRecordPlace place = xv_records_place(plan->sampler.files, record);
-    return xv_fail(error, "%d records in a row cannot be used; the last one is %s:%lld: %.600s", MAX_ATTEMPTS,
-                   place.path, (long long)place.line, reason.text);
+    char place[1100];
+    xv_batch_place(plan, name_of(plan, picked.item), place, sizeof place);
+    return xv_fail(error, "%d records in a row cannot be used; the last one is %.300s: %.500s", attempts, place,
+                   reason.text);
 }
 
 // ---- the whole batch
@@ -283,7 +334,8 @@ static void choose_rows(const XvBatchPlan *plan, XvBatchBuffer *buffer, int n_sa
 {
     int B = plan->binding.batch_size;
     if (plan->binding.kind->is_regions && plan->options.mode == XV_LOADER_TRAIN) {
-        uint64_t key = xv_key(key_of(plan, PURPOSE_COLLATE), (uint64_t)buffer->index);
+        int64_t name = plan->sampler.stream ? name_of(plan, buffer->index * plan->n_slots) : buffer->index;
+        uint64_t key = xv_key(key_of(plan, PURPOSE_COLLATE), (uint64_t)name);
         XvStream stream = xv_stream(xv_key(key, (uint64_t)plan->options.rank));
         XvDraws draws = xv_stream_draws(&stream);
         xv_region_collate(n_samples, B, &draws, buffer->order, buffer->chosen);
@@ -353,7 +405,7 @@ static void list_references(const XvBatchPlan *plan, XvBatchBuffer *buffer)
 
 static int64_t record_of(const XvBatchPlan *plan, const XvBatchBuffer *buffer, int b)
 {
-    return xv_survey_record(plan->sampler.survey, buffer->slots[buffer->flat_slot[buffer->chosen[b]]].item);
+    return name_of(plan, buffer->slots[buffer->flat_slot[buffer->chosen[b]]].item);
 }
 
 void xv_batch_finish(const XvBatchPlan *plan, XvBatchBuffer *buffer)

@@ -12,7 +12,7 @@ typedef struct XvBatchPlan {
     XvLoaderOptions options;  // sizes filled in
     int n_slots;              // records per batch and rank
     int samples_per_slot;     // at most
-    int64_t n_items;          // records, or what the survey makes of them
+    int64_t n_items;          // records, or what the survey makes of them; 0 in a stream
     int64_t n_batches;        // in one pass over the items, rounded up
     const int32_t *prompt;    // [P] token ids, or NULL
 } XvBatchPlan;
@@ -62,6 +62,9 @@ void xv_batch_begin(const XvBatchPlan *plan, XvBatchBuffer *buffer, int64_t inde
 // Fills one slot, skipping records that cannot be used. False when there are too many of them in a row.
 bool xv_batch_fill_slot(const XvBatchPlan *plan, XvBatchBuffer *buffer, int slot, XvWorkspace *workspace,
                         XvError *error);
+
+// "path:line" of a record, by its number or its position in the stream, for messages.
+void xv_batch_place(const XvBatchPlan *plan, int64_t record, char *out, size_t room);
 
 // Writes the tensors of answers, for xv_batch_finish (loader_answers.c).
 void xv_batch_answers(const XvBatchPlan *plan, XvBatchBuffer *buffer);

@@ -2,15 +2,15 @@
 #include "runtime/data/records.h"
 
 #include "runtime/data/records_scan.h"
+#include "runtime/storage/storage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MAX_OPEN_FILES = 256, CHUNK_BYTES = 1 << 20 };
@@ -63,44 +63,27 @@ static bool add_file(XvRecordFiles *set, const char *path, XvError *error)
     return true;
 }
 
-static int is_wanted(const struct dirent *entry)
+static bool add_path(XvRecordFiles *set, const char *path, XvError *error)
 {
-    return entry->d_name[0] != '.' && !strstr(entry->d_name, "_SUCCESS");
-}
-
-static int by_bytes(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static bool add_folder(XvRecordFiles *set, const char *folder, XvError *error)
-{
-    struct dirent **entries = NULL;
-    int count = scandir(folder, &entries, is_wanted, by_bytes);
-    if (count < 0) {
-        return xv_fail(error, "cannot list %s: %s", folder, strerror(errno));
+    XvFileList list = {0};
+    bool ok = xv_storage_list(path, &list, error);
+    for (int i = 0; i < list.count && ok; i++) {
+        ok = add_file(set, list.items[i].path, error);
     }
-    bool ok = true;
-    for (int i = 0; i < count; i++) {
-        char path[4096];
-        struct stat info;
-        int length = snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
-        free(entries[i]);
-        if (ok && length < (int)sizeof path && stat(path, &info) == 0 && S_ISREG(info.st_mode)) {
-            ok = add_file(set, path, error);
-        }
-    }
-    free(entries);
+    xv_file_list_free(&list);
     return ok;
 }
 
-static bool add_path(XvRecordFiles *set, const char *path, XvError *error)
+// A comma-separated list.
+static bool add_paths(XvRecordFiles *set, const char *paths, XvError *error)
 {
-    struct stat info;
-    if (stat(path, &info) != 0) {
-        return xv_fail(error, "cannot open data file %s: %s", path, strerror(errno));
+    char *copy = strdup(paths), *rest = NULL;
+    bool ok = copy || xv_fail(error, "no memory for a list of files");
+    for (char *path = ok ? strtok_r(copy, ",", &rest) : NULL; path && ok; path = strtok_r(NULL, ",", &rest)) {
+        ok = add_path(set, path, error);
     }
-    return S_ISDIR(info.st_mode) ? add_folder(set, path, error) : add_file(set, path, error);
+    free(copy);
+    return ok;
 }
 
 // A file being scanned.
@@ -173,15 +156,33 @@ static bool scan_descriptor(XvRecordFiles *set, RecordFile *file, int descriptor
     return ok;
 }
 
+// A remote file is copied to one without a name, which lives as long as it is open. -1 with a message.
+static int open_copy(const char *path, XvError *error)
+{
+    char name[PATH_MAX];
+    const char *folder = getenv("TMPDIR");
+    snprintf(name, sizeof name, "%s/xvlm-records-XXXXXX", folder && *folder ? folder : "/tmp");
+    int descriptor = mkstemp(name);
+    if (descriptor < 0) {
+        xv_fail(error, "cannot create %s: %s", name, strerror(errno));
+        return -1;
+    }
+    close(descriptor);
+    descriptor = xv_storage_fetch(path, name, error) ? open(name, O_RDONLY | O_CLOEXEC) : -1;
+    unlink(name);
+    return descriptor;
+}
+
 static bool scan_file(XvRecordFiles *set, RecordFile *file, XvError *error)
 {
-    int descriptor = open(file->path, O_RDONLY | O_CLOEXEC);
+    bool is_remote = xv_is_remote(file->path);
+    int descriptor = is_remote ? open_copy(file->path, error) : open(file->path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) {
-        return xv_fail(error, "cannot open data file %s: %s", file->path, strerror(errno));
+        return is_remote ? false : xv_fail(error, "cannot open data file %s: %s", file->path, strerror(errno));
     }
     file->first = set->count;
     bool ok = scan_descriptor(set, file, descriptor, error);
-    if (ok && set->n_files <= MAX_OPEN_FILES) {
+    if (ok && (is_remote || set->n_files <= MAX_OPEN_FILES)) {
         file->descriptor = descriptor;
     } else {
         close(descriptor);
@@ -194,7 +195,7 @@ XvRecordFiles *xv_records_open(const char *const *paths, int n_paths, XvError *e
     XvRecordFiles *set = calloc(1, sizeof *set);
     bool ok = set || xv_fail(error, "no memory for the data files");
     for (int i = 0; ok && i < n_paths; i++) {
-        ok = add_path(set, paths[i], error);
+        ok = add_paths(set, paths[i], error);
     }
     for (int i = 0; ok && i < set->n_files; i++) {
         ok = scan_file(set, &set->files[i], error);

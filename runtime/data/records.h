@@ -1,6 +1,7 @@
 // The records of a list of files, indexed once, so that any of them can be read by number.
 //
 // A file is a JSON array of records, or has one record a line (records_scan.h).
+// Paths may be comma-separated lists and lie anywhere (storage.h); remote files are copied when they are opened.
 // Records are numbered in the order of the list; a folder stands for its regular files in the order of their
 // names, except hidden ones and those named with _SUCCESS. Blank lines are no records. The files must not
 // change while they are open. Reading is safe from several threads.

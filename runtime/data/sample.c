@@ -93,9 +93,12 @@ bool xv_sample_make(const XvSampler *sampler, XvWorkspace *workspace, XvPick pic
                  .workspace = workspace,
                  .pick = pick,
                  .error = error};
-    int64_t record = xv_survey_record(sampler->survey, pick.item);
     job.mask_draws = xv_stream_draws(&stream);
     job.draws = xv_job_is_training(&job) ? job.mask_draws : xv_first_draws();
+    if (sampler->stream) {
+        return xv_line_stream_read(sampler->stream, pick.item, &workspace->line, &job.path, error) && make(&job, yield);
+    }
+    int64_t record = xv_survey_record(sampler->survey, pick.item);
     job.path = xv_records_path(sampler->files, record);
     return xv_records_read(sampler->files, record, &workspace->line, error) && make(&job, yield);
 }

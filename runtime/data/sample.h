@@ -11,6 +11,7 @@
 #include "runtime/data/references.h"
 #include "runtime/data/regions.h"
 #include "runtime/data/resize.h"
+#include "runtime/data/stream.h"
 #include "runtime/data/wordpiece.h"
 
 #include <stdbool.h>
@@ -22,7 +23,8 @@ enum {
 };
 
 typedef struct XvSampler {
-    const XvRecordFiles *files;
+    const XvRecordFiles *files;      // NULL in a stream
+    XvLineStream *stream;            // NULL where records are indexed
     const XvLoaderKind *kind;
     const XvVocabulary *vocabulary;
     const XvSurvey *survey;          // NULL where the kind needs none
@@ -53,7 +55,7 @@ typedef struct XvSample {
 } XvSample;
 
 typedef struct XvPick {
-    int64_t item;  // record, or item of the survey
+    int64_t item;  // record, item of the survey, or line of the stream
     uint64_t key;  // of all random numbers of the slot
 } XvPick;
 

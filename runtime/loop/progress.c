@@ -29,17 +29,34 @@ static void add(Line *line, const char *format, ...)
     line->used += (size_t)wanted < room ? (size_t)wanted : room;
 }
 
+static double seconds_waited(const XvTrainer *trainer)
+{
+    double seconds = 0.0;
+    for (int e = 0; e < trainer->host.program->n_entries; e++) {
+        const XvSource *source = &trainer->sources[e];
+        seconds += source->state && source->kind->waited ? source->kind->waited(source->state) : 0.0;
+    }
+    return seconds;
+}
+
 XvProgress xv_progress_start(FILE *file, const XvTrainer *trainer, int64_t total)
 {
     double now = xv_seconds();
     return (XvProgress){.file = file, .is_terminal = isatty(fileno(file)), .total = total, .first_step = trainer->step,
-                        .started = now, .window_started = now, .window_pairs = trainer->pairs};
+                        .started = now, .window_started = now, .window_pairs = trainer->pairs,
+                        .window_waited = seconds_waited(trainer)};
 }
 
 double xv_progress_rate(const XvProgress *progress, const XvTrainer *trainer)
 {
     double seconds = xv_seconds() - progress->window_started;
     return seconds > 0.0 ? (double)(trainer->pairs - progress->window_pairs) / seconds : 0.0;
+}
+
+double xv_progress_input_bound(const XvProgress *progress, const XvTrainer *trainer)
+{
+    double seconds = xv_seconds() - progress->window_started;
+    return seconds > 0.0 ? 100.0 * (seconds_waited(trainer) - progress->window_waited) / seconds : 0.0;
 }
 
 static double seconds_left(const XvProgress *progress, const XvTrainer *trainer)
@@ -64,8 +81,9 @@ static void compose(Line *line, const XvProgress *progress, const XvTrainer *tra
     int width = snprintf(NULL, 0, "%" PRId64, progress->total);
     add(line, "step %*" PRId64 "/%" PRId64, width, trainer->step, progress->total);
     add_losses(line, &trainer->meters);
-    add(line, "  lr %.2e  %.1f pairs/s  %s left", xv_optimizer_rate(&trainer->optimizer),
-        xv_progress_rate(progress, trainer), xv_format_duration(left, seconds_left(progress, trainer)));
+    add(line, "  lr %.2e  %.1f pairs/s  input-bound %.0f%%  %s left", xv_optimizer_rate(&trainer->optimizer),
+        xv_progress_rate(progress, trainer), xv_progress_input_bound(progress, trainer),
+        xv_format_duration(left, seconds_left(progress, trainer)));
 }
 
 static int terminal_columns(FILE *file)
@@ -99,6 +117,7 @@ void xv_progress_interval(XvProgress *progress, const XvTrainer *trainer)
     }
     progress->window_started = xv_seconds();
     progress->window_pairs = trainer->pairs;
+    progress->window_waited = seconds_waited(trainer);
 }
 
 void xv_progress_break(XvProgress *progress)

@@ -14,6 +14,7 @@ typedef struct XvProgress {
     double shown;            // when the line was last rewritten
     double window_started;   // begin of the current interval
     int64_t window_pairs;    // trainer->pairs at that time
+    double window_waited;    // seconds that the loop had waited for its data until then
     bool is_line_open;       // the cursor stands behind an unfinished line
 } XvProgress;
 
@@ -30,3 +31,6 @@ void xv_progress_break(XvProgress *progress);
 
 // Pairs per second since the last interval ended.
 double xv_progress_rate(const XvProgress *progress, const XvTrainer *trainer);
+
+// Share of that time, in percent, that the loop waited for its data: how much it is bound by its input.
+double xv_progress_input_bound(const XvProgress *progress, const XvTrainer *trainer);

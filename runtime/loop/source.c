@@ -89,11 +89,13 @@ static void set_group(XvLoaderOptions *options, Group *group)
         xv_settings_number(settings, in_group(group, "min_perc_in_image"), options->min_perc_in_image);
     options->scale_low = xv_settings_number(settings, in_group(group, "min_crop_scale"), options->scale_low);
     options->careful_hflip = choice_of(settings, in_group(group, "careful_hflip"));
+    options->stream = choice_of(settings, in_group(group, "stream"));
 }
 
 // Keys of the top level, as the fine-tuning configurations have them.
 static void set_top(XvLoaderOptions *options, const XvSettings *settings)
 {
+    options->dataset_size = (int64_t)xv_settings_number(settings, "train_dataset_size", 0);
     options->patch_size = (int)xv_settings_number(settings, "patch_size", options->patch_size);
     options->image_root = xv_settings_text(settings, "image_root", NULL);
     options->vqa_root = xv_settings_text(settings, "vqa_root", NULL);
@@ -173,6 +175,11 @@ static int64_t loader_skipped(const void *state)
     return xv_loader_skipped(((const LoaderState *)state)->loader);
 }
 
+static double loader_waited(const void *state)
+{
+    return xv_loader_waited(((const LoaderState *)state)->loader);
+}
+
 static void loader_close(void *state)
 {
     xv_loader_close(((LoaderState *)state)->loader);
@@ -188,6 +195,7 @@ const XvSourceKind XV_LOADER_SOURCE = {
     .batches = loader_batches,
     .batch_size = loader_batch_size,
     .skipped = loader_skipped,
+    .waited = loader_waited,
     .close = loader_close,
 };
 

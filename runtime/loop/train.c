@@ -60,6 +60,7 @@ static bool end_interval(XvTrainRun *run, XvProgress *progress, XvError *error)
     }
     add_rates(trainer, json);
     cJSON_AddNumberToObject(json, "pairs_per_second", xv_progress_rate(progress, trainer));
+    cJSON_AddNumberToObject(json, "input_bound_percent", xv_progress_input_bound(progress, trainer));
     xv_progress_interval(progress, trainer);
     xv_trainer_reset_meters(trainer);
     return xv_log_write(&run->log, json, error);

@@ -76,6 +76,13 @@ static double *meter_values(const XvTrainer *trainer)
     return values;
 }
 
+static void add_position(cJSON *item, int64_t position)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, position);
+    cJSON_AddStringToObject(item, "position", text);
+}
+
 static char *state_text(const XvTrainer *trainer)
 {
     const XvOptimizer *optimizer = &trainer->optimizer;
@@ -98,7 +105,7 @@ static char *state_text(const XvTrainer *trainer)
         const XvSource *source = &trainer->sources[e];
         if (source->state) {
             cJSON *item = cJSON_AddObjectToObject(data, program->entries[e].name);
-            cJSON_AddNumberToObject(item, "position", (double)source->kind->position(source->state));
+            add_position(item, source->kind->position(source->state));
             cJSON_AddNumberToObject(item, "records", (double)source->kind->records(source->state));
         }
     }
@@ -161,6 +168,19 @@ static bool count_of(const cJSON *json, const char *key, int64_t *out, XvError *
     }
     *out = (int64_t)number;
     return true;
+}
+
+// Positions of streams have more digits than a double holds: they are texts.
+static bool position_of(const cJSON *item, int64_t *out, XvError *error)
+{
+    const cJSON *text = cJSON_GetObjectItemCaseSensitive(item, "position");
+    if (!cJSON_IsString(text)) {
+        return count_of(item, "position", out, error);
+    }
+    char *end;
+    *out = strtoll(text->valuestring, &end, 10);
+    return (*out >= 0 && *end == 0 && end != text->valuestring) ||
+           xv_fail(error, "the state of the run has \"%.40s\" as its \"position\"", text->valuestring);
 }
 
 static bool read_settings(const cJSON *json, XvRunSettings *settings, XvError *error)
@@ -245,7 +265,7 @@ static bool seek_data(XvTrainer *trainer, const cJSON *data, XvError *error)
         if (!item) {
             continue;
         }
-        if (!count_of(item, "position", &position, error) || !count_of(item, "records", &records, error)) {
+        if (!position_of(item, &position, error) || !count_of(item, "records", &records, error)) {
             return false;
         }
         if (records != source->kind->records(source->state)) {

@@ -7,6 +7,7 @@ static const XvCommand COMMANDS[] = {
     {"scenes", "draw a data set of simple scenes with records for every task", xv_tool_scenes},
     {"data", "look at what samples become: tokens, clean texts, pixels", xv_tool_data},
     {"bench", "how fast the loader is", xv_tool_bench},
+    {"files", "list and copy files wherever they are: local, HDFS, HTTP", xv_tool_files},
 };
 
 int main(int argc, char **argv)

@@ -32,3 +32,6 @@ int xv_tool_data(int argc, char **argv);
 
 // Speeds of the runtime's parts; those of a training step are the generated program's own command.
 int xv_tool_bench(int argc, char **argv);
+
+// Lists and copies files of every storage; see storage.h.
+int xv_tool_files(int argc, char **argv);

@@ -22,7 +22,8 @@ train() {
 same_run() {
     local folder
     for folder in "$2" "$3"; do
-        sed 's/"pairs_per_second":[^,}]*,\{0,1\}//' "$runs/$folder/log.txt" > "$runs/$folder.curve" 2> /dev/null
+        sed -E 's/"(pairs_per_second|input_bound_percent)":[^,}]*,?//g' \
+            "$runs/$folder/log.txt" > "$runs/$folder.curve" 2> /dev/null
     done
     succeeds "$1: every step is in the log" test "$(grep -c train_ "$runs/$2.curve")" -ge $STEPS
     same "$1: curve" "$runs/$2.curve" "$runs/$3.curve"

@@ -1,0 +1,200 @@
+// The choice of the storage, and what all kinds share; see storage.h.
+#include "runtime/storage/storage.h"
+
+#include "runtime/storage/storage_kinds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct XvReader {
+    const XvStorageKind *kind;
+    void *state;
+};
+
+static bool starts_with(const char *path, const char *scheme)
+{
+    return strncmp(path, scheme, strlen(scheme)) == 0;
+}
+
+static const XvStorageKind *kind_of(const char *path)
+{
+    if (starts_with(path, "hdfs:")) {
+        const char *servers = getenv("XV_WEBHDFS");
+        return servers && *servers ? &XV_STORAGE_WEBHDFS : &XV_STORAGE_PIPE;
+    }
+    bool is_http = starts_with(path, "http://") || starts_with(path, "https://");
+    return is_http ? &XV_STORAGE_HTTP : &XV_STORAGE_LOCAL;
+}
+
+bool xv_is_remote(const char *path)
+{
+    return kind_of(path) != &XV_STORAGE_LOCAL;
+}
+
+bool xv_storage_has_ranges(const char *path)
+{
+    return kind_of(path)->has_ranges;
+}
+
+// ---- lists
+
+bool xv_is_marker(const char *name)
+{
+    return name[0] == '.' || strstr(name, "_SUCCESS");
+}
+
+bool xv_file_list_add(XvFileList *list, const char *path, int64_t bytes, XvError *error)
+{
+    if (list->count == list->room) {
+        int room = 2 * list->room + 16;
+        XvFileEntry *items = realloc(list->items, (size_t)room * sizeof *items);
+        if (!items) {
+            return xv_fail(error, "%s: no memory", path);
+        }
+        list->items = items;
+        list->room = room;
+    }
+    char *copy = strdup(path);
+    if (!copy) {
+        return xv_fail(error, "%s: no memory", path);
+    }
+    list->items[list->count++] = (XvFileEntry){copy, bytes};
+    return true;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const XvFileEntry *)a)->path, ((const XvFileEntry *)b)->path);
+}
+
+void xv_file_list_sort(XvFileList *list, int first)
+{
+    qsort(list->items + first, (size_t)(list->count - first), sizeof *list->items, by_path);
+}
+
+bool xv_storage_list(const char *path, XvFileList *list, XvError *error)
+{
+    return kind_of(path)->list(path, list, error);
+}
+
+void xv_file_list_free(XvFileList *list)
+{
+    for (int i = 0; i < list->count; i++) {
+        free(list->items[i].path);
+    }
+    free(list->items);
+    *list = (XvFileList){0};
+}
+
+// ---- reading
+
+XvReader *xv_reader_open(const char *path, int64_t offset, XvError *error)
+{
+    XvReader *reader = calloc(1, sizeof *reader);
+    if (!reader) {
+        xv_fail(error, "%s: no memory", path);
+        return NULL;
+    }
+    reader->kind = kind_of(path);
+    reader->state = reader->kind->open(path, offset, error);
+    if (!reader->state) {
+        free(reader);
+        return NULL;
+    }
+    return reader;
+}
+
+int64_t xv_reader_read(XvReader *reader, void *buffer, size_t room, XvError *error)
+{
+    return reader->kind->read(reader->state, buffer, room, error);
+}
+
+void xv_reader_close(XvReader *reader)
+{
+    if (reader) {
+        reader->kind->close(reader->state);
+        free(reader);
+    }
+}
+
+// ---- whole files
+
+static bool write_all(int descriptor, const char *bytes, int64_t count)
+{
+    while (count > 0) {
+        ssize_t put = write(descriptor, bytes, (size_t)count);
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put < 0) {
+            return false;
+        }
+        bytes += put;
+        count -= put;
+    }
+    return true;
+}
+
+static bool copy_to(XvReader *reader, int descriptor, const char *name, XvError *error)
+{
+    enum { ROOM = 1 << 20 };
+    char *buffer = malloc(ROOM);
+    int64_t got = buffer ? 1 : -1;
+    if (!buffer) {
+        xv_fail(error, "%s: no memory", name);
+    }
+    while (got > 0) {
+        got = xv_reader_read(reader, buffer, ROOM, error);
+        if (got > 0 && !write_all(descriptor, buffer, got)) {
+            xv_fail(error, "cannot write %s: %s", name, strerror(errno));
+            got = -1;
+        }
+    }
+    free(buffer);
+    return got == 0;
+}
+
+bool xv_storage_fetch(const char *path, const char *local, XvError *error)
+{
+    char partial[PATH_MAX];
+    if (snprintf(partial, sizeof partial, "%s.partial.%d", local, (int)getpid()) >= (int)sizeof partial) {
+        return xv_fail(error, "%.200s...: the path is too long", local);
+    }
+    XvReader *reader = xv_reader_open(path, 0, error);
+    if (!reader) {
+        return false;
+    }
+    int descriptor = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool ok = descriptor >= 0 || xv_fail(error, "cannot create %s: %s", partial, strerror(errno));
+    ok = ok && copy_to(reader, descriptor, partial, error);
+    ok = ok && (fsync(descriptor) == 0 || xv_fail(error, "cannot write %s: %s", partial, strerror(errno)));
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    ok = ok && (rename(partial, local) == 0 || xv_fail(error, "cannot rename to %s: %s", local, strerror(errno)));
+    if (!ok) {
+        unlink(partial);
+    }
+    xv_reader_close(reader);
+    return ok;
+}
+
+bool xv_storage_store(const char *local, const char *path, XvError *error)
+{
+    const XvStorageKind *kind = kind_of(path);
+    if (!kind->store) {
+        return xv_fail(error, "%s: nothing can be written there", path);
+    }
+    return kind->store(local, path, error);
+}
+
+bool xv_storage_make_folder(const char *path, XvError *error)
+{
+    const XvStorageKind *kind = kind_of(path);
+    return kind->make_folder ? kind->make_folder(path, error) : xv_fail(error, "%s: no folder can be made there", path);
+}
