@@ -1,0 +1,82 @@
+# Every task of models/xvlm_base.dsl with every official configuration as it is: the program is compiled at the
+# official sizes and says of itself what the configuration asks for. Its C is built without optimisation, for
+# speed; nothing is run but `info`.
+
+# information TASK OPTIONS...: compiles the task and leaves what the program says of itself in $WORK/info.json.
+information() {
+    local task=$1
+    shift
+    rm -rf "$WORK/task"
+    CFLAGS=-O0 timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --task "$task" --output "$WORK/task" "$@" &&
+        "$WORK/task/$task" info --json > "$WORK/info.json"
+}
+
+# configured FILE TASK EXPECTATIONS...: of an official configuration; all of them name the encoder.
+configured() {
+    local file=tests/data/configs/$1 task=$2
+    shift 2
+    succeeds "$file compiles" information "$task" --config "$file" &&
+        succeeds "$file: what the program says" "$BUILD/tests/info_check" "$WORK/info.json" "task=$task" \
+            config.vision_config.embed_dim=128 config.text_config.vocab_size=30522 config.optimizer.opt=adamW \
+            config.optimizer.weight_decay=0.01 config.optimizer.lr_mult=2 config.schedular.sched=linear "$@"
+}
+
+# Rate, passes over the data and warm-up of a recipe.
+recipe() {
+    echo "config.optimizer.lr=$1" "config.schedular.lr=$1" "config.schedular.epochs=$2" \
+        "config.schedular.num_warmup_steps=$3"
+}
+
+# Resolution and window.
+size() {
+    echo "config.image_res=$1" "config.vision_config.image_res=$1" "config.vision_config.window_size=$(($1 / 32))"
+}
+
+# shellcheck disable=SC2046
+{
+    for recipe in "4m 41 40 8 5114489 false" "16m 38 30 6 16219845 true"; do
+        set -- $recipe
+        configured "Pretrain_XVLM_base_$1.yaml" pretrain $(size 224) $(recipe 1e-4 "$2" 2500) parameters=215637241 \
+            parameter_tensors=606 aliases=2 buffers=36 config.max_words="$3" config.max_tokens="$3" \
+            config.max_masks="$4" config.train_dataset_size="$5" config.regions.tokenized="$6" \
+            config.images.batch_size=128 config.regions.batch_size=128 config.regions.max_images=48 \
+            config.regions.iter_perc=0.5 config.mask_prob=0.25 config.accelerator.CLIP_GRAD_NORM=1 \
+            config.accelerator.RNG_SEED=42 entries.regions.probability=0.5
+    done
+    for data in "coco images/coco/ 256" "flickr images/ 128"; do
+        set -- $data
+        configured "Retrieval_$1.yaml" retrieval $(size 384) $(recipe 3e-5 10 0.1) parameters=213959547 \
+            parameter_tensors=595 buffers=36 aliases=0 config.image_root="$2" config.k_test="$3" \
+            config.batch_size_train=20 config.batch_size_test=12 config.batch_size_test_text=64 config.max_tokens=40 \
+            config.temp=0.07 config.embed_dim=256 entries.pairs.data=retrieval
+    done
+    configured vlue-base-test/Retrieval.yaml retrieval $(size 384) parameters=213959547 config.k_test=256 \
+        config.batch_size_test=64 config.batch_size_test_text=64 config.image_root=images/marvl/
+    configured NLVR.yaml nlvr $(size 384) $(recipe 3e-5 10 0.1) parameters=263123834 parameter_tensors=722 buffers=36 \
+        aliases=24 config.batch_size=10 config.image_root=images/nlvr2/ entries.answers.data=nlvr
+    configured vlue-base-test/NLVR.yaml nlvr $(size 384) parameters=263123834 config.batch_size=20
+    configured Grounding.yaml grounding_weak $(size 384) $(recipe 2e-5 5 0.1) parameters=213959547 config.batch_size=20 \
+        config.max_tokens=40 config.block_num=9 "config.block_nums=[9]" config.image_root=images/coco/
+    configured vlue-base-test/Grounding_weakly.yaml grounding_weak $(size 384) parameters=213959547 config.block_num=9
+    configured Grounding_bbox.yaml grounding_bbox $(size 384) $(recipe 3e-5 10 0.1) parameters=213503356 \
+        parameter_tensors=590 config.batch_size=20 config.careful_hflip=true config.refcoco_data=data/finetune/
+    configured vlue-base-test/Grounding_bbox.yaml grounding_bbox $(size 384) parameters=213503356 \
+        config.careful_hflip=true
+    configured Grounding_bbox_pretrain_O1.yaml grounding_bbox_pretrain $(size 224) $(recipe 3e-5 2 0.1) \
+        parameters=213367996 config.regions.batch_size=24 config.regions.max_images=9 config.regions.max_regions=5 \
+        config.train_dataset_size=318547 config.calc_image_bbox_loss=false config.accelerator.CLIP_GRAD_NORM=1
+}
+
+# Domain pre-training for NLVR2 has no official configuration; the task's own settings are those of its siblings.
+# shellcheck disable=SC2046
+succeeds "nlvr_pretrain compiles" information nlvr_pretrain &&
+    succeeds "nlvr_pretrain: what the program says" "$BUILD/tests/info_check" "$WORK/info.json" parameters=262065851 \
+        $(size 224) $(recipe 3e-5 2 0.1) config.images.batch_size=128 config.max_tokens=40 aliases=24 \
+        config.accelerator.CLIP_GRAD_NORM=1
+
+# Without a configuration a fine-tuning task has the official one's numbers.
+# shellcheck disable=SC2046
+succeeds "retrieval compiles" information retrieval &&
+    succeeds "retrieval: what the program says" "$BUILD/tests/info_check" "$WORK/info.json" $(size 384) \
+        $(recipe 3e-5 10 0.1) config.batch_size_train=20 config.k_test=256
+rm -rf "$WORK/task"
