@@ -129,3 +129,5 @@ tiny grounding_bbox_pretrain_swin_bert grounding_bbox_pretrain
 tiny grounding_weak_swin_bert grounding_weak
 base pretrain_images_224 pretrain images
 base pretrain_regions_224 pretrain regions
+base pretrain_clipvit_images_224 pretrain images
+base pretrain_deit_roberta_images_224 pretrain images

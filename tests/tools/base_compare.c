@@ -47,9 +47,24 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-// Tokens 0, 1, N/2 and N-1 and the first columns of [B, N, C].
+// The first values of every element of the batch.
+static Values starts_of(const Values *full)
+{
+    int64_t width = full->count / full->shape[0], columns = smaller(width, SLICE_COLUMNS);
+    Values slice = {.rank = 2, .shape = {full->shape[0], columns}, .count = full->shape[0] * columns};
+    slice.at = check_memory((size_t)slice.count * sizeof *slice.at);
+    for (int64_t row = 0; row < full->shape[0]; row++) {
+        memcpy(slice.at + row * columns, full->at + row * width, (size_t)columns * sizeof *slice.at);
+    }
+    return slice;
+}
+
+// Tokens 0, 1, N/2 and N-1 and the first columns of [B, N, C]; the starts of other shapes.
 static Values slice_of(const Values *full)
 {
+    if (full->rank != 3) {
+        return starts_of(full);
+    }
     int64_t tokens = full->shape[1], width = full->shape[2], columns = smaller(width, SLICE_COLUMNS);
     const int64_t chosen[SLICE_TOKENS] = {0, 1, tokens / 2, tokens - 1};
     Values slice = {.rank = 3, .shape = {full->shape[0], SLICE_TOKENS, columns}};
