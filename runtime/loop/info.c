@@ -2,6 +2,7 @@
 #include "runtime/base/format.h"
 #include "runtime/loop/command.h"
 #include "runtime/loop/host.h"
+#include "runtime/loop/info_state.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -30,6 +31,8 @@ static cJSON *info_object(const XvProgram *program)
     cJSON_AddNumberToObject(object, "parameter_tensors", program->n_parameters);
     cJSON_AddNumberToObject(object, "aliases", program->n_aliases);
     cJSON_AddNumberToObject(object, "buffers", program->n_buffers);
+    cJSON_AddNumberToObject(object, "state_dict_entries",
+                            program->n_parameters + program->n_aliases + program->n_buffers);
     cJSON *entries = cJSON_AddObjectToObject(object, "entries");
     for (int i = 0; i < program->n_entries; i++) {
         const XvEntry *entry = &program->entries[i];
@@ -42,6 +45,9 @@ static cJSON *info_object(const XvProgram *program)
         cJSON_AddItemToObject(row, "observe", graph_object(&entry->observe));
     }
     cJSON_AddItemToObject(object, "config", cJSON_Parse(program->config));
+    cJSON_AddItemToObject(object, "modules", xv_modules_object(program));
+    cJSON_AddItemToObject(object, "optimizer_groups", xv_groups_object(program));
+    cJSON_AddItemToObject(object, "state_dict", xv_state_dict_object(program));
     return object;
 }
 
@@ -82,7 +88,7 @@ int xv_command_info(const XvCommand *command)
 {
     bool is_json = false;
     const XvOption table[] = {{"--json", NULL, XV_OPTION_FLAG, &is_json, 0, 0, "machine-readable, with the configuration"}};
-    XvOptionTable options = {"[--json]", "Prints sizes, entry points, memory and configuration.", table, 1};
+    XvOptionTable options = {"[--json]", "Prints sizes, entry points and memory; as JSON also the configuration and the state dict.", table, 1};
     int status;
     if (!xv_command_options(command, &options, &status)) {
         return status;

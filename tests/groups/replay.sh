@@ -49,6 +49,12 @@ recorded_steps() {
     fi
 }
 
+# state NAME CASE PROGRAM: names, types and shapes of the state dict, counts, what learns at the larger rate.
+state() {
+    succeeds "$1: says what it holds" sh -c "'$3' info --json > '$3.json'" &&
+        succeeds "$1: state dict" "$BUILD/tests/state_compare" --case "$2" --info "$3.json"
+}
+
 # tiny CASE TASK [ENTRY]: one entry point, or all that the inputs fit.
 tiny() {
     local case=tests/replay/$1 folder=$WORK/replay name fusing run
@@ -57,6 +63,7 @@ tiny() {
         name="$1 ${fusing:-fused}"
         # shellcheck disable=SC2086
         succeeds "$name: compiles" compile "$folder" "$case" "$2" "$case/inputs.safetensors" $fusing || continue
+        state "$name" "$case" "$folder/$2"
         # shellcheck disable=SC2086
         succeeds "$name: runs" timeout 600 $run --inputs "$case/inputs.safetensors" \
             --outputs "$folder/outputs.safetensors" --grads "$folder/grads.safetensors" || continue
@@ -83,6 +90,7 @@ base() {
         succeeds "$1: runs" timeout 1200 $run \
             --weights "$files/weights.safetensors" --inputs "$files/inputs.safetensors" \
             --outputs "$files/outputs.safetensors" --grads "$files/grads.safetensors"; then
+        state "$1" "$case" "$folder/$2"
         succeeds "$1: losses, outputs" $compare --outputs "$files/outputs.safetensors"
         succeeds "$1: gradients" $compare --grads "$files/grads.safetensors"
         rm -f "$files/outputs.safetensors" "$files/grads.safetensors"
@@ -112,6 +120,9 @@ tools() {
             --outputs $regions/outputs.safetensors
         ends_with 2 "a file that is not there is an error" $compare --outputs $images/nothing.safetensors
         ends_with 1 "nothing compared is not a success" $compare
+        echo '{"state_dict": [], "parameters": 0, "parameter_tensors": 0, "state_dict_entries": 0}' > "$WORK/empty.json"
+        says 1 'missing' "a state dict without entries is noticed" "$BUILD/tests/state_compare" --case $images \
+            --info "$WORK/empty.json"
     }
 }
 
