@@ -126,6 +126,12 @@ asan:  ## the whole test suite with the address and undefined sanitizers
 	$(MAKE) BUILD=build-asan WERROR= SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' all unit
 	BUILD=build-asan tests/run unit errors
 
+TSAN_TESTS := test_loader test_loader_broken test_loader_tasks
+
+tsan:  ## the loader's tests with the thread sanitizer
+	$(MAKE) BUILD=build-tsan WERROR= SANITIZE='-fsanitize=thread' $(TSAN_TESTS:%=build-tsan/tests/%)
+	for test in $(TSAN_TESTS); do build-tsan/tests/$$test || exit 1; done
+
 fuzz:  ## libFuzzer over the language, pictures and texts (FUZZ_SECONDS, 600; needs clang)
 	sh tests/fuzz/run.sh $(or $(FUZZ_SECONDS),600)
 

@@ -44,7 +44,7 @@ struct XvLoader {
     int64_t *named;         // [max_warnings + 1] positions of a stream that were named
     double waited;          // seconds
     int n_warnings;
-    int64_t skipped;
+    int64_t skipped, partial;
     int64_t position;  // next batch to deliver
 
     pthread_mutex_t lock;
@@ -457,9 +457,19 @@ static void report_skip(XvLoader *loader, const XvSkip *skip)
     warn(loader, message);
 }
 
+static void count_partial(XvLoader *loader, const XvSlot *slot)
+{
+    int count = slot->is_filled ? slot->yield.n_partial : 0;
+    if (count > 0 && loader->partial == 0) {
+        warn(loader, "some pictures are cut off or damaged; they are used as far as they go");
+    }
+    loader->partial += count;
+}
+
 static void report_batch(XvLoader *loader, const XvBatchBuffer *buffer)
 {
     for (int i = 0; i < loader->plan.n_slots; i++) {
+        count_partial(loader, &buffer->slots[i]);
         for (int k = 0; k < buffer->slots[i].n_skips; k++) {
             report_skip(loader, &buffer->slots[i].skips[k]);
         }
@@ -586,4 +596,9 @@ int xv_loader_batch_size(const XvLoader *loader)
 int64_t xv_loader_skipped(const XvLoader *loader)
 {
     return loader->skipped;
+}
+
+int64_t xv_loader_partial(const XvLoader *loader)
+{
+    return loader->partial;
 }

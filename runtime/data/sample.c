@@ -77,9 +77,11 @@ static bool make(XvJob *job, XvYield *yield)
         return false;
     }
     job->record = tree;
+    job->workspace->n_partial = 0;
     bool is_text = cJSON_IsString(tree) && job->sampler->kind->make == xv_make_answer;
     bool ok = cJSON_IsObject(tree) || is_text || xv_fail(job->error, "the record is not a JSON object");
     ok = ok && job->sampler->kind->make(job, yield);
+    yield->n_partial = job->workspace->n_partial;
     cJSON_Delete(tree);
     return ok;
 }

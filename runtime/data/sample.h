@@ -39,6 +39,7 @@ typedef struct XvWorkspace {
     XvImage decoded, resized, augmented;
     XvResizer resizer;
     XvTokens tokens;
+    int n_partial;  // pictures of the sample that are cut off or damaged
 } XvWorkspace;
 
 void xv_workspace_free(XvWorkspace *workspace);
@@ -64,6 +65,7 @@ typedef struct XvYield {
     float *images[XV_MAX_PICTURES];  // [3, R, R] each; NULL to leave pictures alone
     XvSample *samples;               // room for 1, or max_regions
     int n_samples;                   // out: at least 1
+    int n_partial;                   // out: pictures that are cut off or damaged, used as far as they go
 } XvYield;
 
 // Integers of one text block, of one block of answers.

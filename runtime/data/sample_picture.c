@@ -102,6 +102,7 @@ bool xv_job_render(const XvJob *job, const XvRegionView *view, const char *name,
                          job->error)) {
         return name ? xv_fail_in(job->error, "%.300s", name) : false;
     }
+    workspace->n_partial += workspace->decoded.is_partial;
     if (!xv_image_resize(&workspace->resized, res, res, job->error) ||
         !xv_resize(&workspace->resizer, &workspace->decoded, view->crop, &workspace->resized, job->error)) {
         return false;

@@ -198,13 +198,108 @@ static void test_refusals(void **state)
     assert_refused(&options, "I32");
 }
 
+// Pictures that are cut off are used, counted, and warned of once.
+static void test_partial(void **state)
+{
+    (void)state;
+    char *folder = golden_folder();
+    char path[4096], text[9000];
+    char *half = realpath("tests/data/images/corrupt/truncated_half.jpg", NULL);
+    char *whole = realpath("tests/data/images/tiny_17x13_420.jpg", NULL);
+    snprintf(path, sizeof path, "%s/half.jsonl", folder);
+    snprintf(text, sizeof text,
+             "{\"image\": \"%s\", \"caption\": \"half\"}\n{\"image\": \"%s\", \"caption\": \"whole\"}\n",
+             half, whole);
+    golden_write(path, text);
+    free(half);
+    free(whole);
+    const char *paths[] = {path};
+    static Warnings warnings;
+    XvLoaderOptions options = pair_options();
+    options.paths = paths;
+    options.mode = XV_LOADER_EVAL;  // all rows are asked for
+    options.warn = collect;
+    options.warn_context = &warnings;
+    XvLoader *loader = open_loader(&options);
+    assert_int_equal(next_batch(loader).valid, 2);
+    assert_int_equal(xv_loader_partial(loader), 1);
+    assert_int_equal(xv_loader_skipped(loader), 0);
+    xv_loader_seek(loader, 0);
+    next_batch(loader);
+    assert_int_equal(xv_loader_partial(loader), 2);
+    assert_int_equal(warnings.count, 1);
+    assert_true(has_warning(&warnings, "cut off", "as far as they go"));
+    xv_loader_close(loader);
+    golden_remove(folder);
+    free(folder);
+}
+
+// Pages that the process holds.
+static long resident_pages(void)
+{
+    long all = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file) {
+        assert_int_equal(fscanf(file, "%ld %ld", &all, &resident), 2);
+        fclose(file);
+    }
+    return resident;
+}
+
+// Good and broken records without end take no more memory than the first ones: 100,000 of them, in a few sizes.
+static void test_flat_memory(void **state)
+{
+    (void)state;
+    enum { SIDE = 8, RECORDS = 100000 };
+    const char *const pictures[] = {"tiny_17x13_420.jpg", "tiny_1x1.jpg", "corrupt/soi_eoi.jpg",
+                                    "corrupt/signature_only.png", "thin_3x401.jpg"};
+    char *folder = golden_folder();
+    char path[4096], text[9000];
+    size_t used = 0;
+    snprintf(path, sizeof path, "%s/flat.jsonl", folder);
+    for (size_t i = 0; i < sizeof pictures / sizeof *pictures; i++) {
+        used += (size_t)snprintf(
+            text + used, sizeof text - used,
+            "{\"image\": \"tests/data/images/%s\", \"caption\": [\"a\", \"word or two\"]}\n{]\n",
+            pictures[i]);
+    }
+    golden_write(path, text);
+    const char *paths[] = {path};
+    const XvValue inputs[] = {{.name = "image", .dtype = XV_F32, .rank = 4, .shape = {50, 3, SIDE, SIDE}},
+                              {.name = "text_ids", .dtype = XV_I32, .rank = 2, .shape = {50, T}}};
+    XvLoaderOptions options = pair_options();
+    options.paths = paths;
+    options.inputs = inputs;
+    options.n_inputs = 2;
+    options.patch_size = SIDE;
+    options.threads = 2;
+    XvLoader *loader = open_loader(&options);
+    int64_t seen = 0;
+    long before = 0;
+    while (seen < RECORDS) {
+        next_batch(loader);
+        seen = xv_loader_position(loader) * 50 + xv_loader_skipped(loader);
+        before = before == 0 && seen > RECORDS / 10 ? resident_pages() : before;
+    }
+    assert_true(xv_loader_skipped(loader) > RECORDS / 4);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    before = resident_pages();  // the sanitizers keep freed memory
+#endif
+    long grown = resident_pages() - before;
+    if (grown > 256) {
+        fail_msg("%ld more pages after %lld records", grown, (long long)seen);
+    }
+    xv_loader_close(loader);
+    golden_remove(folder);
+    free(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_broken_eval),
-        cmocka_unit_test(test_all_broken),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_broken),     cmocka_unit_test(test_broken_eval),
+        cmocka_unit_test(test_all_broken), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_partial),    cmocka_unit_test(test_flat_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
