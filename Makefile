@@ -18,7 +18,7 @@ COMPILER_SOURCES := $(wildcard compiler/base/*.c dsl/*.c compiler/*.c codegen/*.
 GRAMMAR_OBJECTS := $(BUILD)/dsl/lexer.lex.o $(BUILD)/dsl/parser.tab.o
 COMPILER_OBJECTS := $(COMPILER_SOURCES:%.c=$(BUILD)/%.o) $(GRAMMAR_OBJECTS)
 COMPILER_LIBRARY_OBJECTS := $(filter-out $(BUILD)/compiler/main.o,$(COMPILER_OBJECTS))
-RUNTIME_SOURCES := $(foreach part,base storage data checkpoint device loop metrics comm,$(wildcard runtime/$(part)/*.c))
+RUNTIME_SOURCES := $(foreach part,base storage data checkpoint device decode loop metrics comm,$(wildcard runtime/$(part)/*.c))
 RUNTIME_OBJECTS := $(RUNTIME_SOURCES:%.c=$(BUILD)/%.o)
 TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/tools/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
