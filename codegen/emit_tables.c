@@ -204,6 +204,36 @@ static void emit_entries(Out *out, Arena *arena, const Task *task)
     out_line(out, "");
 }
 
+static int entry_index(const Task *task, Sym name)
+{
+    for (int i = 0; i < task->n_entries; i++) {
+        if (task->entries[i].name == name) {
+            return i;
+        }
+    }
+    XV_BUG("there is no entry '%s'", name);
+}
+
+static void emit_decoders(Out *out, const Task *task)
+{
+    static const char *const methods[] = {
+        [DECODE_GREEDY] = "XV_DECODE_GREEDY", [DECODE_SAMPLE] = "XV_DECODE_SAMPLE", [DECODE_BEAM] = "XV_DECODE_BEAM"};
+    if (task->n_decoders == 0) {
+        return;
+    }
+    out_line(out, "static const XvDecoder decoders[] = {");
+    for (int i = 0; i < task->n_decoders; i++) {
+        const Decoder *decoder = &task->decoders[i];
+        out_line(out, "    {.name = \"%s\", .method = %s, .prefill = %d, .step = %d, .max_length = %lld,", decoder->name,
+                 methods[decoder->method], entry_index(task, decoder->prefill), entry_index(task, decoder->step),
+                 (long long)decoder->max_length);
+        out_line(out, "     .min_length = %lld, .end_id = %lld, .pad_id = %lld},", (long long)decoder->min_length,
+                 (long long)decoder->end_id, (long long)decoder->pad_id);
+    }
+    out_line(out, "};");
+    out_line(out, "");
+}
+
 // A C string literal of any text, in pieces of at most 90 characters.
 static void emit_text(Out *out, const char *text)
 {
@@ -233,6 +263,7 @@ void emit_tables(Out *out, Arena *arena, const Task *task)
     emit_parameters(out, arena, task);
     emit_names_of_state(out, arena, task);
     emit_entries(out, arena, task);
+    emit_decoders(out, task);
     out_line(out, "static const char config[] =");
     emit_text(out, task->config);
     out_line(out, "    \"\";");
@@ -245,6 +276,7 @@ void emit_tables(Out *out, Arena *arena, const Task *task)
     out_line(out, "    .aliases = %s, .n_aliases = %d, .buffers = %s, .n_buffers = %d,",
              task->n_aliases ? "aliases" : "NULL", task->n_aliases, task->n_buffers ? "buffers" : "NULL",
              task->n_buffers);
-    out_line(out, "    .entries = entries, .n_entries = %d, .update = update,", task->n_entries);
+    out_line(out, "    .entries = entries, .n_entries = %d, .decoders = %s, .n_decoders = %d, .update = update,",
+             task->n_entries, task->n_decoders ? "decoders" : "NULL", task->n_decoders);
     out_line(out, "};");
 }

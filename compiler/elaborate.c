@@ -139,6 +139,7 @@ static void run_task_declarations(Elaboration *e, const AstItem *task)
         case AST_LET:
         case AST_ASSERT:
         case AST_ENTRY:
+        case AST_DECODER:
             break;
         default: {
             AstItem alone = *item;
@@ -258,7 +259,8 @@ static Task *finished_task(Elaboration *e, const char *config)
     *task = (Task){.model = intern(elab->names, e->options->model), .name = e->task->name.text, .config = config,
                    .parameters = elab->parameters, .n_parameters = elab->n_parameters, .aliases = elab->aliases,
                    .n_aliases = elab->n_aliases, .buffers = elab->buffers, .n_buffers = elab->n_buffers,
-                   .entries = e->entries, .n_entries = e->n_entries, .optimizer = e->optimizer,
+                   .entries = e->entries, .n_entries = e->n_entries, .decoders = e->decoders,
+                   .n_decoders = e->n_decoders, .optimizer = e->optimizer,
                    .ranks = elab->is_world_used ? (int)elab->world : 0};
     place_parameters(elab, task);
     return task;
@@ -292,6 +294,11 @@ static void build_task(Elaboration *e)
     for (const AstItem *item = task->items.first; item && diag->n_errors == 0; item = item->next) {
         if (item->kind == AST_ENTRY) {
             elaborate_entry(e, item);
+        }
+    }
+    for (const AstItem *item = task->items.first; item && diag->n_errors == 0; item = item->next) {
+        if (item->kind == AST_DECODER) {
+            elaborate_decoder(e, item);
         }
     }
     if (diag->n_errors == 0 && e->n_entries == 0) {

@@ -79,6 +79,52 @@ static void declare_dim(Elab *elab, Scope *scope, Map *dims, const AstItem *item
     scope_set(scope, item->name.text, extent);
 }
 
+static bool declares_dim(const AstItems *items, Sym symbol)
+{
+    for (const AstItem *item = items->first; item; item = item->next) {
+        if (item->kind == AST_DIM && item->name.text == symbol) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The extent that a given tensor of an entry's inputs has along a dimension; 0 when none is given.
+static int64_t given_extent(const Elaboration *e, const AstItem *entry, Sym symbol)
+{
+    for (const AstParam *param = entry->params; param; param = param->next) {
+        const GivenShape *given = param->type ? given_shape(e->options, input_name(param)) : NULL;
+        int i = 0;
+        for (const AstArg *dim = given ? param->type->dims : NULL; dim && i < given->shape.rank; dim = dim->next, i++) {
+            if (dim->value->kind == AST_NAME && dim->value->text == symbol) {
+                return given->shape.dim[i];
+            }
+        }
+    }
+    return 0;
+}
+
+// A dimension of the task is the same in all entries that do not declare it anew: where no given tensor tells this
+// entry, one of another entry does.
+static void bind_shared(EntryBuilder *builder, const Map *bound)
+{
+    const AstItems *items = &builder->e->task->items;
+    for (const AstItem *dim = items->first; dim; dim = dim->next) {
+        Sym symbol = dim->name.text;
+        if (dim->kind != AST_DIM || map_has(bound, symbol) || declares_dim(&builder->item->items, symbol)) {
+            continue;
+        }
+        int64_t extent = 0;
+        for (const AstItem *other = items->first; other && extent == 0; other = other->next) {
+            bool is_sharing = other->kind == AST_ENTRY && !declares_dim(&other->items, symbol);
+            extent = is_sharing ? given_extent(builder->e, other, symbol) : 0;
+        }
+        if (extent > 0) {
+            scope_set(builder->scope, symbol, value_int(extent, dim->name.span));
+        }
+    }
+}
+
 // Dimensions: the task's, then the entry's, then the command line's, then those of the tensors given.
 static void bind_dims(EntryBuilder *builder)
 {
@@ -107,6 +153,7 @@ static void bind_dims(EntryBuilder *builder)
     for (int i = 0; fits && i < bound->n_entries; i++) {
         scope_set(builder->scope, bound->entries[i].key, *(const Value *)bound->entries[i].value);
     }
+    bind_shared(builder, bound);
     builder->e->n_fitting += fits;
 }
 

@@ -12,6 +12,8 @@ typedef struct Elaboration {
     Entry *entries;
     int n_entries, entry_capacity;
     Value no_decay;
+    Decoder *decoders;
+    int n_decoders, decoder_capacity;
     bool is_optimizer_known;
     Optimizer optimizer;
     int n_fitting;                      // entry points that the given shapes fit
@@ -22,3 +24,6 @@ typedef struct Elaboration {
 // Builds the forward graph of an entry of the task and appends it to e->entries. An entry that minimises something is a
 // training entry; one that does not is an evaluation entry, which has no probability and records no traces.
 void elaborate_entry(Elaboration *e, const AstItem *item);
+
+// Reads a decoder of the task, whose entries are all elaborated, and appends it to e->decoders (elaborate_decoder.c).
+void elaborate_decoder(Elaboration *e, const AstItem *item);

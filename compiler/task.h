@@ -33,6 +33,19 @@ typedef struct Entry {
     const uint8_t *has_gradient;  // per parameter
 } Entry;
 
+// How tokens are searched for; ORDER METHOD: as XvDecodeMethod of runtime/program.h.
+typedef enum DecodeMethod { DECODE_GREEDY, DECODE_SAMPLE, DECODE_BEAM } DecodeMethod;
+
+// Two entry points between which a host-driven search runs; see decoder.h.
+typedef struct Decoder {
+    Sym name;                 // "greedy": its results are greedy_ids, greedy_logprobs
+    DecodeMethod method;
+    Sym prefill, step;        // entry points
+    int64_t max_length, min_length;
+    int64_t end_id, pad_id;
+    Span span;
+} Decoder;
+
 // The official AdamW variant (facts 4.2). The rates and the clip norm are read from the configuration at run time.
 typedef struct Optimizer {
     double beta1, beta2, epsilon;
@@ -53,5 +66,7 @@ typedef struct Task {
     int n_buffers;
     Entry *entries;           // the main training entry last, if there is one
     int n_entries;
+    const Decoder *decoders;
+    int n_decoders;
     Optimizer optimizer;
 } Task;

@@ -130,6 +130,7 @@ typedef enum AstItemKind {
     AST_EXPRESSION,   // value
     AST_DIM,          // dim name = value
     AST_OPTIMIZER,    // optimizer name { items: CONFIG }
+    AST_DECODER,      // decoder name { items: CONFIG }
     AST_NO_DECAY,     // no_decay value
     AST_ENTRY,        // entry name(params) { items }
     AST_DATA,         // data "text" { items: CONFIG }

@@ -77,7 +77,7 @@ static void dsl_error(const Span *span, Parser *parser, const char *message);
 %token <integer> INTEGER "integer"
 %token <number> FLOAT "number"
 %token ADVANCES "advances" ALIAS "alias" AND "and" AS "as" ASSERT "assert" BUFFER "buffer" CONFIG "config"
-%token DATA "data" DIM "dim" DRAW "draw" ELSE "else" ENTRY "entry" FALSE_ "false" FN "fn" FOR "for" IF "if"
+%token DATA "data" DECODER "decoder" DIM "dim" DRAW "draw" ELSE "else" ENTRY "entry" FALSE_ "false" FN "fn" FOR "for" IF "if"
 %token IMPORT "import" IN "in" INIT "init" LET "let" LOSS "loss" METRIC "metric" MINIMISE "minimise"
 %token MODULE "module" NO_DECAY "no_decay" NONE "none" NOT "not" OPTIMIZER "optimizer" OR "or" OUTPUT "output"
 %token PARAM "param" PROBABILITY "probability" RETURN "return" SET "set" TASK "task" TRUE_ "true"
@@ -184,6 +184,9 @@ item:
     | DIM name '=' expr { $$ = ITEM(AST_DIM, @$, @1, .name = $2, .value = $4); }
     | OPTIMIZER name config_block {
         $$ = ITEM(AST_OPTIMIZER, @$, @1, .name = $2, .items = $3, .body = @3, .is_group = true);
+    }
+    | DECODER name config_block {
+        $$ = ITEM(AST_DECODER, @$, span_join(@1, @2), .name = $2, .items = $3, .body = @3, .is_group = true);
     }
     | NO_DECAY expr { $$ = ITEM(AST_NO_DECAY, @$, @1, .value = $2); }
     | ENTRY name '(' params ')' block {

@@ -34,6 +34,7 @@ static const struct {
     [AST_EXPRESSION] = {"an expression", STATEMENTS},
     [AST_DIM] = {"dim", IN_TASK | IN_ENTRY},
     [AST_OPTIMIZER] = {"the optimizer", IN_TASK},
+    [AST_DECODER] = {"a decoder", IN_TASK},
     [AST_NO_DECAY] = {"no_decay", IN_TASK},
     [AST_ENTRY] = {"an entry", IN_TASK},
     [AST_DATA] = {"data", IN_ENTRY},

@@ -112,6 +112,7 @@ static const struct {
     {"buffer", BUFFER, BEFORE_NAME},
     {"config", CONFIG, BEFORE_NAME},
     {"data", DATA, BEFORE_TEXT},
+    {"decoder", DECODER, BEFORE_NAME},
     {"dim", DIM, BEFORE_NAME},
     {"draw", DRAW, BEFORE_NAME},
     {"entry", ENTRY, BEFORE_NAME},

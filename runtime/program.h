@@ -117,6 +117,30 @@ typedef struct XvEntry {
     int n_metrics;
 } XvEntry;
 
+typedef enum XvDecodeMethod {
+    XV_DECODE_GREEDY,            // the likeliest token at every place
+    XV_DECODE_SAMPLE,            // tokens drawn from the distribution
+    XV_DECODE_BEAM,              // the best of several beams
+} XvDecodeMethod;
+
+// Two entries between which a search for sequences of tokens runs (runtime/decode). With B items of prefill, N rows of
+// step (N / B for every item, side by side), V words:
+//   prefill   inputs   prompt_ids [B, P] and what the prompt is about
+//             outputs  logits [B, V] of the token after the prompt, and memory
+//   step      inputs   tokens [N], position [] (how many tokens the rows have seen), and memory
+//             outputs  logits [N, V] of the next token, and memory of this token
+// Memory is an output of prefill and an input of step of one name. Where step has such an output too, it is a cache,
+// [layers, rows, heads, places, width] with P places in prefill (and B rows), all in the input, one in step's output,
+// which belongs to the place `position`. Other memory is handed over once, as it is.
+// Results: NAME_ids [N, width] and NAME_logprobs [N] (of beams [B, width] and NAME_scores [B]).
+typedef struct XvDecoder {
+    const char *name;
+    XvDecodeMethod method;
+    int prefill, step;           // indices into entries; not run on their own
+    int64_t max_length, min_length;  // with the prompt
+    int32_t end_id, pad_id;
+} XvDecoder;
+
 // Scalars of one optimizer update (official AdamW, facts 4.2).
 typedef struct XvUpdate {
     float step_size[2];          // lr * sqrt(1-b2^t) / (1-b1^t), plain and fresh
@@ -140,6 +164,8 @@ typedef struct XvProgram {
     int n_buffers;
     const XvEntry *entries;
     int n_entries;
+    const XvDecoder *decoders;
+    int n_decoders;
     // One optimizer step on the parameters that has_gradient marks. Moments are laid out like parameters.
     void (*update)(float *parameters, const float *gradients, float *moment1, float *moment2,
                    const uint8_t *has_gradient, const XvUpdate *update);
