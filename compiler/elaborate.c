@@ -296,7 +296,8 @@ static void build_task(Elaboration *e)
             elaborate_entry(e, item);
         }
     }
-    for (const AstItem *item = task->items.first; item && diag->n_errors == 0; item = item->next) {
+    bool has_entries = diag->n_errors == 0;
+    for (const AstItem *item = task->items.first; item && has_entries; item = item->next) {
         if (item->kind == AST_DECODER) {
             elaborate_decoder(e, item);
         }

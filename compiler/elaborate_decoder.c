@@ -297,10 +297,23 @@ static void check_entries(DecoderBuilder *builder)
     }
 }
 
+static void check_name(DecoderBuilder *builder)
+{
+    const Elaboration *e = builder->e;
+    for (int i = 0; i < e->n_decoders; i++) {
+        if (e->decoders[i].name == builder->decoder.name) {
+            diag_error(e->elab.diag, builder->item->name.span, "decoder '%s' is declared twice", builder->decoder.name);
+            diag_note(e->elab.diag, e->decoders[i].span, "the first declaration is here");
+            builder->is_good = false;
+        }
+    }
+}
+
 void elaborate_decoder(Elaboration *e, const AstItem *item)
 {
     DecoderBuilder builder = {.e = e, .item = item, .is_good = true};
     builder.decoder = (Decoder){.name = item->name.text, .span = item->head};
+    check_name(&builder);
     read_settings(&builder);
     if (!builder.is_good) {
         return;

@@ -21,7 +21,7 @@ typedef struct TokenGroup {
 static const TokenGroup GROUPS[] = {
     {"a declaration or statement",
      "let",
-     {"advances", "alias",  "assert",      "buffer",    "config", "data",  "dim",         "draw",
+     {"advances", "alias",  "assert",      "buffer",    "config", "data", "decoder",  "dim",         "draw",
       "entry",    "fn",     "for",         "if",        "import", "let",   "loss",        "metric",
       "minimise", "module", "no_decay",    "optimizer", "output", "param", "probability", "return",
       "set",      "task",   "end of file", "integer",   "number", "text",  "name",        "true",

@@ -65,3 +65,27 @@ loss box_giou(predicted: [B, 4], target: [B, 4], counts: [B]) -> [] {
     iou, giou = box_overlap(predicted, target)
     return sum((1.0 - giou) * counts) / maximum(sum(counts), 1.0)
 }
+
+# Cross-entropy with smoothed labels (facts 2.7): the target weighs 1 - epsilon and every other word epsilon / V, so
+# that all weights sum to 1 - epsilon / V. Mean over the labels that are not -100.
+loss smoothed_cross_entropy(logits: [R, V], labels: int[R], epsilon) -> [] {
+    counted = labels != -100
+    own = cross_entropy(logits, labels)
+    row = own
+    if epsilon > 0 {
+        others = -sum(log_softmax(logits), -1) - own
+        row = own * (1.0 - epsilon) + others * (epsilon / V)
+    }
+    return sum(where(counted, row, 0.0)) / maximum(sum(float(counted)), 1.0)
+}
+
+# Next-word loss of captions: padding and the first `n_given` tokens are no targets.
+loss caption_loss(
+    logits: [B, T, V], ids: int[B, T], pad_token_id, n_given = 1, label_smoothing = 0) -> [] {
+    let last = T - 1
+    targets = ids[:, 1:]
+    counted = targets != pad_token_id and arange(last) + 1 >= n_given
+    return smoothed_cross_entropy(
+        reshape(logits[:, :last], [B * last, V]),
+        reshape(where(counted, targets, -100), [B * last]), label_smoothing)
+}

@@ -2,6 +2,9 @@
 
 import "encoders.dsl"
 import "xvlm.dsl"
+import "../tasks/captioning.dsl"
+import "../tasks/captioning_pretrain.dsl"
+import "../tasks/captioning_scst.dsl"
 import "../tasks/grounding_bbox.dsl"
 import "../tasks/grounding_bbox_pretrain.dsl"
 import "../tasks/grounding_weak.dsl"
@@ -9,6 +12,7 @@ import "../tasks/nlvr.dsl"
 import "../tasks/nlvr_pretrain.dsl"
 import "../tasks/pretrain.dsl"
 import "../tasks/retrieval.dsl"
+import "../tasks/vqa.dsl"
 
 config image_res = 224
 config patch_size = 32 if use_swin and not use_clip_vit else 16

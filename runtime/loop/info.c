@@ -44,6 +44,15 @@ static cJSON *info_object(const XvProgram *program)
         }
         cJSON_AddItemToObject(row, "observe", graph_object(&entry->observe));
     }
+    cJSON *decoders = cJSON_AddObjectToObject(object, "decoders");
+    for (int i = 0; i < program->n_decoders; i++) {
+        const XvDecoder *decoder = &program->decoders[i];
+        cJSON *row = cJSON_AddObjectToObject(decoders, decoder->name);
+        cJSON_AddStringToObject(row, "prefill", program->entries[decoder->prefill].name);
+        cJSON_AddStringToObject(row, "step", program->entries[decoder->step].name);
+        cJSON_AddNumberToObject(row, "max_length", (double)decoder->max_length);
+        cJSON_AddNumberToObject(row, "min_length", (double)decoder->min_length);
+    }
     cJSON_AddItemToObject(object, "config", cJSON_Parse(program->config));
     cJSON_AddItemToObject(object, "modules", xv_modules_object(program));
     cJSON_AddItemToObject(object, "optimizer_groups", xv_groups_object(program));

@@ -4,12 +4,13 @@
 //
 // Dropout and stochastic depth are off unless their masks are in the file; samples (hard negatives) are taken from it
 // where it has them and drawn otherwise. Outputs come from the observe graph, gradients from the train graph; the
-// losses of both must agree.
+// losses of both must agree. Decoders whose prompt is in the file run first: entry points may read what they found.
 #include "runtime/base/format.h"
 #include "runtime/checkpoint/weights.h"
 #include "runtime/loop/command.h"
 #include "runtime/loop/host.h"
 #include "runtime/loop/optimizer.h"
+#include "runtime/loop/replay_decode.h"
 #include "runtime/loop/replay_ranking.h"
 
 #include <cjson/cJSON.h>
@@ -32,6 +33,8 @@ typedef struct Replay {
     XvSafetensors inputs;
     void **owned;              // buffers of given draws, freed at the end
     int n_owned;
+    XvDecoded *decoded;        // one per decoder of the program
+    XvEntrySet decoders;       // those that run
     XvTensor *results;         // copies of outputs
     int n_results;
     XvReplayRanking ranking;
@@ -46,12 +49,38 @@ static bool same_shape(const XvStored *stored, const XvValue *value)
         && memcmp(stored->shape, value->shape, (size_t)value->rank * sizeof *value->shape) == 0;
 }
 
+// The decoder that finds a value which the file does not hold, if its prompt is there; else -1.
+static int decoder_of(const Replay *replay, const XvValue *value)
+{
+    const XvProgram *program = replay->command->program;
+    int decoder = xv_decoder_of_input(program, value);
+    return decoder >= 0 && xv_decoder_fits(program, &program->decoders[decoder], &replay->inputs) ? decoder : -1;
+}
+
+// Copies a value that a decoder has found; false when none has.
+static bool fill_decoded(const Replay *replay, const XvValue *value)
+{
+    XvTensor tensor = xv_host_tensor(&replay->host, value);
+    for (int i = 0; i < replay->command->program->n_decoders * XV_DECODED_PARTS; i++) {
+        const XvTensor *found = &replay->decoded[i / XV_DECODED_PARTS].tensors[i % XV_DECODED_PARTS];
+        if (found->data && strcmp(found->name, value->name) == 0 && found->rank == value->rank &&
+            memcmp(found->shape, value->shape, (size_t)value->rank * sizeof *value->shape) == 0) {
+            memcpy(tensor.data, found->data, xv_tensor_bytes(found));
+            return true;
+        }
+    }
+    return false;
+}
+
 // Whether the file holds all inputs of the entry in the compiled shapes; `error` says what does not fit.
 static bool fits(const Replay *replay, const XvEntry *entry, XvError *error)
 {
     for (int i = 0; i < entry->observe.n_inputs; i++) {
         const XvValue *value = &entry->observe.inputs[i];
         const XvStored *stored = xv_safetensors_find(&replay->inputs, value->name);
+        if (!stored && decoder_of(replay, value) >= 0) {
+            continue;
+        }
         if (!stored) {
             return xv_fail(error, "entry '%s' needs '%s', which the file does not hold", entry->name, value->name);
         }
@@ -71,9 +100,15 @@ static bool fill_inputs(Replay *replay, const XvGraph *graph, XvError *error)
     for (int i = 0; i < graph->n_inputs; i++) {
         const XvStored *stored = xv_safetensors_find(&replay->inputs, graph->inputs[i].name);
         XvTensor tensor = xv_host_tensor(&replay->host, &graph->inputs[i]);
-        bool is_read = stored && (tensor.dtype == XV_F32
+        if (!stored) {
+            if (!fill_decoded(replay, &graph->inputs[i])) {
+                return xv_fail(error, "nothing gives '%s'", graph->inputs[i].name);
+            }
+            continue;
+        }
+        bool is_read = tensor.dtype == XV_F32
             ? xv_safetensors_read_f32(&replay->inputs, stored, tensor.data, error)
-            : xv_safetensors_read_i32(&replay->inputs, stored, tensor.data, error));
+            : xv_safetensors_read_i32(&replay->inputs, stored, tensor.data, error);
         if (!is_read) {
             return false;
         }
@@ -293,19 +328,73 @@ static bool train_entry(Replay *replay, const XvEntry *entry, XvError *error)
     return (!options->after && !options->curve) || take_steps(replay, entry, error);
 }
 
-// The entry points that were asked for and whose inputs the file holds; none is an error.
-static bool find_fitting(const Replay *replay, XvEntrySet *entries, XvError *error)
+// Whether an entry or a decoder of that name is to run: without --entry all are, but not what only serves decoders.
+static bool is_asked_for(const Replay *replay, const char *name, bool is_serving)
+{
+    const char *entry = replay->options.entry;
+    return entry ? strcmp(entry, name) == 0 : !is_serving;
+}
+
+// Notes a decoder to run, and the entry that it begins with among those that need an arena.
+static void add_decoder(Replay *replay, int decoder, XvEntrySet *arena)
+{
+    replay->decoders |= (XvEntrySet)1 << decoder;
+    *arena |= (XvEntrySet)1 << replay->command->program->decoders[decoder].prefill;
+}
+
+// The entry points and decoders that were asked for and whose inputs the file holds; none is an error. `arena` is what
+// runs in the host's arena.
+static bool find_fitting(Replay *replay, XvEntrySet *entries, XvEntrySet *arena, XvError *error)
 {
     const XvProgram *program = replay->command->program;
     XvError misfit = {{0}};
-    *entries = 0;
+    *entries = *arena = 0;
     for (int i = 0; i < program->n_entries; i++) {
         const XvEntry *entry = &program->entries[i];
-        bool is_wanted = !replay->options.entry || strcmp(replay->options.entry, entry->name) == 0;
-        *entries |= (XvEntrySet)(is_wanted && fits(replay, entry, &misfit)) << i;
+        bool is_wanted = is_asked_for(replay, entry->name, xv_entry_is_decoders(program, i));
+        bool is_run = is_wanted && fits(replay, entry, &misfit);
+        *entries |= (XvEntrySet)is_run << i;
+        for (int j = 0; is_run && j < entry->observe.n_inputs; j++) {
+            const XvValue *value = &entry->observe.inputs[j];
+            int decoder = xv_safetensors_find(&replay->inputs, value->name) ? -1 : decoder_of(replay, value);
+            if (decoder >= 0) {
+                add_decoder(replay, decoder, arena);
+            }
+        }
+    }
+    for (int i = 0; i < program->n_decoders; i++) {
+        const XvDecoder *decoder = &program->decoders[i];
+        if (is_asked_for(replay, decoder->name, false) && xv_decoder_fits(program, decoder, &replay->inputs)) {
+            add_decoder(replay, i, arena);
+        }
     }
     *entries |= replay->options.entry ? 0 : xv_replay_ranking_entries(program, &replay->inputs);
-    return *entries || xv_fail(error, "%s fits no entry point: %s", replay->options.inputs, misfit.text);
+    *arena |= *entries;
+    return *arena || xv_fail(error, "%s fits no entry point: %s", replay->options.inputs, misfit.text);
+}
+
+static bool run_decoders(Replay *replay, XvError *error)
+{
+    const XvProgram *program = replay->command->program;
+    replay->decoded = calloc((size_t)program->n_decoders + 1, sizeof *replay->decoded);
+    XvTensor *grown = realloc(replay->results, ((size_t)replay->n_results + 2 * (size_t)program->n_decoders + 1) * sizeof *grown);
+    replay->results = grown ? grown : replay->results;
+    if (!replay->decoded || !grown) {
+        return xv_fail(error, "out of memory");
+    }
+    for (int i = 0; i < program->n_decoders; i++) {
+        XvDecoded *decoded = &replay->decoded[i];
+        if (!(replay->decoders >> i & 1)) {
+            continue;
+        }
+        if (!xv_replay_decoder(&replay->host, &program->decoders[i], &replay->inputs, (uint64_t)replay->options.seed, decoded,
+                               error)) {
+            return false;
+        }
+        replay->results[replay->n_results++] = decoded->tensors[XV_DECODED_IDS];
+        replay->results[replay->n_results++] = decoded->tensors[XV_DECODED_SCORES];
+    }
+    return true;
 }
 
 // Every entry is observed, training entries first, before an update changes the parameters.
@@ -366,14 +455,14 @@ static bool run_replay(Replay *replay, XvError *error)
     if (!xv_safetensors_open(&replay->inputs, options->inputs, error)) {
         return false;
     }
-    XvEntrySet entries;
-    bool is_ready = find_fitting(replay, &entries, error) &&
-                    xv_host_create(&replay->host, program, use, entries, error) && load_weights(replay, error);
+    XvEntrySet entries, arena;
+    bool is_ready = find_fitting(replay, &entries, &arena, error) &&
+                    xv_host_create(&replay->host, program, use, arena, error) && load_weights(replay, error);
     if (is_ready) {
         // Parameters with a range are brought into it before a step; the official forward pass does the same.
         xv_weights_clamp(program, xv_host_parameters(&replay->host));
     }
-    bool is_done = is_ready && replay_entries(replay, entries, error);
+    bool is_done = is_ready && run_decoders(replay, error) && replay_entries(replay, entries, error);
     xv_safetensors_close(&replay->inputs);
     return is_done;
 }
@@ -383,6 +472,10 @@ static void free_replay(Replay *replay)
     for (int i = 0; i < replay->n_owned; i++) {
         free(replay->owned[i]);
     }
+    for (int i = 0; replay->decoded && i < replay->command->program->n_decoders; i++) {
+        xv_decoded_free(&replay->decoded[i]);
+    }
+    free(replay->decoded);
     free(replay->owned);
     free(replay->results);
     xv_replay_ranking_free(&replay->ranking);
@@ -403,7 +496,7 @@ int xv_command_replay(const XvCommand *command)
         {"--after", "F", XV_OPTION_TEXT, &o->after, 0, 0, "where the parameters after --steps updates go"},
         {"--curve", "F", XV_OPTION_TEXT, &o->curve, 0, 0, "losses, rate and gradient norm of each update, as JSON"},
         {"--steps", "N", XV_OPTION_INTEGER, &o->steps, 1, 1000000, "updates for --after and --curve (3)"},
-        {"--entry", "NAME", XV_OPTION_TEXT, &o->entry, 0, 0, "one entry point instead of all that the inputs fit"},
+        {"--entry", "NAME", XV_OPTION_TEXT, &o->entry, 0, 0, "one entry point or decoder instead of all that the inputs fit"},
         {"--trace", NULL, XV_OPTION_FLAG, &o->trace, 0, 0, "outputs of modules too (they are written anyway)"},
         {"--no-trace", NULL, XV_OPTION_FLAG, &o->no_trace, 0, 0, "leave the outputs of modules out"},
         {"--partial", NULL, XV_OPTION_FLAG, &o->partial, 0, 0, "load what fits of --weights"},

@@ -138,6 +138,10 @@ tiny nlvr_pretrain_swin_bert nlvr_pretrain
 tiny grounding_bbox_swin_bert grounding_bbox
 tiny grounding_bbox_pretrain_swin_bert grounding_bbox_pretrain
 tiny grounding_weak_swin_bert grounding_weak
+tiny vqa_swin_bert vqa
+tiny captioning_swin_bert captioning
+tiny captioning_pretrain_swin_bert captioning_pretrain
+tiny captioning_scst captioning_scst
 base pretrain_images_224 pretrain images
 base pretrain_regions_224 pretrain regions
 base pretrain_clipvit_images_224 pretrain images
