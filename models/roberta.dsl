@@ -32,6 +32,7 @@ module Roberta(
     let text = bert.text
     let fusion = bert.fusion
     let multi_modal = bert.multi_modal
+    let multi_modal_maps = bert.multi_modal_maps
     let multi_modal_pair = bert.multi_modal_pair
 }
 

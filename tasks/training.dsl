@@ -11,6 +11,7 @@ config schedular {
     sched = "linear"
     lr = optimizer.lr
     epochs = 10
+    num_training_steps = none  # instead of epochs
     num_warmup_steps = 0.1
 }
 

@@ -2,6 +2,7 @@
 #include "runtime/checkpoint/weights.h"
 #include "runtime/loop/box_page.h"
 #include "runtime/loop/command.h"
+#include "runtime/loop/eval_ranking.h"
 #include "runtime/loop/evaluate.h"
 
 #include <cjson/cJSON.h>
@@ -158,8 +159,42 @@ static const char *records_path(const Eval *eval, int entry)
     return strcmp(program->entries[entry].data, "regions") == 0 ? eval->options.regions : NULL;
 }
 
+// A program with two-stage retrieval is evaluated by that instead of by its training entry.
+static bool rank_records(Eval *eval, const XvTwoStage *stages, XvError *error)
+{
+    int64_t pairs = 0;
+    XvEvalRanking request = {.host = &eval->host, .stages = stages, .sources = eval->command->sources,
+                             .path = eval->options.data, .vocab = eval->options.vocab, .settings = &eval->settings};
+    if (!xv_eval_ranking(&request, eval->result, &pairs, error)) {
+        return false;
+    }
+    for (int i = 0; i < XV_RECALL_ROWS && !eval->options.is_json; i++) {
+        const cJSON *value = cJSON_GetObjectItemCaseSensitive(eval->result, xv_recall_name(i));
+        printf("  %-12s %6.2f %%\n", xv_recall_name(i), value->valuedouble);
+    }
+    if (!eval->options.is_json) {
+        printf("  %lld pairs scored\n", (long long)pairs);
+    }
+    return save_result(eval, error);
+}
+
+static bool run_ranking(Eval *eval, const XvTwoStage *stages, XvError *error)
+{
+    const XvProgram *program = eval->command->program;
+    return xv_settings_read(&eval->settings, program->config, error)
+        && xv_host_create(&eval->host, program, XV_HOST_OBSERVE, xv_two_stage_entries(program, stages), error)
+        && load_checkpoint(eval, error) && rank_records(eval, stages, error);
+}
+
 static bool run_eval(Eval *eval, XvError *error)
 {
+    XvTwoStage stages;
+    if (eval->options.data && xv_two_stage_find(eval->command->program, &stages, error)) {
+        return run_ranking(eval, &stages, error);
+    }
+    if (error->text[0]) {
+        return false;
+    }
     const XvProgram *program = eval->command->program;
     XvEntrySet entries = 0;
     for (int i = 0; i < program->n_entries; i++) {

@@ -48,6 +48,7 @@ bool xv_settings_read(XvSettings *settings, const char *config, XvError *error)
     settings->weight_decay = xv_settings_number(settings, "optimizer.weight_decay", 0.01);
     settings->warmup = xv_settings_number(settings, "schedular.num_warmup_steps", 0.1);
     settings->epochs = xv_settings_number(settings, "schedular.epochs", 1.0);
+    settings->steps = xv_settings_number(settings, "schedular.num_training_steps", 0.0);
     settings->clip = xv_settings_number(settings, "accelerator.CLIP_GRAD_NORM", 0.0);
     settings->seed = (uint64_t)xv_settings_number(settings, "accelerator.RNG_SEED", 42.0);
     return true;

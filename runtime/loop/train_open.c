@@ -122,7 +122,9 @@ static void choose_settings(XvTrainRun *run)
     const XvSource *source = &run->trainer.sources[run->command->program->n_entries - 1];
     double epochs = is_given(options->epochs) ? options->epochs : settings->epochs;
     run->epoch_steps = source->kind->batches(source->state);
-    int64_t total = options->steps >= 0 ? options->steps : (int64_t)ceil(epochs * (double)run->epoch_steps);
+    bool counts_steps = settings->steps > 0.0 && !is_given(options->epochs);
+    int64_t configured = counts_steps ? (int64_t)settings->steps : (int64_t)ceil(epochs * (double)run->epoch_steps);
+    int64_t total = options->steps >= 0 ? options->steps : configured;
     double warmup = is_given(options->warmup) ? options->warmup : settings->warmup;
     optimizer->lr = is_given(options->lr) ? options->lr : settings->lr;
     optimizer->lr_mult = settings->lr_mult;

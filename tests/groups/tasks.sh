@@ -1,6 +1,6 @@
 # Every task of models/xvlm_base.dsl with every official configuration as it is: the program is compiled at the
-# official sizes and says of itself what the configuration asks for. Its C is built without optimisation, for
-# speed; nothing is run but `info`.
+# official sizes and says of itself what the configuration asks for. Then every task at a small size, trained and
+# evaluated on real records. The C is built without optimisation, for speed.
 
 # information TASK OPTIONS...: compiles the task and leaves what the program says of itself in $WORK/info.json.
 information() {
@@ -80,3 +80,48 @@ succeeds "retrieval compiles" information retrieval &&
     succeeds "retrieval: what the program says" "$BUILD/tests/info_check" "$WORK/info.json" $(size 384) \
         $(recipe 3e-5 10 0.1) config.batch_size_train=20 config.k_test=256
 rm -rf "$WORK/task"
+
+# Other encoders need no other task.
+for encoder in use_roberta=true use_clip_vit=true use_swin=false; do
+    for task in retrieval nlvr nlvr_pretrain grounding_bbox grounding_bbox_pretrain grounding_weak; do
+        succeeds "$task with $encoder" timeout 60 "$BUILD/xvlmc" models/xvlm_base.dsl --task $task --set $encoder \
+            --verify --no-build --output "$WORK/task"
+    done
+done
+rm -rf "$WORK/task"
+
+# trains TASK CASE DATA METRIC OPTIONS...: two steps on real pictures at the sizes of a recorded case, then evaluation,
+# which reports the metric.
+trains() {
+    local task=$1 case=$2 data=$3 metric=$4 program=$WORK/task/$1 words=tests/data/vocab/bert-base-uncased-vocab.txt
+    shift 4
+    rm -rf "$WORK/task" "$WORK/run"
+    succeeds "$task at a small size" env CFLAGS=-O0 timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --task "$task" \
+        --config "tests/replay/$case/config.json" --batch 4 --set text_config.vocab_size=30522 --output "$WORK/task" "$@" &&
+        says 0 'done: 2 steps' "$task: two steps" timeout 300 "$program" train --data "$data" --vocab $words --steps 2 \
+            --output "$WORK/run" &&
+        says 0 "$metric" "$task: evaluation" timeout 300 "$program" eval --data "$data" --vocab $words \
+            --checkpoint "$WORK/run/model.safetensors"
+}
+
+coco=tests/data/mini_coco
+root="--set image_root=$coco"
+sed "s#images/#$PWD/$coco/images/#" $coco/pretrain_images.jsonl > "$WORK/images.jsonl"
+sed "s#images/#$PWD/$coco/images/#" $coco/pretrain_regions.jsonl > "$WORK/regions.jsonl"
+# shellcheck disable=SC2086
+{
+    trains retrieval retrieval_swin_bert $coco/retrieval_train.json img_r5 $root
+    succeeds "retrieval: images with several captions" "$WORK/task/retrieval" eval --data $coco/retrieval_test.json \
+        --vocab tests/data/vocab/bert-base-uncased-vocab.txt --checkpoint "$WORK/run/model.safetensors" \
+        --output "$WORK/recalls.json"
+    succeeds "retrieval: counted" "$BUILD/tests/info_check" "$WORK/recalls.json" images=10 texts=50 img_r10=100
+    trains nlvr nlvr_swin_bert $coco/nlvr.json accuracy $root
+    trains nlvr_pretrain nlvr_pretrain_swin_bert "$WORK/images.jsonl" accuracy --set images.image_key=image \
+        --set images.is_image_rpath=true
+    trains grounding_weak grounding_weak_swin_bert $coco/grounding.json itm_accuracy $root
+    trains grounding_bbox grounding_bbox_swin_bert $coco/grounding.json box_accuracy $root \
+        --set refcoco_data=$coco/grounding_boxes.json
+    trains grounding_bbox_pretrain grounding_bbox_pretrain_swin_bert "$WORK/regions.jsonl" box_accuracy \
+        --set regions.image_key=image --set regions.is_image_rpath=true --set regions.max_images=3
+}
+rm -rf "$WORK/task" "$WORK/run"
