@@ -35,6 +35,9 @@ static long run_file(const XvLineWork *work, const char *path, FILE *file)
         if (length > 0 && line[length - 1] == '\n') {
             line[--length] = '\0';
         }
+        if (strspn(line, " \t\r") == (size_t)length) {
+            continue;  // a blank line is no record
+        }
         if (!run_line(work, line, (size_t)length, &error)) {
             n_bad++;
             fprintf(stderr, "%s: %s:%ld: %s\n", work->command, path, number, error.text);

@@ -16,6 +16,6 @@ typedef struct XvLineWork {
 } XvLineWork;
 
 // Runs the work over a file ("-" is standard input). A line that is no JSON object with a text is named on standard
-// error and gives {"error": ...}, so that outputs stay beside their inputs. Returns the exit status: failed when there
-// was such a line.
+// error and gives {"error": ...}, so that outputs stay beside their inputs; blank lines give nothing. Returns
+// the exit status: failed when there was such a line.
 int xv_lines_run(const XvLineWork *work, const char *path);
