@@ -31,3 +31,6 @@ const XvReference *xv_references_find(const XvReferences *references, int64_t re
 
 // Four finite numbers in a list.
 bool xv_json_box(const cJSON *value, double box[4]);
+
+// A JSON file as a tree that the caller deletes; NULL with a message that starts with the path.
+cJSON *xv_json_file(const char *path, XvError *error);

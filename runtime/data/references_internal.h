@@ -12,6 +12,3 @@ bool xv_references_reserve(XvReferences *references, int count, XvError *error);
 
 // Fills the table from the official folder (references_refer.c).
 bool xv_references_refer(XvReferences *references, const char *folder, XvError *error);
-
-// A JSON file as a tree that the caller deletes; NULL with a message that starts with the path.
-cJSON *xv_json_file(const char *path, XvError *error);

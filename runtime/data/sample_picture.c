@@ -1,66 +1,26 @@
 // Pictures of samples: reading, cropping, normalising; see sample_job.h.
 #include "runtime/data/base64.h"
+#include "runtime/data/image_path.h"
 #include "runtime/data/sample_job.h"
 #include "runtime/data/transform.h"
 
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-// "root/path", or the path alone if it is absolute or there is no root; behind the folder of `beside`, if given.
-static bool join(char out[PATH_MAX], const char *beside, const char *root, const char *path)
+static bool read_picture(const XvJob *job, const char *path)
 {
-    const char *slash = beside ? strrchr(beside, '/') : NULL;
-    int folder = slash ? (int)(slash - beside) + 1 : 0;
-    bool has_root = root && *root && path[0] != '/';
-    const char *separator = has_root && root[strlen(root) - 1] != '/' ? "/" : "";
-    int length = snprintf(out, PATH_MAX, "%.*s%s%s%s", folder, beside ? beside : "", has_root ? root : "", separator,
-                          path);
-    return length < PATH_MAX;
-}
-
-// The first that exists of: the path below the root, the same beside the record file, the path beside the record file.
-static bool find_file(const XvJob *job, const char *root, const char *path, char found[PATH_MAX])
-{
-    if (strlen(path) + (root ? strlen(root) : 0) + strlen(job->path) + 3 > PATH_MAX) {
+    char found[PATH_MAX];
+    const XvImageRoots roots = {job->options->image_root, job->options->vqa_root, job->options->vg_root};
+    if (!xv_image_find(xv_image_root(&roots, job->record), job->path, path, found)) {
         return xv_fail(job->error, "the image path has %zu characters", strlen(path));
     }
-    join(found, NULL, root, path);
-    bool is_absolute = path[0] == '/' || (root && root[0] == '/');
-    if (is_absolute || access(found, R_OK) == 0) {
-        return true;
-    }
-    join(found, job->path, root, path);
-    if (access(found, R_OK) != 0) {
-        join(found, job->path, NULL, path);
-        if (access(found, R_OK) != 0) {
-            join(found, NULL, root, path);  // for the message
-        }
-    }
-    return true;
-}
-
-// VQA's pictures lie below a root per data set (facts 5.1); those of gqa are paths of their own.
-static const char *root_of(const XvJob *job)
-{
-    const cJSON *set = cJSON_GetObjectItemCaseSensitive(job->record, "dataset");
-    const char *name = cJSON_IsString(set) ? set->valuestring : "vqa";
-    if (job->options->vqa_root && strcmp(name, "vqa") == 0) {
-        return job->options->vqa_root;
-    }
-    if (job->options->vg_root && strcmp(name, "vg") == 0) {
-        return job->options->vg_root;
-    }
-    return job->options->image_root;
+    return xv_file_read(found, &job->workspace->file, job->error);
 }
 
 bool xv_job_load(const XvJob *job, const char *image, bool is_path, XvImageSize *size)
 {
     XvBytes *file = &job->workspace->file;
-    char path[PATH_MAX];
-    bool ok = is_path ? find_file(job, root_of(job), image, path) && xv_file_read(path, file, job->error)
-                      : xv_base64_decode(image, file, job->error);
+    bool ok = is_path ? read_picture(job, image) : xv_base64_decode(image, file, job->error);
     if (!ok) {
         return false;
     }

@@ -9,8 +9,11 @@ static const XvCommand BENCHES[] = {
 
 static const XvCommand COMMANDS[] = {
     {"bench", "the loader's speed, per core and for one H200", xv_data_bench},
+    {"check", "what is wrong with a data set, record by record", xv_data_check},
     {"clean", "captions or questions as the official cleaners leave them", xv_data_clean},
+    {"convert", "published annotations of COCO, Visual Genome, VQA, NLVR2, ... into records", xv_data_convert},
     {"decode", "pictures as the loader sees them, as tensors", xv_data_decode},
+    {"stats", "what is in a data set, in numbers", xv_data_stats},
     {"tokenize", "texts as token ids and pieces", xv_data_tokenize},
 };
 

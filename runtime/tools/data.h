@@ -12,3 +12,10 @@ int xv_data_decode(int argc, char **argv);
 
 // The loader's speed.
 int xv_data_bench(int argc, char **argv);
+
+// What is wrong with a data set, and what is in it.
+int xv_data_check(int argc, char **argv);
+int xv_data_stats(int argc, char **argv);
+
+// Published annotation files into records; see data_convert.h.
+int xv_data_convert(int argc, char **argv);

@@ -34,8 +34,8 @@ corpus() {
 compile() {
     case $1 in
     fuzz_picture | fuzz_text)
-        sources=$(ls runtime/base/*.c runtime/checkpoint/*.c runtime/data/*.c)
-        libraries="-lcjson -ljpeg -lpng -lz -lutf8proc -lm -lpthread"
+        sources=$(ls runtime/base/*.c runtime/storage/*.c runtime/checkpoint/*.c runtime/data/*.c)
+        libraries="-lcjson -ljpeg -lpng -lz -lutf8proc -lcurl -lm -lpthread"
         ;;
     *)
         bison --defines=$build/parser.tab.h -Wno-yacc -o $build/parser.tab.c dsl/parser.y

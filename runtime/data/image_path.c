@@ -1,0 +1,49 @@
+// Looking for pictures; see image_path.h.
+#include "runtime/data/image_path.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *xv_image_root(const XvImageRoots *roots, const cJSON *record)
+{
+    const cJSON *set = cJSON_GetObjectItemCaseSensitive(record, "dataset");
+    const char *name = cJSON_IsString(set) ? set->valuestring : "vqa";
+    if (roots->vqa_root && strcmp(name, "vqa") == 0) {
+        return roots->vqa_root;
+    }
+    if (roots->vg_root && strcmp(name, "vg") == 0) {
+        return roots->vg_root;
+    }
+    return roots->image_root;
+}
+
+// "root/path", or the path alone if it is absolute or there is no root; behind the folder of `beside`, if given.
+static void join(char out[PATH_MAX], const char *beside, const char *root, const char *path)
+{
+    const char *slash = beside ? strrchr(beside, '/') : NULL;
+    int folder = slash ? (int)(slash - beside) + 1 : 0;
+    bool has_root = root && *root && path[0] != '/';
+    const char *separator = has_root && root[strlen(root) - 1] != '/' ? "/" : "";
+    snprintf(out, PATH_MAX, "%.*s%s%s%s", folder, beside ? beside : "", has_root ? root : "", separator, path);
+}
+
+bool xv_image_find(const char *root, const char *record_file, const char *path, char found[PATH_MAX])
+{
+    if (strlen(path) + (root ? strlen(root) : 0) + strlen(record_file) + 3 > PATH_MAX) {
+        return false;
+    }
+    join(found, NULL, root, path);
+    bool is_absolute = path[0] == '/' || (root && root[0] == '/');
+    if (is_absolute || access(found, R_OK) == 0) {
+        return true;
+    }
+    join(found, record_file, root, path);
+    if (access(found, R_OK) != 0) {
+        join(found, record_file, NULL, path);
+        if (access(found, R_OK) != 0) {
+            join(found, NULL, root, path);  // for the message
+        }
+    }
+    return true;
+}
