@@ -25,7 +25,8 @@ static void join(char out[PATH_MAX], const char *beside, const char *root, const
     int folder = slash ? (int)(slash - beside) + 1 : 0;
     bool has_root = root && *root && path[0] != '/';
     const char *separator = has_root && root[strlen(root) - 1] != '/' ? "/" : "";
-    snprintf(out, PATH_MAX, "%.*s%s%s%s", folder, beside ? beside : "", has_root ? root : "", separator, path);
+    snprintf(out, PATH_MAX, "%.*s%s%s%s", folder, beside ? beside : "", has_root ? root : "", separator,
+             path);
 }
 
 bool xv_image_find(const char *root, const char *record_file, const char *path, char found[PATH_MAX])

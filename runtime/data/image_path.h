@@ -8,7 +8,8 @@
 // Folders that paths of pictures start from; NULL: none.
 typedef struct XvImageRoots {
     const char *image_root;
-    const char *vqa_root, *vg_root;  // instead, for records whose "dataset" is "vqa" (also if it is missing) or "vg"
+    const char *vqa_root,
+        *vg_root;  // instead, for records whose "dataset" is "vqa" (also if it is missing) or "vg"
 } XvImageRoots;
 
 // The root of a record.

@@ -33,7 +33,7 @@ typedef struct RingEntry {
 
 struct XvLoader {
     XvBatchPlan plan;
-    XvRecordFiles *files;    // or
+    XvRecordFiles *files;  // or
     XvLineStream *stream;
     XvVocabulary *vocabulary;
     XvSurvey *survey;
@@ -172,8 +172,8 @@ static bool start_threads(XvLoader *loader, int count, XvError *error)
         loader->n_threads += failed == 0;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed == 0
-           || xv_fail(error, "cannot start data thread %d: %s", loader->n_threads + 1, strerror(failed));
+    return failed == 0 ||
+           xv_fail(error, "cannot start data thread %d: %s", loader->n_threads + 1, strerror(failed));
 }
 
 // ---- opening
@@ -183,8 +183,8 @@ static bool check_options(const XvLoaderOptions *options, XvError *error)
     if (options->world < 1 || options->rank < 0 || options->rank >= options->world) {
         return xv_fail(error, "rank %d is not in 0..%d", options->rank, options->world - 1);
     }
-    if (options->patch_size < 1 || options->max_regions < 1 || options->max_words < 1
-        || options->threads < 0) {
+    if (options->patch_size < 1 || options->max_regions < 1 || options->max_words < 1 ||
+        options->threads < 0) {
         return xv_fail(error, "patch_size, max_regions and max_words must be at least 1, threads at least 0");
     }
     if (!(options->scale_low >= 0 && options->scale_low <= options->scale_high && options->scale_high <= 1)) {
@@ -283,7 +283,8 @@ static bool has_remote_path(const XvLoaderOptions *options)
 
 static XvLineStream *open_stream(const XvLoaderOptions *options, XvError *error)
 {
-    XvLineStreamOptions lines = {options->paths, options->n_paths, options->seed, options->rank, options->world};
+    XvLineStreamOptions lines = {options->paths, options->n_paths, options->seed, options->rank,
+                                 options->world};
     return xv_line_stream_open(&lines, error);
 }
 
@@ -320,9 +321,11 @@ static bool open_files(XvLoader *loader, XvError *error)
     if (!loader->vocabulary || !open_records(loader, error)) {
         return false;
     }
-    bool needs_end = loader->plan.binding.kind->has_end_token || (loader->plan.binding.wants & XV_FILLS_ANSWERS);
+    bool needs_end =
+        loader->plan.binding.kind->has_end_token || (loader->plan.binding.wants & XV_FILLS_ANSWERS);
     if (needs_end && xv_vocabulary_specials(loader->vocabulary).sep < 0) {
-        return xv_fail(error, "%s has no [SEP], which data of kind \"%s\" need", options->vocab_path, options->kind);
+        return xv_fail(error, "%s has no [SEP], which data of kind \"%s\" need", options->vocab_path,
+                       options->kind);
     }
     bool has_boxes = options->references && strcmp(options->kind, "grounding_bbox") == 0;
     loader->references = has_boxes ? xv_references_open(options->references, error) : NULL;
@@ -334,7 +337,8 @@ static bool open_reports(XvLoader *loader, XvError *error)
     int64_t records = loader->files ? xv_records_count(loader->files) : 0;
     loader->reported = calloc((size_t)records / 8 + 1, 1);
     loader->named = calloc((size_t)loader->plan.options.max_warnings + 1, sizeof *loader->named);
-    return (loader->reported && loader->named) || xv_fail(error, "no memory for %lld records", (long long)records);
+    return (loader->reported && loader->named) ||
+           xv_fail(error, "no memory for %lld records", (long long)records);
 }
 
 static bool open_parts(XvLoader *loader, XvError *error)
@@ -422,8 +426,9 @@ static void warn(XvLoader *loader, const char *message)
 static bool was_named(XvLoader *loader, int64_t record)
 {
     if (loader->stream) {
-        int count = loader->n_warnings < loader->plan.options.max_warnings ? loader->n_warnings
-                                                                          : loader->plan.options.max_warnings;
+        int count = loader->n_warnings < loader->plan.options.max_warnings
+                        ? loader->n_warnings
+                        : loader->plan.options.max_warnings;
         for (int i = 0; i < count; i++) {
             if (loader->named[i] == record) {
                 return true;

@@ -43,32 +43,34 @@ typedef struct XvLoaderOptions {
     const char *kind;          // XvEntry.data: a row of loader_kind.c
     const char *const *paths;  // files of records or folders (records.h)
     int n_paths;
-    XvChoice stream;           // unset: where a path is remote or the files have more than a gibibyte
-    int64_t dataset_size;      // records of all files, which a stream cannot count: what an epoch is
+    XvChoice stream;        // unset: where a path is remote or the files have more than a gibibyte
+    int64_t dataset_size;   // records of all files, which a stream cannot count: what an epoch is
     const XvValue *inputs;  // the tensors to fill; their shapes give the batch size (see below)
     int n_inputs;
     XvLoaderMode mode;
 
-    const char *image_key;    // pre-training: the field of the picture; NULL: "binary"
-    const char *caption_key;  // pre-training: "caption"
-    bool is_image_rpath;      // the image field is a path, else base64 of the file
-    bool tokenized;           // captions are word pieces joined by spaces
-    const char *image_root;   // fine-tuning: the folder that paths of pictures start from; NULL: none
+    const char *image_key;           // pre-training: the field of the picture; NULL: "binary"
+    const char *caption_key;         // pre-training: "caption"
+    bool is_image_rpath;             // the image field is a path, else base64 of the file
+    bool tokenized;                  // captions are word pieces joined by spaces
+    const char *image_root;          // fine-tuning: the folder that paths of pictures start from; NULL: none
     const char *vqa_root, *vg_root;  // "vqa": the same for records of these data sets
-    const char *references;   // "grounding_bbox": boxes by ref_id (references.h); NULL: the records have them
-    const char *prompt;       // "captions", "self_critical": words before every caption
+    const char *references;  // "grounding_bbox": boxes by ref_id (references.h); NULL: the records have them
+    const char *prompt;      // "captions", "self_critical": words before every caption
 
-    const char *vocab_path;  // vocab.txt (BERT), vocab.json with merges.txt beside it (RoBERTa), or their folder
-    int max_words;           // 40; only where the kind has no limit of its own
-    int max_tokens;          // T, [CLS] included; 0: what the inputs say
-    int answer_tokens;       // L; 0: what the inputs say
-    int prompt_tokens;       // P; 0: what the inputs say
-    XvMaskOptions mask;      // mask.max is M; 0: what the inputs say
+    const char
+        *vocab_path;     // vocab.txt (BERT), vocab.json with merges.txt beside it (RoBERTa), or their folder
+    int max_words;       // 40; only where the kind has no limit of its own
+    int max_tokens;      // T, [CLS] included; 0: what the inputs say
+    int answer_tokens;   // L; 0: what the inputs say
+    int prompt_tokens;   // P; 0: what the inputs say
+    XvMaskOptions mask;  // mask.max is M; 0: what the inputs say
 
-    int image_res;                 // R; 0: what the inputs say
-    int patch_size;                // pixels per side of a cell of image_atts: S = 1 + (R / patch_size)^2
-    double scale_low, scale_high;  // share of the picture that a random crop covers; low 0: what the kind says; 1
-    XvAugmentOptions augment;      // training: 2 ops at level 7, of ten for whole pictures, of five with boxes
+    int image_res;   // R; 0: what the inputs say
+    int patch_size;  // pixels per side of a cell of image_atts: S = 1 + (R / patch_size)^2
+    double scale_low,
+        scale_high;            // share of the picture that a random crop covers; low 0: what the kind says; 1
+    XvAugmentOptions augment;  // training: 2 ops at level 7, of ten for whole pictures, of five with boxes
 
     int max_images;            // "regions": I; 0: what the inputs say
     int max_regions;           // "regions": samples per picture, 5
@@ -88,11 +90,11 @@ typedef struct XvLoaderOptions {
 typedef struct XvBatch {
     XvTensor tensors[XV_BATCH_TENSORS];  // one per input that is filled, in that order and with its name
     int n_tensors;
-    int64_t index;           // number of this batch
-    int valid;               // samples that count: B in training; in evaluation the others repeat
-    const int64_t *records;  // record number of each sample, B entries (A for vqa_answers)
+    int64_t index;                  // number of this batch
+    int valid;                      // samples that count: B in training; in evaluation the others repeat
+    const int64_t *records;         // record number of each sample, B entries (A for vqa_answers)
     const char *const *references;  // "self_critical": B times XV_REFERENCES captions, NULL behind the last
-    bool is_end;             // evaluation: all records have been delivered; nothing else is set
+    bool is_end;                    // evaluation: all records have been delivered; nothing else is set
 } XvBatch;
 
 typedef struct XvLoader XvLoader;

@@ -32,18 +32,10 @@ static void write_row(const XvBatchPlan *plan, XvRole role, const XvAnswerRow *r
 {
     size_t L = (size_t)plan->options.answer_tokens;
     switch (role) {
-    case XV_ROLE_ANSWER_IDS:
-        memcpy(out, row->ids, L * sizeof *row->ids);
-        break;
-    case XV_ROLE_ANSWER_ATTS:
-        memcpy(out, row->ids + L, L * sizeof *row->ids);
-        break;
-    case XV_ROLE_WEIGHTS:
-        *(float *)out = row->weight;
-        break;
-    default:
-        *(int32_t *)out = row->question;
-        break;
+    case XV_ROLE_ANSWER_IDS: memcpy(out, row->ids, L * sizeof *row->ids); break;
+    case XV_ROLE_ANSWER_ATTS: memcpy(out, row->ids + L, L * sizeof *row->ids); break;
+    case XV_ROLE_WEIGHTS: *(float *)out = row->weight; break;
+    default: *(int32_t *)out = row->question; break;
     }
 }
 

@@ -112,9 +112,9 @@ bool xv_batch_buffer_init(const XvBatchPlan *plan, XvBatchBuffer *buffer, XvErro
     buffer->chosen = calloc(B, sizeof *buffer->chosen);
     buffer->records = calloc(B, sizeof *buffer->records);
     buffer->references = calloc(B * XV_REFERENCES, sizeof *buffer->references);
-    if (!buffer->slots || !buffer->samples || !buffer->texts || !buffer->flat || !buffer->flat_slot
-        || !buffer->order || !buffer->chosen || !buffer->records || !buffer->references
-        || !init_answers(plan, buffer, n_samples) || !init_tensors(plan, buffer)) {
+    if (!buffer->slots || !buffer->samples || !buffer->texts || !buffer->flat || !buffer->flat_slot ||
+        !buffer->order || !buffer->chosen || !buffer->records || !buffer->references ||
+        !init_answers(plan, buffer, n_samples) || !init_tensors(plan, buffer)) {
         xv_batch_buffer_free(plan, buffer);
         return xv_fail(error, "no memory for a batch of %zu", B);
     }
@@ -277,8 +277,8 @@ bool xv_batch_fill_slot(const XvBatchPlan *plan, XvBatchBuffer *buffer, int slot
     }
     char place[1100];
     xv_batch_place(plan, name_of(plan, picked.item), place, sizeof place);
-    return xv_fail(error, "%d records in a row cannot be used; the last one is %.300s: %.500s", attempts, place,
-                   reason.text);
+    return xv_fail(error, "%d records in a row cannot be used; the last one is %.300s: %.500s", attempts,
+                   place, reason.text);
 }
 
 // ---- the whole batch
@@ -362,20 +362,11 @@ static void write_row(const XvBatchPlan *plan, XvRole role, const XvSample *samp
     case XV_ROLE_IMAGE_ATTS:
         xv_region_atts(&sample->region, plan->options.image_res, plan->options.patch_size, row);
         break;
-    case XV_ROLE_TARGET_BBOX:
-        xv_region_target(&sample->region, plan->options.image_res, row);
-        break;
-    case XV_ROLE_IS_IMAGE:
-        *(int32_t *)row = sample->region.is_image;
-        break;
-    case XV_ROLE_LABEL:
-        *(int32_t *)row = sample->label;
-        break;
-    case XV_ROLE_PROMPT:
-        break;
-    default:
-        write_text(plan, role, sample, row);
-        break;
+    case XV_ROLE_TARGET_BBOX: xv_region_target(&sample->region, plan->options.image_res, row); break;
+    case XV_ROLE_IS_IMAGE: *(int32_t *)row = sample->region.is_image; break;
+    case XV_ROLE_LABEL: *(int32_t *)row = sample->label; break;
+    case XV_ROLE_PROMPT: break;
+    default: write_text(plan, role, sample, row); break;
     }
 }
 

@@ -32,7 +32,7 @@ typedef struct XvSlot {
 
 // One answer of a batch.
 typedef struct XvAnswerRow {
-    int32_t question;    // row of its question
+    int32_t question;  // row of its question
     float weight;
     const int32_t *ids;  // [L], and its attention [L] behind
 } XvAnswerRow;

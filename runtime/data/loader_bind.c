@@ -7,14 +7,26 @@
 #include <string.h>
 
 // Sizes that shapes are made of; negative entries of a shape are literal.
-typedef enum Size { SIZE_END, SIZE_B, SIZE_I, SIZE_R, SIZE_T, SIZE_M, SIZE_S, SIZE_A, SIZE_L, SIZE_P, SIZE_COUNT } Size;
+typedef enum Size {
+    SIZE_END,
+    SIZE_B,
+    SIZE_I,
+    SIZE_R,
+    SIZE_T,
+    SIZE_M,
+    SIZE_S,
+    SIZE_A,
+    SIZE_L,
+    SIZE_P,
+    SIZE_COUNT
+} Size;
 
 typedef struct KnownInput {
     const char *name;
     unsigned group;  // XV_FILLS_...
     XvRole role;
     XvDtype dtype;
-    int shape[4];    // Size, or -n for n
+    int shape[4];  // Size, or -n for n
 } KnownInput;
 
 static const KnownInput KNOWN[] = {
@@ -65,7 +77,8 @@ static const KnownInput *find_known(const XvValue *input, const XvLoaderKind *ki
 {
     bool is_prefixed = strncmp(input->name, "eval.", 5) == 0;  // official names of evaluation inputs
     for (int i = 0; i < N_KNOWN; i++) {
-        if (strcmp(KNOWN[i].name, input->name + (is_prefixed ? 5 : 0)) == 0 && (KNOWN[i].group & kind->fills)) {
+        if (strcmp(KNOWN[i].name, input->name + (is_prefixed ? 5 : 0)) == 0 &&
+            (KNOWN[i].group & kind->fills)) {
             return &KNOWN[i];
         }
     }
@@ -89,7 +102,8 @@ static bool fail_unknown(const XvValue *input, const XvLoaderKind *kind, XvError
 static Size size_of(int entry, const XvLoaderKind *kind)
 {
     bool is_list = kind->fills == XV_FILLS_ANSWERS;
-    bool is_batch = (entry == SIZE_I && !kind->is_regions && kind->pictures == 1) || (entry == SIZE_A && is_list);
+    bool is_batch =
+        (entry == SIZE_I && !kind->is_regions && kind->pictures == 1) || (entry == SIZE_A && is_list);
     return is_batch ? SIZE_B : (Size)entry;
 }
 
@@ -139,7 +153,8 @@ static int or_default(int64_t value, int otherwise)
     return value > 0 ? (int)value : otherwise;
 }
 
-static bool check_sizes(const XvLoaderOptions *options, const XvBinding *binding, const Sizes *sizes, XvError *error)
+static bool check_sizes(const XvLoaderOptions *options, const XvBinding *binding, const Sizes *sizes,
+                        XvError *error)
 {
     const XvLoaderKind *kind = binding->kind;
     if (binding->batch_size < 1 || (kind->is_regions && options->max_images < 1)) {
@@ -149,14 +164,16 @@ static bool check_sizes(const XvLoaderOptions *options, const XvBinding *binding
     if (options->max_tokens < 2 || options->max_tokens > XV_MAX_TOKENS) {
         return xv_fail(error, "max_tokens is %d, not in 2..%d", options->max_tokens, XV_MAX_TOKENS);
     }
-    if ((binding->wants & XV_FILLS_ANSWERS) && (options->answer_tokens < 2 || options->answer_tokens > XV_MAX_TOKENS)) {
+    if ((binding->wants & XV_FILLS_ANSWERS) &&
+        (options->answer_tokens < 2 || options->answer_tokens > XV_MAX_TOKENS)) {
         return xv_fail(error, "answers of %d tokens: they must have room for 2..%d", options->answer_tokens,
                        XV_MAX_TOKENS);
     }
     int64_t pictures = sizes->values[SIZE_I];
     if (kind->pictures > 1 && pictures > 0 && pictures != (int64_t)kind->pictures * binding->batch_size) {
         return xv_fail(error, "input image: %lld pictures, but %d for each of %d records make %d",
-                       (long long)pictures, kind->pictures, binding->batch_size, kind->pictures * binding->batch_size);
+                       (long long)pictures, kind->pictures, binding->batch_size,
+                       kind->pictures * binding->batch_size);
     }
     int side = options->image_res / options->patch_size;
     if (side < 1 || (sizes->values[SIZE_S] > 0 && sizes->values[SIZE_S] != 1 + side * side)) {

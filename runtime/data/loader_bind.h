@@ -29,13 +29,13 @@ typedef enum XvRole {
 
 typedef struct XvBinding {
     const XvLoaderKind *kind;
-    unsigned wants;                  // XV_FILLS_... of the inputs
+    unsigned wants;                    // XV_FILLS_... of the inputs
     XvValue inputs[XV_BATCH_TENSORS];  // those that the loader fills
     XvRole roles[XV_BATCH_TENSORS];    // of each
     int n_inputs;
-    int image_input;   // index of the image among them, or -1
-    int batch_size;    // B
-    int answer_rows;   // A, or 0
+    int image_input;  // index of the image among them, or -1
+    int batch_size;   // B
+    int answer_rows;  // A, or 0
 } XvBinding;
 
 // Matches inputs and options and fills in the sizes that the options leave at 0. Fails with the name of the

@@ -10,11 +10,11 @@
 
 struct XvSurvey {
     int64_t n_items, room;
-    int64_t *records;   // [n_items] record of each item; the first one of a group
-    int32_t *labels;    // [n_items] number of its picture
-    int32_t *texts;     // [n_items] caption of its record, or NULL
-    int64_t *starts;    // [n_items + 1] of groups, into members; or NULL
-    int64_t *members;   // records, group by group
+    int64_t *records;  // [n_items] record of each item; the first one of a group
+    int32_t *labels;   // [n_items] number of its picture
+    int32_t *texts;    // [n_items] caption of its record, or NULL
+    int64_t *starts;   // [n_items + 1] of groups, into members; or NULL
+    int64_t *members;  // records, group by group
 };
 
 // Numbers for names: open addressing, the size a power of two.
@@ -49,8 +49,8 @@ static void put(Numbers *numbers, uint64_t hash, int32_t number)
 static bool grow_numbers(Numbers *numbers)
 {
     int64_t size = numbers->size ? 2 * numbers->size : 1024;
-    Numbers larger = {calloc((size_t)size, sizeof *larger.hashes), calloc((size_t)size, sizeof *larger.numbers), size,
-                      numbers->count};
+    Numbers larger = {calloc((size_t)size, sizeof *larger.hashes),
+                      calloc((size_t)size, sizeof *larger.numbers), size, numbers->count};
     if (!larger.hashes || !larger.numbers) {
         free(larger.hashes);
         free(larger.numbers);
@@ -200,7 +200,8 @@ static bool group(XvSurvey *survey, int64_t n_groups, XvError *error)
     if (!survey->starts || !survey->members) {
         return xv_fail(error, "no memory for the captions of %lld pictures", (long long)n_groups);
     }
-    int64_t *next = survey->starts + 1;  // where the next member of a group goes; in the end the next group's start
+    int64_t *next =
+        survey->starts + 1;  // where the next member of a group goes; in the end the next group's start
     for (int64_t i = 0; i < survey->n_items; i++) {
         if (survey->labels[i] + 1 < n_groups) {
             next[survey->labels[i] + 1]++;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct Storage {
-    cJSON *tree;  // owned; NULL for a view
+    cJSON *tree;           // owned; NULL for a view
     const char **strings;  // all lists of strings, one after the other
     XvElement *elements;
 } Storage;

@@ -178,7 +178,8 @@ static bool scan_file(XvRecordFiles *set, RecordFile *file, XvError *error)
     bool is_remote = xv_is_remote(file->path);
     int descriptor = is_remote ? open_copy(file->path, error) : open(file->path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) {
-        return is_remote ? false : xv_fail(error, "cannot open data file %s: %s", file->path, strerror(errno));
+        return is_remote ? false
+                         : xv_fail(error, "cannot open data file %s: %s", file->path, strerror(errno));
     }
     file->first = set->count;
     bool ok = scan_descriptor(set, file, descriptor, error);

@@ -106,12 +106,9 @@ static bool pass_inside(XvRecordScan *scan, char c)
 static bool pass_byte(XvRecordScan *scan, char c)
 {
     switch (scan->state) {
-    case XV_SCAN_VALUE:
-        return is_space(c) || begin_value(scan, c);
-    case XV_SCAN_INSIDE:
-        return pass_inside(scan, c);
-    default:
-        return is_space(c) || wrong(scan, "something follows the end of the array");
+    case XV_SCAN_VALUE: return is_space(c) || begin_value(scan, c);
+    case XV_SCAN_INSIDE: return pass_inside(scan, c);
+    default: return is_space(c) || wrong(scan, "something follows the end of the array");
     }
 }
 

@@ -11,9 +11,9 @@
 typedef enum XvScanState {
     XV_SCAN_UNDECIDED,  // only white space so far
     XV_SCAN_LINES,
-    XV_SCAN_VALUE,      // in an array: an element comes next
-    XV_SCAN_INSIDE,     // in an element
-    XV_SCAN_CLOSED,     // behind the array
+    XV_SCAN_VALUE,   // in an array: an element comes next
+    XV_SCAN_INSIDE,  // in an element
+    XV_SCAN_CLOSED,  // behind the array
 } XvScanState;
 
 typedef struct XvRecordScan {
@@ -23,12 +23,12 @@ typedef struct XvRecordScan {
     int64_t line_start;  // its offset
     bool is_blank;       // lines: nothing but white space in this one so far
     bool is_string, is_escaped, is_first;
-    int depth;           // open brackets, that of the array included
+    int depth;  // open brackets, that of the array included
     // Called for each record with the offset of its first byte, and for each blank line. False stops the scan.
     bool (*record)(void *context, int64_t start);
     bool (*blank)(void *context);
     void *context;
-    const char *fault;   // what is wrong with the array at `offset`; NULL when a callback stopped the scan
+    const char *fault;  // what is wrong with the array at `offset`; NULL when a callback stopped the scan
 } XvRecordScan;
 
 // A scan of the given callbacks at the start of a file.

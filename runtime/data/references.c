@@ -30,7 +30,8 @@ bool xv_json_box(const cJSON *value, double box[4])
 cJSON *xv_json_file(const char *path, XvError *error)
 {
     XvBytes bytes = {0};
-    cJSON *tree = xv_file_read(path, &bytes, error) ? xv_json_parse_line((char *)bytes.data, bytes.count, error) : NULL;
+    cJSON *tree =
+        xv_file_read(path, &bytes, error) ? xv_json_parse_line((char *)bytes.data, bytes.count, error) : NULL;
     if (!tree && bytes.data) {
         xv_fail_in(error, "%s", path);
     }
@@ -61,7 +62,8 @@ static bool read_row(const cJSON *row, XvReference *reference)
     reference->image_id = (int64_t)number_in(row, "image_id");
     reference->width = (int)fmin(number_in(row, "width"), INT_MAX);
     reference->height = (int)fmin(number_in(row, "height"), INT_MAX);
-    snprintf(reference->split, sizeof reference->split, "%s", cJSON_IsString(split) ? split->valuestring : "");
+    snprintf(reference->split, sizeof reference->split, "%s",
+             cJSON_IsString(split) ? split->valuestring : "");
     return true;
 }
 

@@ -64,7 +64,8 @@ typedef struct Instances {
     Entries annotations, images;
 } Instances;
 
-static bool read_reference(const XvPickle *entry, const Instances *instances, XvReference *reference, XvError *error)
+static bool read_reference(const XvPickle *entry, const Instances *instances, XvReference *reference,
+                           XvError *error)
 {
     int64_t annotation_id;
     const XvPickle *split = xv_pickle_get(entry, "split");
@@ -86,7 +87,8 @@ static bool read_reference(const XvPickle *entry, const Instances *instances, Xv
     return true;
 }
 
-static bool read_references(XvReferences *references, const char *path, const Instances *instances, XvError *error)
+static bool read_references(XvReferences *references, const char *path, const Instances *instances,
+                            XvError *error)
 {
     XvPickleTree tree;
     if (!xv_pickle_open(&tree, path, error)) {

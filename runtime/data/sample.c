@@ -61,7 +61,8 @@ const char *xv_job_choice(const XvJob *job, const char *key)
         item = cJSON_GetArrayItem(value, at);
     }
     if (!cJSON_IsString(item)) {
-        xv_fail(job->error, value ? "field \"%s\" is neither a string nor a list of strings" : "no field \"%s\"", key);
+        xv_fail(job->error,
+                value ? "field \"%s\" is neither a string nor a list of strings" : "no field \"%s\"", key);
         return NULL;
     }
     return item->valuestring;
@@ -98,7 +99,8 @@ bool xv_sample_make(const XvSampler *sampler, XvWorkspace *workspace, XvPick pic
     job.mask_draws = xv_stream_draws(&stream);
     job.draws = xv_job_is_training(&job) ? job.mask_draws : xv_first_draws();
     if (sampler->stream) {
-        return xv_line_stream_read(sampler->stream, pick.item, &workspace->line, &job.path, error) && make(&job, yield);
+        return xv_line_stream_read(sampler->stream, pick.item, &workspace->line, &job.path, error) &&
+               make(&job, yield);
     }
     int64_t record = xv_survey_record(sampler->survey, pick.item);
     job.path = xv_records_path(sampler->files, record);

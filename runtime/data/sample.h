@@ -18,13 +18,13 @@
 #include <stdint.h>
 
 enum {
-    XV_MAX_PICTURES = 2,   // of a record
-    XV_MAX_ANSWERS = 10,   // different ones of a question
+    XV_MAX_PICTURES = 2,  // of a record
+    XV_MAX_ANSWERS = 10,  // different ones of a question
 };
 
 typedef struct XvSampler {
-    const XvRecordFiles *files;      // NULL in a stream
-    XvLineStream *stream;            // NULL where records are indexed
+    const XvRecordFiles *files;  // NULL in a stream
+    XvLineStream *stream;        // NULL where records are indexed
     const XvLoaderKind *kind;
     const XvVocabulary *vocabulary;
     const XvSurvey *survey;          // NULL where the kind needs none
@@ -46,9 +46,9 @@ void xv_workspace_free(XvWorkspace *workspace);
 
 // One sample. The loader provides the memory of the arrays.
 typedef struct XvSample {
-    int32_t *text;     // [3 T + 2 M]: text_ids, text_atts, text_ids_masked, then masked_pos, masked_ids
-    XvRegion region;   // geometry; the strings are not valid any more
-    int32_t label;     // idx or targets
+    int32_t *text;    // [3 T + 2 M]: text_ids, text_atts, text_ids_masked, then masked_pos, masked_ids
+    XvRegion region;  // geometry; the strings are not valid any more
+    int32_t label;    // idx or targets
     int n_answers;
     int32_t *answers;  // [XV_MAX_ANSWERS, 2 L]: ids and atts of each
     float weights[XV_MAX_ANSWERS];

@@ -19,9 +19,9 @@ static bool find_box(const XvJob *job, double box[4])
     const XvReferences *references = job->sampler->references;
     const XvReference *reference = references ? xv_references_find(references, ref_id) : NULL;
     if (!reference) {
-        const char *reason = references
-                                 ? "no box is known for ref_id %lld"
-                                 : "no \"bbox\" in the record, and no file of boxes (refcoco_data) for ref_id %lld";
+        const char *reason =
+            references ? "no box is known for ref_id %lld"
+                       : "no \"bbox\" in the record, and no file of boxes (refcoco_data) for ref_id %lld";
         return xv_fail(job->error, reason, (long long)ref_id);
     }
     memcpy(box, reference->box, sizeof reference->box);
@@ -34,19 +34,22 @@ static int between(const XvJob *job, double low, double high)
 }
 
 // A crop that holds the whole box, and a flip that does not contradict the text.
-static bool draw_view(const XvJob *job, XvImageSize size, const double box[4], const char *text, XvRegionView *view)
+static bool draw_view(const XvJob *job, XvImageSize size, const double box[4], const char *text,
+                      XvRegionView *view)
 {
     double right = fmin(ceil(box[0] + box[2]), size.width), bottom = fmin(ceil(box[1] + box[3]), size.height);
-    if (!(box[0] >= 0 && box[1] >= 0 && box[2] > 0 && box[3] > 0 && box[0] < size.width && box[1] < size.height)) {
-        return xv_fail(job->error, "box [%g, %g, %g, %g] is empty or not inside the %dx%d picture", box[0], box[1],
-                       box[2], box[3], size.width, size.height);
+    if (!(box[0] >= 0 && box[1] >= 0 && box[2] > 0 && box[3] > 0 && box[0] < size.width &&
+          box[1] < size.height)) {
+        return xv_fail(job->error, "box [%g, %g, %g, %g] is empty or not inside the %dx%d picture", box[0],
+                       box[1], box[2], box[3], size.width, size.height);
     }
     *view = xv_region_whole(size);
     if (!xv_job_is_training(job)) {
         return true;
     }
     int left = between(job, 0, floor(box[0])), top = between(job, 0, floor(box[1]));
-    view->crop = (XvCrop){left, top, between(job, right, size.width) - left, between(job, bottom, size.height) - top};
+    view->crop =
+        (XvCrop){left, top, between(job, right, size.width) - left, between(job, bottom, size.height) - top};
     bool is_careful = job->options->careful_hflip != XV_NO;  // the published configuration lacks the key (Q2)
     view->is_flipped = job->draws.uniform(job->draws.state) < 0.5 && !(is_careful && xv_says_side(text));
     return true;

@@ -39,7 +39,7 @@ typedef struct XvTextRule {
     const char *before;  // put before the cleaned text, or NULL
     bool is_question;    // cleaned by pre_question
     bool has_end_token;
-    bool has_masks;      // fill the masked copies; needs two tokens
+    bool has_masks;  // fill the masked copies; needs two tokens
 } XvTextRule;
 
 // Cleans (unless the data are tokenized), cuts into tokens after the start token, at most T, and fills the text block.

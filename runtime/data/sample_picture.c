@@ -48,8 +48,8 @@ static bool augment(const XvJob *job)
     XvDraws draws = xv_stream_draws(&stream);
     XvWorkspace *workspace = job->workspace;
     return !xv_job_is_training(job) ||
-           xv_random_augment(&job->options->augment, job->sampler->kind->n_augments, &draws, &workspace->resized,
-                             &workspace->augmented) ||
+           xv_random_augment(&job->options->augment, job->sampler->kind->n_augments, &draws,
+                             &workspace->resized, &workspace->augmented) ||
            xv_fail(job->error, "no memory to augment a picture");
 }
 

@@ -35,7 +35,8 @@ bool xv_make_retrieval(XvJob *job, XvYield *yield)
 {
     yield->n_samples = 1;
     yield->samples[0].label = xv_survey_label(job->sampler->survey, job->pick.item);
-    return (!xv_job_wants(job, XV_FILLS_TEXT) || make_text(job, caption_of(job), yield)) && make_picture(job, yield);
+    return (!xv_job_wants(job, XV_FILLS_TEXT) || make_text(job, caption_of(job), yield)) &&
+           make_picture(job, yield);
 }
 
 bool xv_make_grounding_weak(XvJob *job, XvYield *yield)
@@ -69,7 +70,8 @@ bool xv_make_nlvr(XvJob *job, XvYield *yield)
     for (int i = 0; i < XV_MAX_PICTURES && yield->images[0]; i++) {
         const cJSON *path = cJSON_IsArray(images) ? cJSON_GetArrayItem(images, i) : NULL;
         if (!cJSON_IsString(path)) {
-            return xv_fail(job->error, "field \"images\" is %s", images ? "not a list of two paths" : "missing");
+            return xv_fail(job->error, "field \"images\" is %s",
+                           images ? "not a list of two paths" : "missing");
         }
         job->picture = i;  // each is cropped, mirrored and augmented on its own
         if (!xv_job_picture(job, path->valuestring, true, yield->images[i])) {

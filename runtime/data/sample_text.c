@@ -160,12 +160,14 @@ bool xv_sample_prompt(const XvSampler *sampler, XvWorkspace *workspace, int32_t 
 {
     XvTokens *tokens = &workspace->tokens;
     int P = sampler->options->prompt_tokens;
-    if (!xv_encode(sampler->vocabulary, (XvEncoding){.has_end = false}, sampler->options->prompt, tokens, error)) {
+    if (!xv_encode(sampler->vocabulary, (XvEncoding){.has_end = false}, sampler->options->prompt, tokens,
+                   error)) {
         return false;
     }
     if (tokens->count != P) {
-        return xv_fail(error, "the prompt \"%s\" has %d tokens with the start token; input prompt_ids has room for %d",
-                       sampler->options->prompt, tokens->count, P);
+        return xv_fail(
+            error, "the prompt \"%s\" has %d tokens with the start token; input prompt_ids has room for %d",
+            sampler->options->prompt, tokens->count, P);
     }
     memcpy(ids, tokens->ids, (size_t)P * sizeof *ids);
     return true;

@@ -46,7 +46,8 @@ static bool read_answers(const XvJob *job, Answers *answers)
         return true;  // the test records have none
     }
     if (!cJSON_IsArray(value)) {
-        return value ? add_answer(job, answers, value, weight_of(job, 1)) : xv_fail(job->error, "no field \"answer\"");
+        return value ? add_answer(job, answers, value, weight_of(job, 1))
+                     : xv_fail(job->error, "no field \"answer\"");
     }
     int count = cJSON_GetArraySize(value);
     for (const cJSON *item = value->child; item; item = item->next) {
@@ -97,7 +98,8 @@ bool xv_make_vqa(XvJob *job, XvYield *yield)
         return false;
     }
     const char *path = yield->images[0] ? xv_job_string(job, "image") : NULL;
-    return !yield->images[0] || (path && xv_job_picture(job, path, !says_side(question, &answers), yield->images[0]));
+    return !yield->images[0] ||
+           (path && xv_job_picture(job, path, !says_side(question, &answers), yield->images[0]));
 }
 
 // A record of the answer list is a string.

@@ -31,8 +31,8 @@ struct XvLineStream {
     XvFileList files;
     Part *parts;  // of this rank
     int n_parts;
-    int32_t *order;     // of the epoch that is being visited
-    int64_t epoch;      // that `order` belongs to; -1: none
+    int32_t *order;  // of the epoch that is being visited
+    int64_t epoch;   // that `order` belongs to; -1: none
     XvLineStreamOptions options;
 
     pthread_mutex_t lock;  // of all below
@@ -41,13 +41,13 @@ struct XvLineStream {
     int64_t room;
 
     int64_t visit;
-    XvReader *reader;    // of the current visit, or NULL
-    XvBytes chunk;       // bytes that were read; [used, chunk.count) are still to be cut into lines
+    XvReader *reader;  // of the current visit, or NULL
+    XvBytes chunk;     // bytes that were read; [used, chunk.count) are still to be cut into lines
     size_t used;
-    int64_t offset;      // in the file, of chunk.data[used]
-    int64_t line_number; // where lines are shared out by number
-    int64_t found;       // lines found in this epoch and the one before: 0 means that there are none
-    bool is_last_read;   // the file has no more bytes than the chunk
+    int64_t offset;       // in the file, of chunk.data[used]
+    int64_t line_number;  // where lines are shared out by number
+    int64_t found;        // lines found in this epoch and the one before: 0 means that there are none
+    bool is_last_read;    // the file has no more bytes than the chunk
     bool has_failed;
     XvError error;
 };
@@ -65,7 +65,8 @@ static bool list_paths(XvLineStream *stream, XvError *error)
     for (int i = 0; i < stream->options.n_paths; i++) {
         char *copy = strdup(stream->options.paths[i]), *rest = NULL;
         bool ok = copy || xv_fail(error, "no memory for a list of files");
-        for (char *path = ok ? strtok_r(copy, ",", &rest) : NULL; path && ok; path = strtok_r(NULL, ",", &rest)) {
+        for (char *path = ok ? strtok_r(copy, ",", &rest) : NULL; path && ok;
+             path = strtok_r(NULL, ",", &rest)) {
             ok = xv_storage_list(path, &stream->files, error);
         }
         free(copy);
@@ -114,7 +115,8 @@ static bool share_out(XvLineStream *stream, XvError *error)
     stream->order = calloc((size_t)count + 1, sizeof *stream->order);
     bool ok = order && stream->parts && stream->order;
     for (int64_t i = 0; ok && i < count; i++) {
-        set_part(&stream->files.items[order[(first + i) / of]], (int)((first + i) % of), of, &stream->parts[i]);
+        set_part(&stream->files.items[order[(first + i) / of]], (int)((first + i) % of), of,
+                 &stream->parts[i]);
     }
     stream->n_parts = (int)count;
     free(order);
@@ -385,7 +387,8 @@ static bool reach(XvLineStream *stream, int64_t index)
     return stream->next > index;
 }
 
-bool xv_line_stream_read(XvLineStream *stream, int64_t index, XvBytes *line, const char **path, XvError *error)
+bool xv_line_stream_read(XvLineStream *stream, int64_t index, XvBytes *line, const char **path,
+                         XvError *error)
 {
     pthread_mutex_lock(&stream->lock);
     bool ok = reach(stream, index);

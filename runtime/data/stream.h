@@ -42,7 +42,8 @@ void xv_line_stream_seek(XvLineStream *stream, int64_t position);
 // Copies line `index` without its end into `line`, with a zero byte behind. `path`, if wanted, is that of its file.
 // Blank lines do not count. False with a message when a file cannot be read, when a whole epoch has no line, or for a
 // line that was released. Thread-safe.
-bool xv_line_stream_read(XvLineStream *stream, int64_t index, XvBytes *line, const char **path, XvError *error);
+bool xv_line_stream_read(XvLineStream *stream, int64_t index, XvBytes *line, const char **path,
+                         XvError *error);
 
 // Position of a line that was read or comes next; -1 when it cannot be read.
 int64_t xv_line_stream_position(XvLineStream *stream, int64_t index);

@@ -28,10 +28,11 @@ static bool next_piece(XvChunks *chunks, XvError *error)
         }
     }
     chunks->used = reply->bytes = 0;
-    const char *reason = reply->reason[0] ? reply->reason : "the server sends no more, although the file is longer";
+    const char *reason =
+        reply->reason[0] ? reply->reason : "the server sends no more, although the file is longer";
     if (reply->status != 0 && reply->status != 200 && reply->status != 206) {
-        return xv_fail(error, "cannot read %s at byte %lld: status %ld: %.200s", chunks->path, (long long)chunks->next,
-                       reply->status, reply->body ? reply->body : "");
+        return xv_fail(error, "cannot read %s at byte %lld: status %ld: %.200s", chunks->path,
+                       (long long)chunks->next, reply->status, reply->body ? reply->body : "");
     }
     return xv_fail(error, "cannot read %s at byte %lld: %s", chunks->path, (long long)chunks->next, reason);
 }

@@ -10,7 +10,7 @@ typedef bool (*XvPieceRequest)(void *context, int64_t offset, size_t count, XvHt
 typedef struct XvChunks {
     XvPieceRequest request;
     void *context;
-    const char *path;  // for messages
+    const char *path;    // for messages
     int64_t size, next;  // bytes of the file; the first one that is not in the reply yet
     XvHttpReply reply;   // holds a piece
     size_t used;         // bytes of it handed out

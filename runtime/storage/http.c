@@ -95,7 +95,8 @@ static void set_method(CURL *handle, const XvHttpRequest *request)
     curl_easy_setopt(handle, CURLOPT_NOBODY, is_head ? 1L : 0L);
     if (is_put) {
         curl_easy_setopt(handle, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(handle, CURLOPT_INFILESIZE_LARGE, (curl_off_t)(request->body ? request->body_bytes : 0));
+        curl_easy_setopt(handle, CURLOPT_INFILESIZE_LARGE,
+                         (curl_off_t)(request->body ? request->body_bytes : 0));
         curl_easy_setopt(handle, CURLOPT_READFUNCTION, give_body);
         curl_easy_setopt(handle, CURLOPT_READDATA, request);
     }
@@ -116,7 +117,8 @@ static void set_options(XvHttp *http, const XvHttpRequest *request, XvHttpReply 
     curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, http->error);
     curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT, 10L);
-    curl_easy_setopt(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);  // a transfer that stands still for a minute has failed
+    curl_easy_setopt(handle, CURLOPT_LOW_SPEED_LIMIT,
+                     1L);  // a transfer that stands still for a minute has failed
     curl_easy_setopt(handle, CURLOPT_LOW_SPEED_TIME, 60L);
     curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, request->stays ? 0L : 1L);
     curl_easy_setopt(handle, CURLOPT_MAXREDIRS, 5L);
@@ -144,7 +146,8 @@ bool xv_http_perform(XvHttp *http, const XvHttpRequest *request, XvHttpReply *re
     reply->length = length;
     curl_slist_free_all(headers);
     if (code != CURLE_OK) {
-        snprintf(reply->reason, sizeof reply->reason, "%s", http->error[0] ? http->error : curl_easy_strerror(code));
+        snprintf(reply->reason, sizeof reply->reason, "%s",
+                 http->error[0] ? http->error : curl_easy_strerror(code));
     }
     return code == CURLE_OK;
 }

@@ -13,20 +13,20 @@ typedef struct XvHttp XvHttp;  // a connection that is kept open between request
 typedef struct XvHttpRequest {
     const char *method;  // "GET", "PUT", "POST", "DELETE", "HEAD"
     const char *url;
-    const char *range;   // "0-1023", or NULL
-    FILE *body;          // sent from its current place, body_bytes long; NULL: none
+    const char *range;  // "0-1023", or NULL
+    FILE *body;         // sent from its current place, body_bytes long; NULL: none
     int64_t body_bytes;
-    bool stays;          // do not follow redirections
+    bool stays;  // do not follow redirections
 } XvHttpRequest;
 
 typedef struct XvHttpReply {
-    long status;           // 0 when no reply came
-    char *body;            // [bytes], and a zero byte; owned, grows from request to request
+    long status;  // 0 when no reply came
+    char *body;   // [bytes], and a zero byte; owned, grows from request to request
     size_t bytes, room;
-    size_t limit;          // more than this breaks the transfer off
-    char location[4096];   // of a redirection that was not followed
-    int64_t length;        // Content-Length; -1 when it was not said
-    char reason[512];      // why the transfer failed; empty when it did not
+    size_t limit;         // more than this breaks the transfer off
+    char location[4096];  // of a redirection that was not followed
+    int64_t length;       // Content-Length; -1 when it was not said
+    char reason[512];     // why the transfer failed; empty when it did not
 } XvHttpReply;
 
 // NULL with a message.

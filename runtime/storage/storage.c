@@ -176,7 +176,8 @@ bool xv_storage_fetch(const char *path, const char *local, XvError *error)
     if (descriptor >= 0) {
         close(descriptor);
     }
-    ok = ok && (rename(partial, local) == 0 || xv_fail(error, "cannot rename to %s: %s", local, strerror(errno)));
+    ok = ok &&
+         (rename(partial, local) == 0 || xv_fail(error, "cannot rename to %s: %s", local, strerror(errno)));
     if (!ok) {
         unlink(partial);
     }
@@ -196,5 +197,6 @@ bool xv_storage_store(const char *local, const char *path, XvError *error)
 bool xv_storage_make_folder(const char *path, XvError *error)
 {
     const XvStorageKind *kind = kind_of(path);
-    return kind->make_folder ? kind->make_folder(path, error) : xv_fail(error, "%s: no folder can be made there", path);
+    return kind->make_folder ? kind->make_folder(path, error)
+                             : xv_fail(error, "%s: no folder can be made there", path);
 }

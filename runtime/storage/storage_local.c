@@ -40,7 +40,8 @@ static bool list_path(const char *path, XvFileList *list, XvError *error)
     if (stat(path, &info) != 0) {
         return xv_fail(error, "cannot open data file %s: %s", path, strerror(errno));
     }
-    return S_ISDIR(info.st_mode) ? list_folder(path, list, error) : xv_file_list_add(list, path, info.st_size, error);
+    return S_ISDIR(info.st_mode) ? list_folder(path, list, error)
+                                 : xv_file_list_add(list, path, info.st_size, error);
 }
 
 typedef struct Local {
@@ -106,7 +107,8 @@ static bool make_folder(const char *path, XvError *error)
         mkdir(part, 0777);
         *slash = '/';
     }
-    return mkdir(part, 0777) == 0 || errno == EEXIST || xv_fail(error, "cannot create %s: %s", path, strerror(errno));
+    return mkdir(part, 0777) == 0 || errno == EEXIST ||
+           xv_fail(error, "cannot create %s: %s", path, strerror(errno));
 }
 
 const XvStorageKind XV_STORAGE_LOCAL = {

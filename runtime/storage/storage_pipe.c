@@ -90,10 +90,12 @@ static bool finish(Pipe *pipe, const char *what, const char *path, XvError *erro
         return true;
     }
     if (WIFEXITED(status)) {
-        return xv_fail(error, "cannot %s %s: the hdfs command ended with status %d%s", what, path, WEXITSTATUS(status),
+        return xv_fail(error, "cannot %s %s: the hdfs command ended with status %d%s", what, path,
+                       WEXITSTATUS(status),
                        WEXITSTATUS(status) == 127 ? " (is it installed? XV_HDFS_COMMAND, XV_WEBHDFS)" : "");
     }
-    return xv_fail(error, "cannot %s %s: the hdfs command was ended by signal %d", what, path, WTERMSIG(status));
+    return xv_fail(error, "cannot %s %s: the hdfs command was ended by signal %d", what, path,
+                   WTERMSIG(status));
 }
 
 static int64_t read_some(int descriptor, void *buffer, size_t room)
@@ -141,7 +143,8 @@ static bool skip(Pipe *pipe, int64_t count, XvError *error)
 {
     char buffer[1 << 16];
     while (count > 0) {
-        int64_t got = read_pipe(pipe, buffer, count < (int64_t)sizeof buffer ? (size_t)count : sizeof buffer, error);
+        int64_t got =
+            read_pipe(pipe, buffer, count < (int64_t)sizeof buffer ? (size_t)count : sizeof buffer, error);
         if (got <= 0) {
             return got == 0 ? xv_fail(error, "%s has become shorter", pipe->path) : false;
         }
@@ -212,7 +215,8 @@ static bool add_line(char *line, XvFileList *list, XvError *error)
     }
     const char *path = rest + strspn(rest, " ");
     const char *slash = strrchr(path, '/');
-    return xv_is_marker(slash ? slash + 1 : path) || xv_file_list_add(list, path, strtoll(fields[4], NULL, 10), error);
+    return xv_is_marker(slash ? slash + 1 : path) ||
+           xv_file_list_add(list, path, strtoll(fields[4], NULL, 10), error);
 }
 
 static bool list_path(const char *path, XvFileList *list, XvError *error)
@@ -222,7 +226,8 @@ static bool list_path(const char *path, XvFileList *list, XvError *error)
     int first = list->count;
     bool ok = text != NULL;
     char *rest = NULL;
-    for (char *line = ok ? strtok_r(text, "\n", &rest) : NULL; line && ok; line = strtok_r(NULL, "\n", &rest)) {
+    for (char *line = ok ? strtok_r(text, "\n", &rest) : NULL; line && ok;
+         line = strtok_r(NULL, "\n", &rest)) {
         ok = add_line(line, list, error);
     }
     free(text);

@@ -122,7 +122,8 @@ static bool ask_servers(Cluster *cluster, const Operation *operation, XvHttpRepl
         XvHttpRequest request = {.method = operation->method, .url = url, .stays = operation->stays};
         reply->limit = limit;
         bool is_whole = xv_http_perform(cluster->http, &request, reply);
-        if ((is_whole || reply->bytes > 0) && !is_standby(reply) && !(is_whole && xv_http_is_passing(reply))) {
+        if ((is_whole || reply->bytes > 0) && !is_standby(reply) &&
+            !(is_whole && xv_http_is_passing(reply))) {
             cluster->current = at;
             return is_whole;
         }
@@ -271,10 +272,12 @@ static void *open_file(const char *uri, int64_t offset, XvError *error)
     }
     file->chunks = (XvChunks){.request = request_piece, .context = file, .path = file->uri, .next = offset};
     Operation operation = {.method = "GET", .path = path_in(file->uri), .query = "op=GETFILESTATUS"};
-    cJSON *tree = open_cluster(&file->cluster, error) ? ask_json(&file->cluster, uri, &operation, error) : NULL;
+    cJSON *tree =
+        open_cluster(&file->cluster, error) ? ask_json(&file->cluster, uri, &operation, error) : NULL;
     const cJSON *status = cJSON_GetObjectItemCaseSensitive(tree, "FileStatus");
     file->chunks.size = length_of(status);
-    bool ok = tree && ((is_type(status, "FILE") && file->chunks.size >= 0) || xv_fail(error, "%s is not a file", uri));
+    bool ok = tree && ((is_type(status, "FILE") && file->chunks.size >= 0) ||
+                       xv_fail(error, "%s is not a file", uri));
     cJSON_Delete(tree);
     if (!ok) {
         close_file(file);
@@ -294,7 +297,8 @@ static int64_t read_file(void *state, void *buffer, size_t room, XvError *error)
 static bool ask_truth(Cluster *cluster, const Operation *operation)
 {
     XvHttpReply reply = {.limit = 1 << 16};
-    bool ok = ask(cluster, operation, &reply) && reply.status == 200 && reply.body && strstr(reply.body, "true");
+    bool ok =
+        ask(cluster, operation, &reply) && reply.status == 200 && reply.body && strstr(reply.body, "true");
     xv_http_reply_free(&reply);
     return ok;
 }

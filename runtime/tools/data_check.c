@@ -25,8 +25,8 @@ typedef struct Result {
     char **problems;
     int n_problems;
     XvTally tally;
-    uint64_t hash;       // of its text
-    uint64_t id;         // of its unique field; 0: none
+    uint64_t hash;  // of its text
+    uint64_t id;    // of its unique field; 0: none
 } Result;
 
 // Names that must be unique, as hashes with the record that had them first.
@@ -99,7 +99,8 @@ static int64_t first_with(Names *names, uint64_t hash, int64_t record)
 static uint64_t id_of(const XvLayout *layout, const cJSON *record)
 {
     for (const XvField *field = layout->fields; field->key || field == layout->fields; field++) {
-        const cJSON *value = field->key && field->kind == XV_FIELD_ID ? xv_json_member(record, field->key) : NULL;
+        const cJSON *value =
+            field->key && field->kind == XV_FIELD_ID ? xv_json_member(record, field->key) : NULL;
         char text[32];
         if (cJSON_IsNumber(value)) {
             snprintf(text, sizeof text, "%.17g", value->valuedouble);
@@ -173,7 +174,8 @@ static void report(Scan *scan, int64_t record, const char *problem)
 {
     if (scan->is_check && !scan->arguments->is_json && scan->n_problems < scan->arguments->max_problems) {
         print_problem(scan, record, problem);
-    } else if (scan->is_check && !scan->arguments->is_json && scan->n_problems == scan->arguments->max_problems) {
+    } else if (scan->is_check && !scan->arguments->is_json &&
+               scan->n_problems == scan->arguments->max_problems) {
         printf("more problems follow; they are only counted (--max-problems)\n");
     }
     scan->n_problems++;
@@ -197,7 +199,9 @@ static void take(Scan *scan, int64_t record, Result *result)
     }
     free(result->problems);
     xv_tally_add(&scan->tally, &result->tally);
-    int64_t same = result->hash ? first_with(&scan->texts, result->hash, record) : -1;
+    int64_t same = result->hash && !scan->options.layout->may_repeat
+                       ? first_with(&scan->texts, result->hash, record)
+                       : -1;
     int64_t id = result->id ? first_with(&scan->ids, result->id, record) : -1;
     if (same >= 0) {
         report_duplicate(scan, record, same, "the same record");
@@ -214,10 +218,10 @@ static void scan_all(Scan *scan)
     scan->tally.smallest_box = 1;
     for (int64_t first = 0; first < count; first += BLOCK) {
         int64_t end = first + BLOCK < count ? first + BLOCK : count;
-        #pragma omp parallel
+#pragma omp parallel
         {
             XvRecordCheck check = {.seen = scan->seen};
-            #pragma omp for schedule(dynamic, 4)
+#pragma omp for schedule(dynamic, 4)
             for (int64_t record = first; record < end; record++) {
                 look_at(scan, &check, record, &results[record - first]);
             }
@@ -242,23 +246,26 @@ static void print_text(const Scan *scan)
     printf("%s: %" PRId64 " records", scan->options.layout->title, t->records);
     printf(", %" PRId64 " pictures (%s)\n", t->pictures, xv_format_bytes(bytes, (double)t->bytes));
     if (t->captions > 0) {
-        printf("  captions  %" PRId64 ", %.1f words on average, %d at most; %" PRId64 " are longer than %" PRId64 "\n",
+        printf("  captions  %" PRId64 ", %.1f words on average, %d at most; %" PRId64
+               " are longer than %" PRId64 "\n",
                t->captions, per(t->words, t->captions), t->longest_caption, t->cut_captions, a->max_words);
     }
     if (t->elements > 0) {
-        printf("  regions   %" PRId64 ", %.1f per record; the smallest covers %.3f %% of its picture\n", t->elements,
-               per(t->elements, t->records), 100 * t->smallest_box);
+        printf("  regions   %" PRId64 ", %.1f per record; the smallest covers %.3f %% of its picture\n",
+               t->elements, per(t->elements, t->records), 100 * t->smallest_box);
     }
     if (t->answers > 0) {
-        printf("  answers   %" PRId64 ", %.1f different ones per question\n", t->answers, per(t->answers, t->records));
+        printf("  answers   %" PRId64 ", %.1f different ones per question\n", t->answers,
+               per(t->answers, t->records));
     }
     if (t->pictures > 0) {
-        printf("  pictures  sides of %d to %d pixels, %.2f megapixels on average\n", t->smallest_side, t->largest_side,
-               per(t->pixels, t->pictures) / 1e6);
+        printf("  pictures  sides of %d to %d pixels, %.2f megapixels on average\n", t->smallest_side,
+               t->largest_side, per(t->pixels, t->pictures) / 1e6);
     }
     int64_t usable = t->records - scan->n_bad + scan->n_duplicates;
     int64_t step = a->batch * a->world;
-    printf("  an epoch  %" PRId64 " steps of %" PRId64 " x %" PRId64 "\n", (usable + step - 1) / step, a->batch, a->world);
+    printf("  an epoch  %" PRId64 " steps of %" PRId64 " x %" PRId64 "\n", (usable + step - 1) / step,
+           a->batch, a->world);
     printf("%" PRId64 " problems in %" PRId64 " records\n", scan->n_problems, scan->n_bad);
 }
 
@@ -267,15 +274,17 @@ static void print_json(const Scan *scan)
     const XvTally *t = &scan->tally;
     int64_t step = scan->arguments->batch * scan->arguments->world;
     int64_t usable = t->records - scan->n_bad + scan->n_duplicates;
-    printf("{\"kind\": \"%s\", \"records\": %" PRId64 ", \"pictures\": %" PRId64 ", \"picture_bytes\": %" PRId64
-           ", \"captions\": %" PRId64 ", \"words_per_caption\": %.6g, \"longest_caption\": %d, \"cut_captions\": %" PRId64,
-           scan->options.layout->kind, t->records, t->pictures, t->bytes, t->captions, per(t->words, t->captions),
-           t->longest_caption, t->cut_captions);
-    printf(", \"elements\": %" PRId64 ", \"answers\": %" PRId64 ", \"smallest_side\": %d, \"largest_side\": %d"
+    printf("{\"kind\": \"%s\", \"records\": %" PRId64 ", \"pictures\": %" PRId64
+           ", \"picture_bytes\": %" PRId64 ", \"captions\": %" PRId64
+           ", \"words_per_caption\": %.6g, \"longest_caption\": %d, \"cut_captions\": %" PRId64,
+           scan->options.layout->kind, t->records, t->pictures, t->bytes, t->captions,
+           per(t->words, t->captions), t->longest_caption, t->cut_captions);
+    printf(", \"elements\": %" PRId64 ", \"answers\": %" PRId64
+           ", \"smallest_side\": %d, \"largest_side\": %d"
            ", \"steps_per_epoch\": %" PRId64 ", \"problems\": %" PRId64 ", \"bad_records\": %" PRId64
            ", \"duplicates\": %" PRId64 "}\n",
-           t->elements, t->answers, t->smallest_side, t->largest_side, (usable + step - 1) / step, scan->n_problems,
-           scan->n_bad, scan->n_duplicates);
+           t->elements, t->answers, t->smallest_side, t->largest_side, (usable + step - 1) / step,
+           scan->n_problems, scan->n_bad, scan->n_duplicates);
 }
 
 // ---- the command
@@ -291,7 +300,8 @@ static bool choose_layout(Scan *scan, XvError *error)
     }
     XvBytes text = {0};
     XvError broken;
-    for (int64_t record = 0; record < xv_records_count(scan->files) && record < 100 && !scan->options.layout; record++) {
+    for (int64_t record = 0; record < xv_records_count(scan->files) && record < 100 && !scan->options.layout;
+         record++) {
         cJSON *tree = xv_records_read(scan->files, record, &text, &broken)
                           ? xv_json_parse_line((const char *)text.data, text.count, &broken)
                           : NULL;
@@ -299,7 +309,8 @@ static bool choose_layout(Scan *scan, XvError *error)
         cJSON_Delete(tree);
     }
     xv_bytes_free(&text);
-    return scan->options.layout || xv_fail(error, "what these records are cannot be guessed: say --kind (%s)", names);
+    return scan->options.layout ||
+           xv_fail(error, "what these records are cannot be guessed: say --kind (%s)", names);
 }
 
 static bool open_scan(Scan *scan, int n_paths, char **paths, XvError *error)
@@ -338,13 +349,19 @@ static int run(const char *command, bool is_check, int argc, char **argv)
         {"--image-root", "DIR", XV_OPTION_TEXT, &a.image_root, 0, 0, "where paths of pictures start"},
         {"--vqa-root", "DIR", XV_OPTION_TEXT, &a.vqa_root, 0, 0, "the same for questions of VQA"},
         {"--vg-root", "DIR", XV_OPTION_TEXT, &a.vg_root, 0, 0, "the same for questions of Visual Genome"},
-        {"--image-key", "NAME", XV_OPTION_TEXT, &a.image_key, 0, 0, "field of the picture in pre-training records"},
-        {"--boxes", "PATH", XV_OPTION_TEXT, &a.boxes, 0, 0, "boxes by ref_id: a JSON file, or the folder of RefCOCO+"},
-        {"--batch", "N", XV_OPTION_INTEGER, &a.batch, 1, 1 << 20, "batch size, for the steps of an epoch (128)"},
+        {"--image-key", "NAME", XV_OPTION_TEXT, &a.image_key, 0, 0,
+         "field of the picture in pre-training records"},
+        {"--boxes", "PATH", XV_OPTION_TEXT, &a.boxes, 0, 0,
+         "boxes by ref_id: a JSON file, or the folder of RefCOCO+"},
+        {"--batch", "N", XV_OPTION_INTEGER, &a.batch, 1, 1 << 20,
+         "batch size, for the steps of an epoch (128)"},
         {"--world", "N", XV_OPTION_INTEGER, &a.world, 1, 1 << 20, "processes, for the steps of an epoch (1)"},
-        {"--max-words", "N", XV_OPTION_INTEGER, &a.max_words, 1, 1 << 20, "words that captions are cut to (40)"},
-        {"--max-problems", "N", XV_OPTION_INTEGER, &a.max_problems, 0, INT64_MAX, "problems that are printed (1000)"},
-        {"--skip-pictures", NULL, XV_OPTION_FLAG, &a.skips_pictures, 0, 0, "read only the heads of picture files"},
+        {"--max-words", "N", XV_OPTION_INTEGER, &a.max_words, 1, 1 << 20,
+         "words that captions are cut to (40)"},
+        {"--max-problems", "N", XV_OPTION_INTEGER, &a.max_problems, 0, INT64_MAX,
+         "problems that are printed (1000)"},
+        {"--skip-pictures", NULL, XV_OPTION_FLAG, &a.skips_pictures, 0, 0,
+         "read only the heads of picture files"},
         {"--json", NULL, XV_OPTION_FLAG, &a.is_json, 0, 0, "print the numbers as one JSON object"},
         {"--help", NULL, XV_OPTION_FLAG, &a.wants_help, 0, 0, "this text"},
     };
@@ -352,10 +369,12 @@ static int run(const char *command, bool is_check, int argc, char **argv)
     XvError error = {""};
     bool is_understood = xv_options_parse_some(options, N_OPTIONS, &argc, argv, &error);
     if (is_understood && a.wants_help) {
-        printf("usage: xvlm data %s [options] FILE...\n\n%s\n\noptions:\n", command,
-               is_check ? "Looks at every record and picture, names what is wrong with its line and column, and ends with\n"
-                          "status 1 when something is."
-                        : "Counts records, pictures, words and boxes.");
+        printf(
+            "usage: xvlm data %s [options] FILE...\n\n%s\n\noptions:\n", command,
+            is_check
+                ? "Looks at every record and picture, names what is wrong with its line and column, and ends with\n"
+                  "status 1 when something is."
+                : "Counts records, pictures, words and boxes.");
         xv_options_print(stdout, options, N_OPTIONS);
         return XV_EXIT_OK;
     }

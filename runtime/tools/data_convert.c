@@ -21,12 +21,14 @@ typedef struct Source {
 
 static const Source SOURCES[] = {
     {"coco-captions", "captions_*.json of COCO", xv_convert_coco, false},
-    {"karpathy", "dataset_coco.json, dataset_flickr30k.json; --split train,restval", xv_convert_karpathy, false},
+    {"karpathy", "dataset_coco.json, dataset_flickr30k.json; --split train,restval", xv_convert_karpathy,
+     false},
     {"flickr30k", "results_20130124.token", xv_convert_flickr, false},
     {"vg-regions", "region_descriptions.json; --images image_data.json", xv_convert_vg_regions, true},
     {"vg-objects", "attributes.json or objects.json; --images image_data.json", xv_convert_vg_objects, true},
     {"vg-qa", "question_answers.json; --images image_data.json", xv_convert_vg_qa, false},
-    {"vqa2", "v2_OpenEnded_*_questions.json; --annotations v2_mscoco_*_annotations.json", xv_convert_vqa, false},
+    {"vqa2", "v2_OpenEnded_*_questions.json; --annotations v2_mscoco_*_annotations.json", xv_convert_vqa,
+     false},
     {"nlvr2", "train.json, dev.json, test1.json (JSON lines)", xv_convert_nlvr, false},
     {"refcoco+", "the folder with refs(unc).p and instances.json; --split train", xv_convert_refcoco, false},
 };
@@ -93,7 +95,8 @@ static cJSON *picture_record(const XvConvert *convert, const XvCaptioned *pictur
 static bool put_each(XvConvert *convert, const XvCaptioned *picture)
 {
     bool ok = true;
-    for (const cJSON *item = picture->captions ? picture->captions->child : NULL; item && ok; item = item->next) {
+    for (const cJSON *item = picture->captions ? picture->captions->child : NULL; item && ok;
+         item = item->next) {
         const char *caption = caption_at(picture, item);
         if (!caption) {
             convert->n_left_out++;
@@ -117,7 +120,8 @@ bool xv_convert_captions(XvConvert *convert, const XvCaptioned *picture)
     cJSON *record = picture_record(convert, picture);
     if (strcmp(convert->layout, "test") == 0) {
         cJSON *list = cJSON_AddArrayToObject(record, "caption");
-        for (const cJSON *item = picture->captions ? picture->captions->child : NULL; item; item = item->next) {
+        for (const cJSON *item = picture->captions ? picture->captions->child : NULL; item;
+             item = item->next) {
             const char *caption = caption_at(picture, item);
             cJSON_AddItemToArray(list, caption ? cJSON_CreateString(caption) : NULL);
             convert->n_left_out += !caption;
@@ -154,7 +158,9 @@ static bool check_layout(const XvConvert *convert, XvError *error)
             return true;
         }
     }
-    return xv_fail(error, "--layout is train (a record per caption), test (a record per picture) or images (no captions)");
+    return xv_fail(
+        error,
+        "--layout is train (a record per caption), test (a record per picture) or images (no captions)");
 }
 
 static bool convert_to(XvConvert *convert, const Source *source, const char *output)
@@ -174,9 +180,11 @@ static bool convert_to(XvConvert *convert, const Source *source, const char *out
     bool is_written = !ferror(convert->out);
     is_written &= fclose(convert->out) == 0;
     ok = ok && (is_written || xv_fail(convert->error, "cannot write %s: %s", partial, strerror(errno)));
-    ok = ok && (convert->n_records > 0 || xv_fail(convert->error, "nothing to write: no record of split \"%s\"",
-                                                  convert->split ? convert->split : "(all)"));
-    ok = ok && (rename(partial, output) == 0 || xv_fail(convert->error, "cannot write %s: %s", output, strerror(errno)));
+    ok = ok &&
+         (convert->n_records > 0 || xv_fail(convert->error, "nothing to write: no record of split \"%s\"",
+                                            convert->split ? convert->split : "(all)"));
+    ok = ok && (rename(partial, output) == 0 ||
+                xv_fail(convert->error, "cannot write %s: %s", output, strerror(errno)));
     if (!ok) {
         unlink(partial);
     }
@@ -203,9 +211,12 @@ int xv_data_convert(int argc, char **argv)
     const XvOption options[] = {
         {"--from", "SOURCE", XV_OPTION_TEXT, &from, 0, 0, "what the inputs are"},
         {"--output", "FILE", XV_OPTION_TEXT, &output, 0, 0, "records: a JSON array; JSON lines for regions"},
-        {"--layout", "NAME", XV_OPTION_TEXT, &convert.layout, 0, 0, "captions: train, test or images (train)"},
-        {"--split", "A,B", XV_OPTION_TEXT, &convert.split, 0, 0, "splits to take, where the inputs have them"},
-        {"--prefix", "TEXT", XV_OPTION_TEXT, &convert.prefix, 0, 0, "put before paths of pictures: \"val2017/\""},
+        {"--layout", "NAME", XV_OPTION_TEXT, &convert.layout, 0, 0,
+         "captions: train, test or images (train)"},
+        {"--split", "A,B", XV_OPTION_TEXT, &convert.split, 0, 0,
+         "splits to take, where the inputs have them"},
+        {"--prefix", "TEXT", XV_OPTION_TEXT, &convert.prefix, 0, 0,
+         "put before paths of pictures: \"val2017/\""},
         {"--images", "FILE", XV_OPTION_TEXT, &convert.images, 0, 0, "image_data.json of Visual Genome"},
         {"--annotations", "FILE", XV_OPTION_TEXT, &convert.annotations, 0, 0, "answers of VQA v2"},
         {"--help", NULL, XV_OPTION_FLAG, &wants_help, 0, 0, "this text"},
@@ -228,7 +239,8 @@ int xv_data_convert(int argc, char **argv)
     }
     printf("%s: %" PRId64 " records", output, convert.n_records);
     if (convert.n_left_out > 0) {
-        printf("; %" PRId64 " entries were left out (other splits, or no picture or text)", convert.n_left_out);
+        printf("; %" PRId64 " entries were left out (other splits, or no picture or text)",
+               convert.n_left_out);
     }
     printf("\n");
     return XV_EXIT_OK;

@@ -67,7 +67,8 @@ static bool put_image(XvConvert *convert, const cJSON *image, const Annotation *
         return true;
     }
     cJSON *captions = cJSON_CreateArray();
-    for (int i = find_first(items, count, value->valuedouble); i < count && !(items[i].image_id > value->valuedouble); i++) {
+    for (int i = find_first(items, count, value->valuedouble);
+         i < count && !(items[i].image_id > value->valuedouble); i++) {
         const cJSON *caption = xv_json_member(items[i].value, "caption");
         if (cJSON_IsString(caption)) {
             cJSON_AddItemToArray(captions, cJSON_CreateString(caption->valuestring));
@@ -120,11 +121,12 @@ static bool put_karpathy(XvConvert *convert, const cJSON *image)
         return true;
     }
     char path[4096], id[64];
-    snprintf(path, sizeof path, "%s%s%s", cJSON_IsString(folder) ? folder->valuestring : "", cJSON_IsString(folder) ? "/" : "",
-             name->valuestring);
+    snprintf(path, sizeof path, "%s%s%s", cJSON_IsString(folder) ? folder->valuestring : "",
+             cJSON_IsString(folder) ? "/" : "", name->valuestring);
     double value = cJSON_IsNumber(number) ? number->valuedouble : 0;
     snprintf(id, sizeof id, "%s_%.15g", is_coco ? "coco" : "flickr", value);
-    XvCaptioned picture = {path, cJSON_IsNumber(number) ? id : NULL, value, xv_json_member(image, "sentences"), "raw"};
+    XvCaptioned picture = {path, cJSON_IsNumber(number) ? id : NULL, value,
+                           xv_json_member(image, "sentences"), "raw"};
     return xv_convert_captions(convert, &picture);
 }
 
@@ -134,7 +136,8 @@ bool xv_convert_karpathy(XvConvert *convert)
     for (int i = 0; i < convert->n_inputs && ok; i++) {
         cJSON *tree = xv_json_file(convert->inputs[i], convert->error);
         const cJSON *images = tree ? xv_json_member(tree, "images") : NULL;
-        ok = tree && (cJSON_IsArray(images) || xv_fail(convert->error, "%s: no list \"images\"", convert->inputs[i]));
+        ok = tree &&
+             (cJSON_IsArray(images) || xv_fail(convert->error, "%s: no list \"images\"", convert->inputs[i]));
         for (const cJSON *image = ok ? images->child : NULL; image && ok; image = image->next) {
             ok = put_karpathy(convert, image);
         }

@@ -54,18 +54,21 @@ static void add_answers(cJSON *record, const cJSON *answers)
     }
 }
 
-static bool put_question(XvConvert *convert, const cJSON *row, const char *subset, const Answered *answers, size_t count)
+static bool put_question(XvConvert *convert, const cJSON *row, const char *subset, const Answered *answers,
+                         size_t count)
 {
     const cJSON *id = xv_json_member(row, "question_id"), *image = xv_json_member(row, "image_id");
     const cJSON *question = xv_json_member(row, "question");
     Answered key = {.question_id = cJSON_IsNumber(id) ? id->valuedouble : -1};
     const Answered *found = count ? bsearch(&key, answers, count, sizeof key, by_question) : NULL;
-    if (!cJSON_IsNumber(id) || !cJSON_IsNumber(image) || !cJSON_IsString(question) || (convert->annotations && !found)) {
+    if (!cJSON_IsNumber(id) || !cJSON_IsNumber(image) || !cJSON_IsString(question) ||
+        (convert->annotations && !found)) {
         convert->n_left_out++;
         return true;
     }
     char path[512];
-    snprintf(path, sizeof path, "%.200s%.64s/COCO_%.64s_%012.0f.jpg", convert->prefix, subset, subset, image->valuedouble);
+    snprintf(path, sizeof path, "%.200s%.64s/COCO_%.64s_%012.0f.jpg", convert->prefix, subset, subset,
+             image->valuedouble);
     cJSON *record = cJSON_CreateObject();
     cJSON_AddNumberToObject(record, "question_id", id->valuedouble);
     cJSON_AddStringToObject(record, "question", question->valuestring);
@@ -127,8 +130,9 @@ static bool put_statement(XvConvert *convert, const cJSON *row)
     }
     cJSON *images = cJSON_AddArrayToObject(record, "images");
     for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%.100s%.*s/%.32s%s%.*s-img%d.png", convert->prefix, (int)strcspn(name, "-"), name,
-                 directory ? directory : "", directory ? "/" : "", (int)(last - name) < 100 ? (int)(last - name) : 100, name, i);
+        snprintf(path, sizeof path, "%.100s%.*s/%.32s%s%.*s-img%d.png", convert->prefix,
+                 (int)strcspn(name, "-"), name, directory ? directory : "", directory ? "/" : "",
+                 (int)(last - name) < 100 ? (int)(last - name) : 100, name, i);
         cJSON_AddItemToArray(images, cJSON_CreateString(path));
     }
     return xv_convert_put(convert, record);
@@ -143,7 +147,8 @@ bool xv_convert_nlvr(XvConvert *convert)
         ok = xv_records_read(files, i, &text, convert->error);
         cJSON *row = ok ? xv_json_parse_line((const char *)text.data, text.count, convert->error) : NULL;
         XvRecordPlace place = xv_records_place(files, i);
-        ok = row ? put_statement(convert, row) : xv_fail_in(convert->error, "%s:%lld", place.path, (long long)place.line);
+        ok = row ? put_statement(convert, row)
+                 : xv_fail_in(convert->error, "%s:%lld", place.path, (long long)place.line);
         cJSON_Delete(row);
     }
     xv_bytes_free(&text);
@@ -173,7 +178,8 @@ static bool put_reference(XvConvert *convert, const XvPickle *entry)
             continue;
         }
         char path[256];
-        snprintf(path, sizeof path, "%.120strain2014/COCO_train2014_%012lld.jpg", convert->prefix, (long long)image_id);
+        snprintf(path, sizeof path, "%.120strain2014/COCO_train2014_%012lld.jpg", convert->prefix,
+                 (long long)image_id);
         cJSON *record = cJSON_CreateObject();
         cJSON_AddStringToObject(record, "image", path);
         cJSON_AddStringToObject(record, "text", text);
@@ -196,7 +202,8 @@ bool xv_convert_refcoco(XvConvert *convert)
     if (!xv_pickle_open(&tree, path, convert->error)) {
         return false;
     }
-    bool ok = tree.root->kind == XV_PICKLE_LIST || xv_fail(convert->error, "%s: not a list of references", path);
+    bool ok =
+        tree.root->kind == XV_PICKLE_LIST || xv_fail(convert->error, "%s: not a list of references", path);
     for (uint32_t i = 0; ok && i < tree.root->count; i++) {
         ok = put_reference(convert, tree.root->items[i]);
     }

@@ -71,7 +71,8 @@ static bool read_images(const XvConvert *convert, VgImages *images)
 static cJSON *start_record(const XvConvert *convert, const VgImages *images, double id)
 {
     VgImage key = {.id = id};
-    const VgImage *image = images->count ? bsearch(&key, images->items, images->count, sizeof key, by_id) : NULL;
+    const VgImage *image =
+        images->count ? bsearch(&key, images->items, images->count, sizeof key, by_id) : NULL;
     if (images->count && !image) {
         return NULL;
     }
@@ -100,8 +101,8 @@ static bool each_entry(XvConvert *convert, Taker take)
     for (int64_t i = 0; ok && i < xv_records_count(files); i++) {
         ok = xv_records_read(files, i, &text, convert->error);
         cJSON *entry = ok ? xv_json_parse_line((const char *)text.data, text.count, convert->error) : NULL;
-        ok = entry ? take(convert, &images, entry) : xv_fail_in(convert->error, "%s: entry %lld", convert->inputs[0],
-                                                               (long long)i + 1);
+        ok = entry ? take(convert, &images, entry)
+                   : xv_fail_in(convert->error, "%s: entry %lld", convert->inputs[0], (long long)i + 1);
         cJSON_Delete(entry);
     }
     xv_bytes_free(&text);
@@ -165,7 +166,8 @@ static bool take_objects(XvConvert *convert, const VgImages *images, const cJSON
     objects = objects ? objects : xv_json_member(entry, "attributes");  // the name in attributes.json
     cJSON *record = start_record(convert, images, id_of(entry)), *elements = cJSON_CreateArray();
     for (const cJSON *object = objects ? objects->child : NULL; object; object = object->next) {
-        const cJSON *names = xv_json_member(object, "names"), *attributes = xv_json_member(object, "attributes");
+        const cJSON *names = xv_json_member(object, "names"),
+                    *attributes = xv_json_member(object, "attributes");
         const cJSON *name = cJSON_IsArray(names) ? names->child : names;
         if (!cJSON_IsString(name)) {
             convert->n_left_out++;

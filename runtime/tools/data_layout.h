@@ -12,13 +12,13 @@
 #include <stdint.h>
 
 typedef enum XvFieldKind {
-    XV_FIELD_PICTURE,    // a path, or base64
-    XV_FIELD_PICTURES,   // two paths
-    XV_FIELD_CAPTIONS,   // a string or a list of strings, none of them empty when cleaned
-    XV_FIELD_QUESTION,   // a string
-    XV_FIELD_ANSWERS,    // a string or a list of at most ten different strings
-    XV_FIELD_LABEL,      // "True" or "False"
-    XV_FIELD_ID,         // a number or a string that no other record has
+    XV_FIELD_PICTURE,   // a path, or base64
+    XV_FIELD_PICTURES,  // two paths
+    XV_FIELD_CAPTIONS,  // a string or a list of strings, none of them empty when cleaned
+    XV_FIELD_QUESTION,  // a string
+    XV_FIELD_ANSWERS,   // a string or a list of at most ten different strings
+    XV_FIELD_LABEL,     // "True" or "False"
+    XV_FIELD_ID,        // a number or a string that no other record has
     XV_FIELD_NUMBER,
     XV_FIELD_ELEMENTS,   // regions: boxes inside the picture, captions, attributes
     XV_FIELD_REFERENCE,  // "bbox" in the record, or a box for its ref_id
@@ -31,8 +31,9 @@ typedef struct XvField {
 } XvField;
 
 typedef struct XvLayout {
-    const char *kind;   // as in loader_kind.c
+    const char *kind;  // as in loader_kind.c
     const char *title;
+    bool may_repeat;    // equal records are no mistake: people say the same of a thing
     XvField fields[6];  // ends with a key of NULL
 } XvLayout;
 
@@ -46,11 +47,11 @@ void xv_layout_names(char *out, size_t room);
 // How records are looked at.
 typedef struct XvLayoutOptions {
     const XvLayout *layout;
-    const char *image_key;      // of image_text and regions; NULL: the first of the known names that is there
-    bool is_path;               // their pictures are paths; else it is tried
+    const char *image_key;  // of image_text and regions; NULL: the first of the known names that is there
+    bool is_path;           // their pictures are paths; else it is tried
     XvImageRoots roots;
     const XvReferences *references;
-    bool skips_pictures;        // do not open them
+    bool skips_pictures;  // do not open them
     int max_words;
 } XvLayoutOptions;
 
@@ -81,6 +82,7 @@ XvSeen *xv_seen_open(void);
 void xv_seen_close(XvSeen *seen);
 
 // Looks at a record of the file `path`: counts it and lists what is wrong with it.
-void xv_check_record(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *record, const char *path);
+void xv_check_record(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *record,
+                     const char *path);
 void xv_check_clear(XvRecordCheck *check);
 void xv_check_free(XvRecordCheck *check);

@@ -184,7 +184,8 @@ static void count_picture(XvRecordCheck *check, XvImageSize size, size_t bytes)
     tally->bytes += (int64_t)bytes;
     tally->pixels += (int64_t)size.width * size.height;
     tally->largest_side = larger(tally->largest_side, larger(size.width, size.height));
-    tally->smallest_side = tally->smallest_side == 0 || low < tally->smallest_side ? low : tally->smallest_side;
+    tally->smallest_side =
+        tally->smallest_side == 0 || low < tally->smallest_side ? low : tally->smallest_side;
 }
 
 // ---- pictures
@@ -199,7 +200,8 @@ static XvImageSize look_at(XvRecordCheck *check, const char *name)
         return (XvImageSize){0, 0};
     }
     if (check->image.is_partial) {
-        add_problem(check, "%s: truncated or damaged picture: the missing part is filled with grey or black", name);
+        add_problem(check, "%s: truncated or damaged picture: the missing part is filled with grey or black",
+                    name);
     }
     return (XvImageSize){check->image.width, check->image.height};
 }
@@ -256,7 +258,8 @@ static XvImageSize check_base64(XvRecordCheck *check, const char *text)
 // Paths are short, or have a dot; base64 of a picture has neither.
 static bool is_path(const XvLayoutOptions *options, const char *text)
 {
-    return options->is_path || strlen(text) < 120 || memchr(text, '.', 200 < strlen(text) ? 200 : strlen(text));
+    return options->is_path || strlen(text) < 120 ||
+           memchr(text, '.', 200 < strlen(text) ? 200 : strlen(text));
 }
 
 static const cJSON *picture_field(const XvLayoutOptions *options, const cJSON *record)
@@ -269,13 +272,14 @@ static const cJSON *picture_field(const XvLayoutOptions *options, const cJSON *r
     return found;
 }
 
-static XvImageSize check_picture_field(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *record,
-                                       const char *path, const char *key)
+static XvImageSize check_picture_field(XvRecordCheck *check, const XvLayoutOptions *options,
+                                       const cJSON *record, const char *path, const char *key)
 {
     const cJSON *value = key ? xv_json_member(record, key) : picture_field(options, record);
     const char *name = key ? key : options->image_key ? options->image_key : "binary";
     if (!cJSON_IsString(value)) {
-        add_problem(check, value ? "field \"%s\" (the image) is not a string" : "no field \"%s\" (the image)", name);
+        add_problem(check, value ? "field \"%s\" (the image) is not a string" : "no field \"%s\" (the image)",
+                    name);
         return (XvImageSize){0, 0};
     }
     return key || is_path(options, value->valuestring)
@@ -283,8 +287,8 @@ static XvImageSize check_picture_field(XvRecordCheck *check, const XvLayoutOptio
                : check_base64(check, value->valuestring);
 }
 
-static void check_pair(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *record, const char *path,
-                       const cJSON *value)
+static void check_pair(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *record,
+                       const char *path, const cJSON *value)
 {
     for (int i = 0; i < 2; i++) {
         const cJSON *image = cJSON_IsArray(value) ? cJSON_GetArrayItem(value, i) : NULL;
@@ -307,7 +311,8 @@ static int count_words(const char *text)
     return words;
 }
 
-static void check_caption(XvRecordCheck *check, const XvLayoutOptions *options, const char *where, const char *text)
+static void check_caption(XvRecordCheck *check, const XvLayoutOptions *options, const char *where,
+                          const char *text)
 {
     XvError error = {""};
     char *clean = xv_pre_caption(text, INT_MAX, &error);
@@ -323,15 +328,17 @@ static void check_caption(XvRecordCheck *check, const XvLayoutOptions *options, 
     free(clean);
 }
 
-static void check_captions(XvRecordCheck *check, const XvLayoutOptions *options, const char *where, const cJSON *value)
+static void check_captions(XvRecordCheck *check, const XvLayoutOptions *options, const char *where,
+                           const cJSON *value)
 {
     if (cJSON_IsString(value)) {
         check_caption(check, options, where, value->valuestring);
         return;
     }
     if (!cJSON_IsArray(value) || !value->child) {
-        add_problem(check, "%s: %s", where, cJSON_IsArray(value) ? "an empty list of captions"
-                                                                : "neither a string nor a list of strings");
+        add_problem(check, "%s: %s", where,
+                    cJSON_IsArray(value) ? "an empty list of captions"
+                                         : "neither a string nor a list of strings");
         return;
     }
     for (const cJSON *item = value->child; item; item = item->next) {
@@ -356,7 +363,8 @@ static void check_answers(XvRecordCheck *check, const cJSON *value)
             add_problem(check, "field \"answer\": an answer that is empty or not a string");
             return;
         }
-        for (const cJSON *before = value->child; cJSON_IsArray(value) && before != item; before = before->next) {
+        for (const cJSON *before = value->child; cJSON_IsArray(value) && before != item;
+             before = before->next) {
             is_new = is_new && strcmp(before->valuestring, item->valuestring) != 0;
         }
         different += is_new;
@@ -376,17 +384,18 @@ static void check_box(XvRecordCheck *check, const char *where, const double box[
 {
     if (!(box[2] > 0 && box[3] > 0)) {
         add_problem(check, "%s: box [%g, %g, %g, %g] is empty", where, box[0], box[1], box[2], box[3]);
-    } else if (size.width > 0 &&
-               !(box[0] >= 0 && box[1] >= 0 && box[0] + box[2] <= size.width && box[1] + box[3] <= size.height)) {
-        add_problem(check, "%s: box [%g, %g, %g, %g] outside its picture of %dx%d", where, box[0], box[1], box[2], box[3],
-                    size.width, size.height);
+    } else if (size.width > 0 && !(box[0] >= 0 && box[1] >= 0 && box[0] + box[2] <= size.width &&
+                                   box[1] + box[3] <= size.height)) {
+        add_problem(check, "%s: box [%g, %g, %g, %g] outside its picture of %dx%d", where, box[0], box[1],
+                    box[2], box[3], size.width, size.height);
     } else if (size.width > 0) {
         double share = box[2] * box[3] / ((double)size.width * size.height);
         check->tally.smallest_box = fmin(check->tally.smallest_box, share);
     }
 }
 
-static void check_elements(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *list, XvImageSize size)
+static void check_elements(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *list,
+                           XvImageSize size)
 {
     if (!cJSON_IsArray(list) || !list->child) {
         add_problem(check, "field \"elems\" is %s", cJSON_IsArray(list) ? "an empty list" : "not a list");
@@ -407,7 +416,8 @@ static void check_elements(XvRecordCheck *check, const XvLayoutOptions *options,
     }
 }
 
-static void check_reference(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *record, XvImageSize size)
+static void check_reference(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *record,
+                            XvImageSize size)
 {
     double box[4];
     const cJSON *own = xv_json_member(record, "bbox"), *id = xv_json_member(record, "ref_id");
@@ -450,27 +460,21 @@ static void check_text_field(XvRecordCheck *check, const XvField *field, const c
     }
 }
 
-static void check_field(XvRecordCheck *check, const XvLayoutOptions *options, const XvField *field, const cJSON *value)
+static void check_field(XvRecordCheck *check, const XvLayoutOptions *options, const XvField *field,
+                        const cJSON *value)
 {
     char where[64];
     snprintf(where, sizeof where, "field \"%s\"", field->key);
     switch (field->kind) {
-    case XV_FIELD_CAPTIONS:
-        check_captions(check, options, where, value);
-        break;
-    case XV_FIELD_ANSWERS:
-        check_answers(check, value);
-        break;
-    case XV_FIELD_LABEL:
-        check_label(check, value);
-        break;
-    default:
-        check_text_field(check, field, value);
-        break;
+    case XV_FIELD_CAPTIONS: check_captions(check, options, where, value); break;
+    case XV_FIELD_ANSWERS: check_answers(check, value); break;
+    case XV_FIELD_LABEL: check_label(check, value); break;
+    default: check_text_field(check, field, value); break;
     }
 }
 
-void xv_check_record(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *record, const char *path)
+void xv_check_record(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *record,
+                     const char *path)
 {
     XvImageSize size = {0, 0};
     check->tally.records++;
@@ -478,7 +482,8 @@ void xv_check_record(XvRecordCheck *check, const XvLayoutOptions *options, const
         add_problem(check, "the record is not a JSON object");
         return;
     }
-    for (const XvField *field = options->layout->fields; field->key || field == options->layout->fields; field++) {
+    for (const XvField *field = options->layout->fields; field->key || field == options->layout->fields;
+         field++) {
         const cJSON *value = field->key ? xv_json_member(record, field->key) : NULL;
         if (field->kind == XV_FIELD_PICTURE) {
             size = check_picture_field(check, options, record, path, field->key);

@@ -64,11 +64,12 @@ static const Action ACTIONS[] = {
 
 static int print_help(FILE *file)
 {
-    fputs("usage: xvlm files list PATH | cat PATH | get PATH LOCAL | put LOCAL PATH | mkdir PATH\n\n"
-          "Lists and copies files. A PATH is local, hdfs://..., http://... or https://...; what is copied appears under\n"
-          "its name only when it is complete. hdfs:// is read over WebHDFS when XV_WEBHDFS names its servers\n"
-          "(http://nn1:9870,http://nn2:9870), else by the command in XV_HDFS_COMMAND (\"hdfs dfs\").\n",
-          file);
+    fputs(
+        "usage: xvlm files list PATH | cat PATH | get PATH LOCAL | put LOCAL PATH | mkdir PATH\n\n"
+        "Lists and copies files. A PATH is local, hdfs://..., http://... or https://...; what is copied appears under\n"
+        "its name only when it is complete. hdfs:// is read over WebHDFS when XV_WEBHDFS names its servers\n"
+        "(http://nn1:9870,http://nn2:9870), else by the command in XV_HDFS_COMMAND (\"hdfs dfs\").\n",
+        file);
     return file == stdout ? XV_EXIT_OK : XV_EXIT_USAGE;
 }
 

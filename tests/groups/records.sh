@@ -15,7 +15,8 @@ says 0 '^0 problems' "check: boxes" "$xvlm" data check --kind grounding_bbox --b
 says 0 '"records": 50, "pictures": 10,.*"steps_per_epoch": 5,' "stats" "$xvlm" data stats --json --batch 5 --world 2 \
     $mini/retrieval_train.json
 "$xvlm" scenes --output "$set/scenes" --train 40 --val 6 --test 6 > /dev/null
-for file in train_images.jsonl train_regions.jsonl retrieval_train.json captioning_test.json vqa_train.json nlvr_val.json; do
+for file in train_images.jsonl train_regions.jsonl retrieval_train.json captioning_test.json vqa_train.json \
+    nlvr_val.json; do
     says 0 '^0 problems in 0 records' "check: scenes, $file" "$xvlm" data check "$set/scenes/$file"
 done
 says 0 '^0 problems' "check: scenes, boxes" "$xvlm" data check --kind grounding_bbox \
@@ -61,7 +62,7 @@ printf '[{"question_id": 1, "question": "a", "image": "%s"},\n {"question_id": 1
 says 1 'vqa.json:2:2: the same id as .*vqa.json:1' "check: ids" "$xvlm" data check "$set/vqa.json"
 printf '[{"question": "a"},\n' > "$set/vqa.json"
 says 1 'vqa.json:2:1: the array is not closed' "check: cut off" "$xvlm" data check "$set/vqa.json"
-says 1 'say --kind' "check: unknown" "$xvlm" data check models/README.md
+says 1 'say --kind' "check: unknown" "$xvlm" data check README.md
 says 2 'did you mean|unknown' "check: option" "$xvlm" data check --knid x
 
 # ---- a run over damaged records: it finishes, and names each of them

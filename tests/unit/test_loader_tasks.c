@@ -20,7 +20,8 @@ enum { A = 12, L = 6, P = 4 };
 
 #define MINI "tests/data/mini_coco/"
 
-static XvLoaderOptions task_options(const char *kind, const char *const *path, const XvValue *inputs, int n_inputs)
+static XvLoaderOptions task_options(const char *kind, const char *const *path, const XvValue *inputs,
+                                    int n_inputs)
 {
     XvLoaderOptions options = pair_options();
     options.kind = kind;
@@ -116,7 +117,8 @@ static void test_retrieval_eval(void **state)
     XvBatch batch = next_batch(loader);
     for (int b = 0; b < B; b++) {
         const cJSON *record = cJSON_GetArrayItem(records, b);
-        assert_picture((const float *)batch_tensor(&batch, "image") + b * 3 * R * R, golden_string(record, "image"));
+        assert_picture((const float *)batch_tensor(&batch, "image") + b * 3 * R * R,
+                       golden_string(record, "image"));
     }
     xv_loader_close(loader);
 
@@ -153,7 +155,8 @@ static void test_retrieval_eval(void **state)
     XvError error;
     assert_true(xv_loader_record(loader, 3, &text, &error));
     cJSON *fourth = cJSON_Parse((const char *)text.data);
-    assert_string_equal(golden_string(fourth, "image"), golden_string(cJSON_GetArrayItem(records, 3), "image"));
+    assert_string_equal(golden_string(fourth, "image"),
+                        golden_string(cJSON_GetArrayItem(records, 3), "image"));
     cJSON_Delete(fourth);
     xv_bytes_free(&text);
     xv_loader_close(loader);
@@ -180,7 +183,8 @@ static void test_nlvr(void **state)
         for (int b = 0; b < batch.valid; b++) {
             const cJSON *record = cJSON_GetArrayItem(records, (int)batch.records[b]);
             for (int picture = 0; picture < 2; picture++) {
-                const float *image = (const float *)batch_tensor(&batch, "image") + (picture * B + b) * 3 * R * R;
+                const float *image =
+                    (const float *)batch_tensor(&batch, "image") + (picture * B + b) * 3 * R * R;
                 assert_picture(image, cJSON_GetArrayItem(golden_get(record, "images"), picture)->valuestring);
             }
             assert_text(&batch, b, golden_string(record, "sentence"));
@@ -198,10 +202,10 @@ static void test_nlvr(void **state)
 // ---- VQA
 
 static const XvValue VQA[] = {
-    {"image", XV_F32, 4, {B, 3, R, R}, 0},        {"question_ids", XV_I32, 2, {B, T}, 0},
-    {"question_atts", XV_I32, 2, {B, T}, 0},      {"answer_ids", XV_I32, 2, {A, L}, 0},
-    {"answer_atts", XV_I32, 2, {A, L}, 0},        {"weights", XV_F32, 1, {A}, 0},
-    {"answer_question", XV_I32, 1, {A}, 0},       {"k", XV_I32, 1, {B}, 0},
+    {"image", XV_F32, 4, {B, 3, R, R}, 0},   {"question_ids", XV_I32, 2, {B, T}, 0},
+    {"question_atts", XV_I32, 2, {B, T}, 0}, {"answer_ids", XV_I32, 2, {A, L}, 0},
+    {"answer_atts", XV_I32, 2, {A, L}, 0},   {"weights", XV_F32, 1, {A}, 0},
+    {"answer_question", XV_I32, 1, {A}, 0},  {"k", XV_I32, 1, {B}, 0},
 };
 
 // Cleaned questions, different answers in their order, and weights, as the official data set has them.
@@ -210,8 +214,10 @@ static void test_vqa_train(void **state)
     (void)state;
     static const char *const path[] = {"tests/data/text/vqa_train_items.jsonl"};
     enum { ROWS = 10 };
-    static const XvValue inputs[] = {{"question_ids", XV_I32, 2, {1, 40}, 0}, {"answer_ids", XV_I32, 2, {ROWS, 40}, 0},
-                                     {"answer_atts", XV_I32, 2, {ROWS, 40}, 0}, {"weights", XV_F32, 1, {ROWS}, 0},
+    static const XvValue inputs[] = {{"question_ids", XV_I32, 2, {1, 40}, 0},
+                                     {"answer_ids", XV_I32, 2, {ROWS, 40}, 0},
+                                     {"answer_atts", XV_I32, 2, {ROWS, 40}, 0},
+                                     {"weights", XV_F32, 1, {ROWS}, 0},
                                      {"k", XV_I32, 1, {1}, 0}};
     GoldenLines lines = golden_lines(path[0]);
     XvLoaderOptions options = task_options("vqa", path, inputs, COUNT(inputs));
@@ -227,7 +233,8 @@ static void test_vqa_train(void **state)
             double weight = i < count ? cJSON_GetArrayItem(weights, i)->valuedouble : 0;
             assert_true(fabs(((const float *)batch_tensor(&batch, "weights"))[i] - weight) < 1e-6);
             if (i < count) {  // the official text ends with [SEP], which the tokenizer knows
-                assert_ids(ints(&batch, "answer_ids") + 40 * i, 40, cJSON_GetArrayItem(answers, i)->valuestring, false);
+                assert_ids(ints(&batch, "answer_ids") + 40 * i, 40,
+                           cJSON_GetArrayItem(answers, i)->valuestring, false);
             } else {
                 assert_int_equal(ints(&batch, "answer_ids")[40 * i], 101);
                 assert_int_equal(ints(&batch, "answer_ids")[40 * i + 1], 102);
@@ -267,7 +274,9 @@ static void test_vqa_batch(void **state)
     xv_loader_close(loader);
 
     // Fewer rows than answers: the heaviest are kept.
-    XvValue few[] = {{"weights", XV_F32, 1, {1}, 0}, {"k", XV_I32, 1, {B}, 0}, {"answer_question", XV_I32, 1, {1}, 0},
+    XvValue few[] = {{"weights", XV_F32, 1, {1}, 0},
+                     {"k", XV_I32, 1, {B}, 0},
+                     {"answer_question", XV_I32, 1, {1}, 0},
                      {"answer_ids", XV_I32, 2, {1, L}, 0}};
     options = task_options("vqa", path, few, COUNT(few));
     loader = open_loader(&options);
@@ -292,7 +301,8 @@ static void test_vqa_eval(void **state)
     assert_int_equal(ints(&batch, "k")[0], 0);
     xv_loader_close(loader);
 
-    static const XvValue answers[] = {{"answer_ids", XV_I32, 2, {A, L}, 0}, {"answer_atts", XV_I32, 2, {A, L}, 0}};
+    static const XvValue answers[] = {{"answer_ids", XV_I32, 2, {A, L}, 0},
+                                      {"answer_atts", XV_I32, 2, {A, L}, 0}};
     cJSON *texts = read_json(list[0]);
     options = task_options("vqa_answers", list, answers, COUNT(answers));
     options.mode = XV_LOADER_EVAL;
@@ -302,7 +312,8 @@ static void test_vqa_eval(void **state)
     for (batch = next_batch(loader); !batch.is_end; batch = next_batch(loader)) {
         for (int row = 0; row < batch.valid; row++, at++) {
             assert_int_equal(batch.records[row], at);
-            assert_ids(ints(&batch, "answer_ids") + row * L, L, cJSON_GetArrayItem(texts, at)->valuestring, true);
+            assert_ids(ints(&batch, "answer_ids") + row * L, L, cJSON_GetArrayItem(texts, at)->valuestring,
+                       true);
         }
     }
     assert_int_equal(at, cJSON_GetArraySize(texts));
@@ -359,10 +370,11 @@ static void test_grounding_train(void **state)
     char path[4096], text[8192];
     const char *here = realpath("tests/data/boxes/white_box.png", NULL);
     assert_non_null(here);
-    snprintf(text, sizeof text,
-             "[{\"image\": \"%s\", \"text\": \"white on the left\", \"ref_id\": 1, \"bbox\": [20, 30, 40, 50.0]},\n"
-             " {\"image\": \"%s\", \"text\": \"white thing\", \"ref_id\": 2, \"bbox\": [20, 30, 40, 50]}]",
-             here, here);
+    snprintf(
+        text, sizeof text,
+        "[{\"image\": \"%s\", \"text\": \"white on the left\", \"ref_id\": 1, \"bbox\": [20, 30, 40, 50.0]},\n"
+        " {\"image\": \"%s\", \"text\": \"white thing\", \"ref_id\": 2, \"bbox\": [20, 30, 40, 50]}]",
+        here, here);
     snprintf(path, sizeof path, "%s/boxes.json", folder);
     golden_write(path, text);
     const char *paths[] = {path};
@@ -446,7 +458,8 @@ static void test_captioning(void **state)
     xv_loader_close(loader);
 
     static const char *const test[] = {MINI "caption_test.json"};  // has no captions: they are not asked for
-    static const XvValue images[] = {{"image", XV_F32, 4, {B, 3, R, R}, 0}, {"prompt_ids", XV_I32, 2, {B, P}, 0}};
+    static const XvValue images[] = {{"image", XV_F32, 4, {B, 3, R, R}, 0},
+                                     {"prompt_ids", XV_I32, 2, {B, P}, 0}};
     options = task_options("captions", test, images, COUNT(images));
     options.prompt = "a picture of ";
     options.mode = XV_LOADER_EVAL;
@@ -463,7 +476,8 @@ static void test_captioning(void **state)
 static void test_scst(void **state)
 {
     (void)state;
-    static const XvValue inputs[] = {{"sample_tokens", XV_I32, 2, {B, 7}, 0}, {"image", XV_F32, 4, {B, 3, R, R}, 0}};
+    static const XvValue inputs[] = {{"sample_tokens", XV_I32, 2, {B, 7}, 0},
+                                     {"image", XV_F32, 4, {B, 3, R, R}, 0}};
     cJSON *records = read_json(RETRIEVAL_TRAIN[0]);
     XvLoaderOptions options = task_options("self_critical", RETRIEVAL_TRAIN, inputs, COUNT(inputs));
     options.threads = 2;
@@ -525,12 +539,18 @@ static void test_captioning_pretrain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_retrieval_train), cmocka_unit_test(test_retrieval_eval),
-        cmocka_unit_test(test_nlvr),            cmocka_unit_test(test_vqa_train),
-        cmocka_unit_test(test_vqa_batch),       cmocka_unit_test(test_vqa_eval),
-        cmocka_unit_test(test_grounding_eval),  cmocka_unit_test(test_grounding_train),
-        cmocka_unit_test(test_grounding_weak),  cmocka_unit_test(test_captioning),
-        cmocka_unit_test(test_scst),            cmocka_unit_test(test_captioning_pretrain),
+        cmocka_unit_test(test_retrieval_train),
+        cmocka_unit_test(test_retrieval_eval),
+        cmocka_unit_test(test_nlvr),
+        cmocka_unit_test(test_vqa_train),
+        cmocka_unit_test(test_vqa_batch),
+        cmocka_unit_test(test_vqa_eval),
+        cmocka_unit_test(test_grounding_eval),
+        cmocka_unit_test(test_grounding_train),
+        cmocka_unit_test(test_grounding_weak),
+        cmocka_unit_test(test_captioning),
+        cmocka_unit_test(test_scst),
+        cmocka_unit_test(test_captioning_pretrain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,8 +51,10 @@ static const char *scan(const char *text, size_t step, Found *found, XvRecordSca
 static void test_array(void **state)
 {
     (void)state;
-    const char *text = " \n[{\"a\": \"]},{\\\"[\"},\n  {\"b\": [1, {\"c\": []}]} ,\"text\\\\\", 12 , [[]]\n]\n";
-    const char *records[] = {"{\"a\": \"]},{\\\"[\"}", "{\"b\": [1, {\"c\": []}]}", "\"text\\\\\"", "12", "[[]]"};
+    const char *text =
+        " \n[{\"a\": \"]},{\\\"[\"},\n  {\"b\": [1, {\"c\": []}]} ,\"text\\\\\", 12 , [[]]\n]\n";
+    const char *records[] = {"{\"a\": \"]},{\\\"[\"}", "{\"b\": [1, {\"c\": []}]}", "\"text\\\\\"", "12",
+                             "[[]]"};
     for (size_t step = 1; step < 80; step += 3) {
         Found found;
         XvRecordScan end;

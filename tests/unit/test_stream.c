@@ -40,8 +40,8 @@ static void write_files(const char *folder, int n_files)
         char path[4096], text[8192] = "";
         for (int i = f * LINES / n_files; i < (f + 1) * LINES / n_files; i++) {
             size_t used = strlen(text);
-            snprintf(text + used, sizeof text - used, "%s%d%*s%s", i % 7 == 3 ? "\n \t\n" : "", i, i % 5 * 9, "",
-                     i % 4 == 2 ? "\r\n" : "\n");
+            snprintf(text + used, sizeof text - used, "%s%d%*s%s", i % 7 == 3 ? "\n \t\n" : "", i, i % 5 * 9,
+                     "", i % 4 == 2 ? "\r\n" : "\n");
         }
         text[strlen(text) - (f == 1)] = 0;  // the second file does not end its last line
         snprintf(path, sizeof path, "%s/part-%02d.jsonl", folder, f);
@@ -235,8 +235,9 @@ static void test_memory(void **state)
     snprintf(path, sizeof path, "%s/many.jsonl", folder);
     FILE *file = fopen(path, "wb");
     for (int i = 0; i < RECORDS; i++) {
-        fprintf(file, "{\"image\": \"none.jpg\", \"caption\": \"the dog of record number %d and its %*s tail\"}\n", i,
-                i % 900, "long");
+        fprintf(file,
+                "{\"image\": \"none.jpg\", \"caption\": \"the dog of record number %d and its %*s tail\"}\n",
+                i, i % 900, "long");
     }
     fclose(file);
     const char *paths[] = {path};
@@ -315,11 +316,12 @@ static void test_loader_broken(void **state)
     (void)state;
     char *folder = golden_folder(), path[4096], text[16384];
     char *here = realpath("tests/data/mini_coco/images/000000183709.jpg", NULL);
-    snprintf(text, sizeof text,
-             "{\"image\": \"%s\", \"caption\": \"one\"}\n\n{\"image\": broken}\n"
-             "{\"image\": \"%s\", \"caption\": \"two\"}\n"
-             "{\"image\": \"%s\", \"caption\": \"three\"}\n{\"image\": \"none.jpg\", \"caption\": \"four\"}\n",
-             here, here, here);
+    snprintf(
+        text, sizeof text,
+        "{\"image\": \"%s\", \"caption\": \"one\"}\n\n{\"image\": broken}\n"
+        "{\"image\": \"%s\", \"caption\": \"two\"}\n"
+        "{\"image\": \"%s\", \"caption\": \"three\"}\n{\"image\": \"none.jpg\", \"caption\": \"four\"}\n",
+        here, here, here);
     snprintf(path, sizeof path, "%s/broken.jsonl", folder);
     golden_write(path, text);
     const char *paths[] = {path};
@@ -364,9 +366,11 @@ static void test_loader_broken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shards),    cmocka_unit_test(test_sharing), cmocka_unit_test(test_sharing_pipe),
-        cmocka_unit_test(test_positions), cmocka_unit_test(test_orders),  cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_memory),    cmocka_unit_test(test_loader),  cmocka_unit_test(test_loader_broken),
+        cmocka_unit_test(test_shards),        cmocka_unit_test(test_sharing),
+        cmocka_unit_test(test_sharing_pipe),  cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_orders),        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_memory),        cmocka_unit_test(test_loader),
+        cmocka_unit_test(test_loader_broken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
