@@ -5,6 +5,7 @@ import "../models/xvlm_caption.dsl"
 import "training.dsl"
 
 task captioning {
+    config image_root = none
     config batch_size_train = 32
     config batch_size_test = 32
     config max_tokens = 40
@@ -17,8 +18,6 @@ task captioning {
     config num_beams = 3
 
     set image_res = 384
-    set vision_config.image_res = 384
-    set vision_config.window_size = 12
     set optimizer.lr = 1e-5
     set schedular.epochs = 5
     set schedular.num_warmup_steps = 0.1

@@ -6,6 +6,7 @@ import "../models/xvlm_caption.dsl"
 import "training.dsl"
 
 task captioning_scst {
+    config image_root = none
     config batch_size_train = 8
     config batch_size_test = 32
     config max_tokens = 40
@@ -22,12 +23,9 @@ task captioning_scst {
     config eval_steps = 500
 
     set image_res = 384
-    set vision_config.image_res = 384
-    set vision_config.window_size = 12
     set optimizer.lr = 1e-5
-    set schedular.epochs = 5
     set schedular.num_warmup_steps = 0.1
-    config num_training_steps = 44275
+    set schedular.num_training_steps = 44275
 
     dim B = batch_size_train
     dim P = prompt_length

@@ -6,6 +6,8 @@ import "../models/xvlm_vqa.dsl"
 import "training.dsl"
 
 task vqa {
+    config vqa_root = none
+    config vg_root = none
     config batch_size_train = 24
     config batch_size_test = 32
     config max_tokens = 40
@@ -16,8 +18,6 @@ task vqa {
     config answer_list_size = 3128
 
     set image_res = 384
-    set vision_config.image_res = 384
-    set vision_config.window_size = 12
     set optimizer.lr = 5e-5
     set schedular.epochs = 10
     set schedular.num_warmup_steps = 0.1

@@ -67,6 +67,29 @@ size() {
         config.train_dataset_size=318547 config.calc_image_bbox_loss=false config.accelerator.CLIP_GRAD_NORM=1
 }
 
+# shellcheck disable=SC2046
+{
+    for pixels in 384 480; do
+        file=VQA.yaml
+        [ $pixels -eq 384 ] || file=VQA_480.yaml
+        parameters=$((pixels == 384 ? 293483442 : 293600754))
+        configured $file vqa $(size $pixels) $(recipe 5e-5 10 0.1) parameters=$parameters config.batch_size_train=24 \
+            config.batch_size_test=32 config.k_test=128 config.num_dec_layers=6 config.max_tokens=40 \
+            config.vqa_root=images/coco/ config.vg_root=images/visualgenome/
+        configured vlue-base-test/$file vqa $(size $pixels) parameters=$parameters config.batch_size_test=32 \
+            config.k_test=128 config.vqa_root=images/marvl/
+    done
+    configured Captioning.yaml captioning $(size 384) $(recipe 1e-5 5 0.1) parameters=212935602 \
+        config.batch_size_train=32 config.batch_size_test=32 config.label_smoothing=0.1 config.max_length=20 \
+        config.min_length=5 config.num_beams=3 "config.prompt=a picture of " config.image_root=images/coco/
+    configured Captioning_pretrain_O1.yaml captioning_pretrain $(size 224) $(recipe 3e-5 2 0.1) parameters=212800242 \
+        config.images.batch_size=128 config.images.caption_key=desc config.max_tokens=40 \
+        config.train_dataset_size=5114489 config.accelerator.CLIP_GRAD_NORM=1
+    configured Captioning_scst.yaml captioning_scst $(size 384) parameters=212935602 config.optimizer.lr=1e-5 \
+        config.schedular.num_warmup_steps=0.1 config.schedular.num_training_steps=44275 config.batch_size_train=8 \
+        config.sc_train_sample_n=5 config.sc_baseline_type=greedy config.eval_steps=500
+}
+
 # Domain pre-training for NLVR2 has no official configuration; the task's own settings are those of its siblings.
 # shellcheck disable=SC2046
 succeeds "nlvr_pretrain compiles" information nlvr_pretrain &&
