@@ -1,4 +1,5 @@
-// The ops of augment.h. Number types follow the official code: what NumPy computes in single precision is single here.
+// The ops of augment.h. Number types follow the official code: what NumPy computes in single precision is
+// single here.
 #include "runtime/data/augment.h"
 
 #include "runtime/data/augment_warp.h"
@@ -185,8 +186,8 @@ static void saturate(double factor, XvImage *image)
     }
 }
 
-// One row between its first and its last pixel. The smooth value is a ninefold mean with the centre five times, rounded;
-// thirteenths never lie halfway.
+// One row between its first and its last pixel. The smooth value is a ninefold mean with the centre five
+// times, rounded; thirteenths never lie halfway.
 static void sharpen_row(const uint8_t *row, size_t stride, float factor, bool clips, uint8_t *out,
                         int n_bytes)
 {

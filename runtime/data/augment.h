@@ -1,9 +1,9 @@
-// RandAugment as the official training uses it (facts 5.7): what each op does to the pixels, and the drawing of two of
-// them. Pixels equal the official ones, which come from NumPy and OpenCV 4.6.
+// RandAugment as the official training uses it (facts 5.7): what each op does to the pixels, and the drawing
+// of two of them. Pixels equal the official ones, which come from NumPy and OpenCV 4.6.
 //
-// Two ops are not what their names say: AutoContrast turns every channel without a black pixel white (a negation in
-// unsigned bytes), Sharpness wraps around instead of clipping. Published weights were trained with both, so they are the
-// default; XvAugmentFixes says what is meant.
+// Two ops are not what their names say: AutoContrast turns every channel without a black pixel white (a
+// negation in unsigned bytes), Sharpness wraps around instead of clipping. Published weights were trained
+// with both, so they are the default; XvAugmentFixes says what is meant.
 #pragma once
 
 #include "runtime/data/draws.h"
@@ -11,8 +11,8 @@
 
 #include <stdbool.h>
 
-// The first five are the photometric list (RandAug-5), the first ten the whole list (RandAug-10); the others are defined
-// officially and in no list.
+// The first five are the photometric list (RandAug-5), the first ten the whole list (RandAug-10); the others
+// are defined officially and in no list.
 typedef enum XvAugment {
     XV_AUGMENT_IDENTITY,
     XV_AUGMENT_AUTO_CONTRAST,
@@ -62,7 +62,7 @@ bool xv_augment_is_signed(XvAugment op);
 // comes from outside with grey 128. False only without memory.
 bool xv_augment(XvAugment op, double value, XvAugmentFixes fixes, XvImage *image, XvImage *scratch);
 
-// Draws options->n_ops of the first n_choices ops, with repetition, and applies each with probability one half. Order of
-// draws: the ops; then for each op whether it is applied and, if it is, the sign of its value.
+// Draws options->n_ops of the first n_choices ops, with repetition, and applies each with probability one
+// half. Order of draws: the ops; then for each op whether it is applied and, if it is, the sign of its value.
 bool xv_random_augment(const XvAugmentOptions *options, int n_choices, const XvDraws *draws, XvImage *image,
                        XvImage *scratch);

@@ -1,7 +1,7 @@
 // The affine warp in OpenCV 4.6's fixed point; see augment_warp.h.
 //
-// The matrix is inverted in double precision; coordinates have 10 bits behind the point, are rounded to 5 and split into
-// a pixel and a place on a 32 x 32 grid of bilinear weights.
+// The matrix is inverted in double precision; coordinates have 10 bits behind the point, are rounded to 5 and
+// split into a pixel and a place on a 32 x 32 grid of bilinear weights.
 #include "runtime/data/augment_warp.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 // The tokenizer of bpe.h.
 //
-// The bytes of a word are a linked list of pieces; a heap holds the pairs that can be joined, the earliest merge and then
-// the leftmost place on top. Entries are left in the heap when their pieces change and skipped when they come up, so a
-// word of n bytes takes n log n steps, however long it is.
+// The bytes of a word are a linked list of pieces; a heap holds the pairs that can be joined, the earliest
+// merge and then the leftmost place on top. Entries are left in the heap when their pieces change and skipped
+// when they come up, so a word of n bytes takes n log n steps, however long it is.
 #include "runtime/data/bpe.h"
 
 #include "runtime/data/bpe_merges.h"

@@ -1,7 +1,8 @@
 // Opening of byte-level BPE vocabularies; see vocabulary.h and bpe_merges.h.
 //
-// Merges are checked to join pieces that are bytes or made by earlier merges. Then joining the best pair first, wherever
-// it stands, gives the same pieces as the official loop, which joins all places of the best pair before it looks again.
+// Merges are checked to join pieces that are bytes or made by earlier merges. Then joining the best pair
+// first, wherever it stands, gives the same pieces as the official loop, which joins all places of the best
+// pair before it looks again.
 #include "runtime/data/bpe_merges.h"
 
 #include "runtime/data/json_line.h"

@@ -43,7 +43,8 @@ static uint32_t big_endian(const uint8_t *bytes)
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-// Pixel data that go beyond the end of the file: says that the chunk ends there, so that libpng asks for what there is.
+// Pixel data that go beyond the end of the file: says that the chunk ends there, so that libpng asks for what
+// there is.
 static void shorten_chunk(Decoder *decoder, uint8_t header[8])
 {
     uint32_t length = big_endian(header);

@@ -1,6 +1,6 @@
-// A JSON parser with the grammar of Python's json module that leaves a cJSON tree; see json_line.h. cJSON's own parser
-// takes what the official loaders refuse (control characters in strings, 01, 1., a byte order mark) and refuses what
-// they take (NaN, Infinity).
+// A JSON parser with the grammar of Python's json module that leaves a cJSON tree; see json_line.h. cJSON's
+// own parser takes what the official loaders refuse (control characters in strings, 01, 1., a byte order
+// mark) and refuses what they take (NaN, Infinity).
 #include "runtime/data/json_line.h"
 
 #include "runtime/data/unicode.h"

@@ -165,8 +165,8 @@ int xv_loader_batch_size(const XvLoader *loader);
 // How often a record was skipped in the batches delivered so far.
 int64_t xv_loader_skipped(const XvLoader *loader);
 
-// How many pictures of the batches delivered so far were cut off or damaged, and used as far as they go. The first one is
-// warned of.
+// How many pictures of the batches delivered so far were cut off or damaged, and used as far as they go. The
+// first one is warned of.
 int64_t xv_loader_partial(const XvLoader *loader);
 
 // Stops the threads and frees everything; NULL is allowed.

@@ -28,9 +28,9 @@ typedef struct XvTokens {
 // lacks [PAD], [UNK], [CLS] or [MASK].
 XvVocabulary *xv_vocabulary_open(const char *path, XvError *error);
 
-// Reads a byte-level BPE vocabulary: a JSON object of pieces to ids 0..n-1, and the list of merges. NULL with a message
-// when a file cannot be read, is of another kind, lacks a special token or a piece for one of the 256 bytes, or when a
-// merge joins pieces that do not exist or are made later.
+// Reads a byte-level BPE vocabulary: a JSON object of pieces to ids 0..n-1, and the list of merges. NULL with
+// a message when a file cannot be read, is of another kind, lacks a special token or a piece for one of the
+// 256 bytes, or when a merge joins pieces that do not exist or are made later.
 XvVocabulary *xv_vocabulary_open_bpe(const char *vocab_path, const char *merges_path, XvError *error);
 
 void xv_vocabulary_close(XvVocabulary *vocabulary);
@@ -51,8 +51,8 @@ const char *xv_vocabulary_piece(const XvVocabulary *vocabulary, int32_t id);
 bool xv_tokens_add(XvTokens *tokens, int32_t id, bool is_continuation);
 void xv_tokens_free(XvTokens *tokens);
 
-// Appends the tokens of a text (unicode.h), without start or end token, by the vocabulary's tokenizer. A piece continues
-// a word when it starts with "##" (BERT), or, unless it is the text's first, when it does not start with "Ġ" (RoBERTa):
-// the rules of the official mask generator. False without memory, and for a lone surrogate, which has no bytes
-// (RoBERTa).
+// Appends the tokens of a text (unicode.h), without start or end token, by the vocabulary's tokenizer. A
+// piece continues a word when it starts with "##" (BERT), or, unless it is the text's first, when it does not
+// start with "Ġ" (RoBERTa): the rules of the official mask generator. False without memory, and for a lone
+// surrogate, which has no bytes (RoBERTa).
 bool xv_tokenize(const XvVocabulary *vocabulary, const char *text, XvTokens *tokens, XvError *error);

@@ -1,8 +1,8 @@
-// `xvlm data bench` (and `xvlm bench data`): how many pictures a second the loader delivers, per core and in all, and how
-// many cores one H200 would keep busy.
+// `xvlm data bench` (and `xvlm bench data`): how many pictures a second the loader delivers, per core and in
+// all, and how many cores one H200 would keep busy.
 //
-// Rates per core count processor time, so that they mean the same on a machine that has other things to do. A picture is
-// decoded, cropped at random, resized, mirrored, augmented as asked, and normalised.
+// Rates per core count processor time, so that they mean the same on a machine that has other things to do. A
+// picture is decoded, cropped at random, resized, mirrored, augmented as asked, and normalised.
 #include "runtime/tools/data_bench.h"
 
 #include "runtime/base/format.h"

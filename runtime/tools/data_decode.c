@@ -163,7 +163,8 @@ int xv_data_decode(int argc, char **argv)
         printf(
             "usage: xvlm data decode --resolution R --output OUT.safetensors PICTURE...\n\n"
             "Writes decoded/NAME and resized/NAME (bytes, [height, width, 3]) and normalised/NAME (floats,\n"
-            "[3, R, R]). A picture that cannot be read is named with the reason and left out; the status is 1 then.\n\n");
+            "[3, R, R]). A picture that cannot be read is named with the reason and left out; the status is\n"
+            "1 then.\n\n");
         xv_options_print(stdout, options, N_OPTIONS);
         return XV_EXIT_OK;
     }

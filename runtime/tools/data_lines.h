@@ -10,8 +10,8 @@
 typedef struct XvLineWork {
     const char *command;  // "xvlm data clean", for messages
     void *context;
-    // Writes the result of one object, whose field "text" is `text`, as JSON without a line end. False with a message,
-    // having written nothing, for an object that makes no sense.
+    // Writes the result of one object, whose field "text" is `text`, as JSON without a line end. False with a
+    // message, having written nothing, for an object that makes no sense.
     bool (*run)(void *context, const cJSON *object, const char *text, XvError *error);
 } XvLineWork;
 

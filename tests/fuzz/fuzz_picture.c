@@ -1,5 +1,5 @@
-// libFuzzer target: any bytes are decoded or refused with a reason; what is decoded has the size that the header says,
-// all of its pixels, the same first rows when only those are asked for, and can be resized.
+// libFuzzer target: any bytes are decoded or refused with a reason; what is decoded has the size that the
+// header says, all of its pixels, the same first rows when only those are asked for, and can be resized.
 #include "runtime/data/image.h"
 #include "runtime/data/resize.h"
 
@@ -25,7 +25,8 @@ static void check_rows(const uint8_t *data, size_t size, const XvImage *whole)
     int rows = whole->height / 2 + 1;
     require(xv_image_decode(data, size, rows, &part, &error));
     size_t row_bytes = (size_t)whole->width * 3;
-    require(memcmp(part.pixels, whole->pixels, row_bytes * (size_t)(rows < whole->height ? rows : whole->height)) == 0);
+    require(memcmp(part.pixels, whole->pixels,
+                   row_bytes * (size_t)(rows < whole->height ? rows : whole->height)) == 0);
     xv_image_free(&part);
 }
 
@@ -34,7 +35,8 @@ static void check_resize(const XvImage *whole)
     XvImage small = {0};
     XvResizer resizer = {0};
     XvError error = {""};
-    XvCrop crop = {whole->width / 3, whole->height / 3, whole->width - whole->width / 3, whole->height - whole->height / 3};
+    XvCrop crop = {whole->width / 3, whole->height / 3, whole->width - whole->width / 3,
+                   whole->height - whole->height / 3};
     require(xv_image_resize(&small, SIDE, SIDE, &error));
     require(xv_resize(&resizer, whole, crop, &small, &error));
     xv_resizer_free(&resizer);

@@ -97,7 +97,7 @@ static void test_long_word(void **state)
     enum { LENGTH = 1 << 20 };
     char *text = malloc(LENGTH + 1);
     for (int i = 0; i < LENGTH; i++) {
-        text[i] = (char)('a' + i * i % 7 % 3);
+        text[i] = (char)('a' + (long)i * i % 7 % 3);
     }
     text[LENGTH] = '\0';
     XvTokens tokens = {0};

@@ -1,5 +1,6 @@
-// Distributions of drawn masks and drawn regions beside those of the official samplers over the same texts and records.
-// Bands are five standard deviations of the difference of two such samples; what does not depend on draws is equal.
+// Distributions of drawn masks and drawn regions beside those of the official samplers over the same texts
+// and records. Bands are five standard deviations of the difference of two such samples; what does not depend
+// on draws is equal.
 #include "data_golden.h"
 
 #include "runtime/data/caption.h"
