@@ -20,6 +20,8 @@ task captioning_scst {
     config sc_baseline_type = "greedy"
     config sample_n = sc_train_sample_n
     config baseline_type = sc_baseline_type
+    config sc_beam_size = 1  # drawn captions come from no beams
+    config cider_cached_tokens = none
     config eval_steps = 500
 
     set image_res = 384
@@ -36,6 +38,7 @@ task captioning_scst {
     let H = text_config.num_attention_heads
     let D = text_config.hidden_size // H
     let L = max_length
+    assert sc_beam_size == 1, "captions are drawn one token after the other; sc_beam_size is 1"
     assert baseline_type == "greedy" or baseline_type == "sample", "sc_baseline_type is greedy or sample"
 
     model as "": CaptionModel()
@@ -47,7 +50,6 @@ task captioning_scst {
         beta1 = 0.9
         beta2 = 0.98
         epsilon = 1e-8
-        clip = 0
     }
 
     # Substring rule of the official optimizer (facts 4.1).

@@ -37,7 +37,6 @@ task vqa {
         beta1 = 0.9
         beta2 = 0.98
         epsilon = 1e-8
-        clip = 0
     }
 
     # Substring rule of the official optimizer (facts 4.1).
