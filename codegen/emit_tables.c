@@ -33,6 +33,9 @@ static void emit_parameters(Out *out, Arena *arena, const Task *task)
         out_line(out, "     .init = %s, .init_a = %.17g, .init_b = %.17g, .is_trainable = %s, .has_decay = %s,",
                  INIT_NAMES[p->init], p->init_a, p->init_b, p->is_trainable ? "true" : "false",
                  p->has_decay ? "true" : "false");
+        if (p->has_zero_row) {
+            out_line(out, "     .has_zero_row = true, .zero_row = %lld,", (long long)p->zero_row);
+        }
         out_line(out, "     .is_fresh = %s, .has_clamp = %s, .clamp_low = %.17g, .clamp_high = %.17g, .source = \"%s\"},",
                  p->is_fresh ? "true" : "false", p->has_clamp ? "true" : "false", p->clamp_low, p->clamp_high,
                  diag_place(arena, p->span));

@@ -2,6 +2,7 @@
 #include "compiler/base/vec.h"
 #include "compiler/elab.h"
 
+#include <math.h>
 #include <string.h>
 
 // Types ---------------------------------------------------------------------------------------------------------
@@ -257,6 +258,22 @@ static bool is_marked(Elab *elab, Scope *scope, const AstAttribute *attribute)
     return elab_truth(elab, scope, condition->value, &truth) && truth;
 }
 
+// `zero_row(row)`: the row of a table that starts as zeros.
+static bool read_zero_row(Elab *elab, Scope *scope, const AstAttribute *attribute, Parameter *parameter)
+{
+    double row = 0, ignored;
+    if (!number_args(elab, scope, attribute->value, &row, &ignored, 1)) {
+        return false;
+    }
+    if (parameter->shape.rank < 1 || row < 0 || row >= (double)parameter->shape.dim[0] || row != floor(row)) {
+        diag_error(elab->diag, attribute->value->span, "there is no row %g in a parameter of shape %s", row,
+                   shape_text(elab->arena, &parameter->shape));
+        return false;
+    }
+    parameter->zero_row = (int64_t)row;
+    return true;
+}
+
 static void read_attribute(Elab *elab, Scope *scope, const AstAttribute *attribute, Parameter *parameter)
 {
     const char *name = attribute->name.text;
@@ -271,8 +288,11 @@ static void read_attribute(Elab *elab, Scope *scope, const AstAttribute *attribu
     } else if (strcmp(name, "clamp") == 0 && attribute->value) {
         parameter->has_clamp =
             number_args(elab, scope, attribute->value, &parameter->clamp_low, &parameter->clamp_high, 2);
+    } else if (strcmp(name, "zero_row") == 0 && attribute->value) {
+        parameter->has_zero_row = read_zero_row(elab, scope, attribute, parameter);
     } else {
-        diag_error(elab->diag, attribute->name.span, "a parameter knows init, fresh, frozen, no_decay and clamp, not '%s'", name);
+        diag_error(elab->diag, attribute->name.span,
+                   "a parameter knows init, fresh, frozen, no_decay, clamp and zero_row, not '%s'", name);
     }
 }
 

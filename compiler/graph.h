@@ -117,8 +117,9 @@ typedef struct Parameter {
     Shape shape;
     InitKind init;
     double init_a, init_b;     // see XvInitKind in runtime/program.h
-    bool is_trainable, has_decay, is_fresh, has_clamp;
+    bool is_trainable, has_decay, is_fresh, has_clamp, has_zero_row;
     double clamp_low, clamp_high;
+    int64_t zero_row;          // of dimension 0, zero when fresh
     Span span;
 } Parameter;
 

@@ -34,8 +34,13 @@ module LayerNorm(width, epsilon = 1e-5) {
     }
 }
 
-module Embedding(rows, width, spread = 0.02) {
-    param weight: [rows, width] init normal(0, spread)
+# `zero_row`: one that starts as zeros.
+module Embedding(rows, width, spread = 0.02, zero_row = none) {
+    if zero_row == none {
+        param weight: [rows, width] init normal(0, spread)
+    } else {
+        param weight: [rows, width] init normal(0, spread) zero_row(zero_row)
+    }
 }
 
 # A convolution whose stride is its size, as a matrix product over patches: [B, width, P, P], initialised as PyTorch's.

@@ -7,8 +7,8 @@ module RobertaEmbeddings(config) {
     let width = config.hidden_size
     let spread = config.initializer_range
     let pad = config.pad_token_id
-    word_embeddings: Embedding(config.vocab_size, width, spread)
-    position_embeddings: Embedding(config.max_position_embeddings, width, spread)
+    word_embeddings: Embedding(config.vocab_size, width, spread, zero_row = pad)
+    position_embeddings: Embedding(config.max_position_embeddings, width, spread, zero_row = pad)
     token_type_embeddings: Embedding(config.type_vocab_size, width, spread)
     LayerNorm: LayerNorm(width, config.layer_norm_eps)
     buffer position_ids: int[1, config.max_position_embeddings]

@@ -27,6 +27,8 @@ typedef struct XvParameter {
     bool is_fresh;               // learning rate * lr_mult
     bool has_clamp;              // clamped in place before each step
     double clamp_low, clamp_high;
+    bool has_zero_row;           // row zero_row of dimension 0 is zero when fresh
+    int64_t zero_row;
     const char *source;          // "models/bert.dsl:12"
 } XvParameter;
 

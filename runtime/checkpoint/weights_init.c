@@ -4,6 +4,7 @@
 #include "runtime/checkpoint/weights.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { PURPOSE_PARAMETERS = 0x1717, BLOCKS_PER_PART = 4096, MAX_REDRAWS = 64 };
 
@@ -73,6 +74,16 @@ static void init_part(const XvParameter *parameter, uint64_t key, int64_t first_
     }
 }
 
+static void draw_parameter(const XvParameter *parameter, uint64_t seed, float *values)
+{
+    uint64_t key = xv_key(xv_key(seed, PURPOSE_PARAMETERS), xv_text_hash(parameter->name));
+    int64_t blocks = (parameter->count + 3) / 4;
+#pragma omp parallel for schedule(static) if(blocks > BLOCKS_PER_PART)
+    for (int64_t block = 0; block < blocks; block += BLOCKS_PER_PART) {
+        init_part(parameter, key, block, values);
+    }
+}
+
 void xv_weights_init(const XvProgram *program, uint64_t seed, float *parameters)
 {
     for (int i = 0; i < program->n_parameters; i++) {
@@ -82,13 +93,12 @@ void xv_weights_init(const XvProgram *program, uint64_t seed, float *parameters)
             for (int64_t j = 0; j < parameter->count; j++) {
                 values[j] = (float)parameter->init_a;
             }
-            continue;
+        } else {
+            draw_parameter(parameter, seed, values);
         }
-        uint64_t key = xv_key(xv_key(seed, PURPOSE_PARAMETERS), xv_text_hash(parameter->name));
-        int64_t blocks = (parameter->count + 3) / 4;
-#pragma omp parallel for schedule(static) if(blocks > BLOCKS_PER_PART)
-        for (int64_t block = 0; block < blocks; block += BLOCKS_PER_PART) {
-            init_part(parameter, key, block, values);
+        if (parameter->has_zero_row) {
+            int64_t width = parameter->count / parameter->shape[0];
+            memset(values + parameter->zero_row * width, 0, (size_t)width * sizeof *values);
         }
     }
 }
