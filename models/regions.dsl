@@ -1,7 +1,20 @@
-# Region features of vision transformers (facts 1.5): the last blocks run on a copy of its image per region, which
-# attends to the patches inside alone, and on the whole images beside them.
+# Region features (facts 1.5): one row per region, and beside them the features of its whole image.
 
-# All blocks. Rows after the last `depth` of them: B regions, then I images.
+# For encoders whose global token is the mean of the others, put in front.
+fn with_mean(x: [B, N, D]) {
+    return concat([mean(x, 1, keep = true), x], 1)
+}
+
+# The tokens of a region's image behind the mean of those inside the region; the same behind the ordinary mean.
+fn mean_regions(x: [I, N, D], idx_to_group_img: int[B], image_atts: int[B, S]) {
+    rows = x[idx_to_group_img]
+    inside = float(image_atts[:, 1:])[:, :, none]
+    mean_inside = sum(inside * rows, 1, keep = true) / sum(inside, 1, keep = true)
+    return concat([mean_inside, rows], 1), with_mean(x)[idx_to_group_img]
+}
+
+# Vision transformers run their last `depth` blocks on a copy of its image per region, which attends to the patches
+# inside alone, and on the whole images beside them. Rows afterwards: B regions, then I images.
 fn local_attention(blocks, depth, x: [I, S, D], idx_to_group_img: int[B], image_atts: int[B, S]) {
     assert depth >= 1 and depth <= len(blocks), "local_attn_depth is from 1 to the number of layers"
     let first = len(blocks) - depth
@@ -17,7 +30,7 @@ fn local_attention(blocks, depth, x: [I, S, D], idx_to_group_img: int[B], image_
     return x
 }
 
-# One row per region: region features, features of its whole image.
+# Those rows apart: one per region.
 fn split_regions(x: [N, S, D], idx_to_group_img: int[B]) {
     return x[:B], x[B:][idx_to_group_img]
 }

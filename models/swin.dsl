@@ -2,6 +2,7 @@
 # the last stage's tokens (facts 1.2). Grids are square; tokens are row-major.
 
 import "layers.dsl"
+import "regions.dsl"
 
 # [B, G, G, C] cut into windows: [B * windows, window * window, C], and back.
 fn windows_of(x: [B, G, G, C], window) {
@@ -144,18 +145,8 @@ module Swin(config, image_res, patch_size) {
         return with_mean(tokens(image))
     }
 
-    # One row per region (facts 1.5): the tokens of its image behind the mean of the tokens inside the region; and
-    # the same rows behind the ordinary mean.
     fn regions(
         image: [I, 3, image_res, image_res], idx_to_group_img: int[B], image_atts: int[B, S]) {
-        x = tokens(image)
-        rows = x[idx_to_group_img]
-        inside = float(image_atts[:, 1:])[:, :, none]
-        mean = sum(inside * rows, 1, keep = true) / sum(inside, 1, keep = true)
-        return concat([mean, rows], 1), with_mean(x)[idx_to_group_img]
+        return mean_regions(tokens(image), idx_to_group_img, image_atts)
     }
-}
-
-fn with_mean(x: [B, N, D]) {
-    return concat([mean(x, 1, keep = true), x], 1)
 }
