@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <string.h>
 
 enum { N_VARIANTS = 3 };
 
@@ -417,13 +418,86 @@ static void test_names(void **state)
     fixture_free(fixture);
 }
 
+// sum(tanh(p m)^2 w) with p = softmax(x) + e, where e is zero and not trainable; returns the score and p.
+static NodeId score_of_attention(Fixture *fixture, NodeId *p)
+{
+    Graph *graph = fixture->graph;
+    const Origin *origin = &fixture->origin;
+    Shape shape = shape2(2, 3);
+    NodeId x = fixture_param(fixture, shape, -1, 1), m = fixture_param(fixture, shape2(3, 4), -1, 1);
+    NodeId e = fixture_fixed(fixture, shape);
+    memset(fixture->parameter_values[2], 0, 6 * sizeof(double));
+    NodeId soft = graph_add(graph, OP_SOFTMAX, DTYPE_F32, &shape, &x, 1, NULL, origin);
+    *p = graph_binary(graph, OP_ADD, soft, e, origin);
+    NodeId y = graph_unary(graph, OP_TANH, graph_matmul(graph, *p, m, NO_NODE, origin), origin);
+    return fixture_loss(fixture, graph_binary(graph, OP_MUL, y, y, origin));
+}
+
+// The derivative by a tensor on the way, against central differences in what is added to it.
+static void test_between(void **state)
+{
+    (void)state;
+    Fixture *fixture = fixture_new(9);
+    NodeId p;
+    NodeId score = score_of_attention(fixture, &p);
+    int n_nodes = fixture->graph->n_nodes;
+    NodeId gradient = grad_between(fixture->graph, score, p);
+    assert_true(gradient >= n_nodes);
+    assert_null(graph_verify(fixture->arena, fixture->graph));
+    assert_true(shape_equal(&fixture->graph->nodes[gradient].shape, &fixture->graph->nodes[p].shape));
+    double *got = fixture_eval(fixture, fixture->graph)[gradient];
+    for (int i = 0; i < 6; i++) {
+        double value[2];
+        for (int side = 0; side < 2; side++) {
+            fixture->parameter_values[2][i] = side ? 1e-5 : -1e-5;
+            value[side] = fixture_eval(fixture, fixture->graph)[score][0];
+        }
+        fixture->parameter_values[2][i] = 0;
+        assert_true(fabs((value[1] - value[0]) / 2e-5 - got[i]) < 1e-8);
+    }
+    fixture_free(fixture);
+}
+
+// A loss may contain such a derivative: it is differentiated again.
+static void test_between_again(void **state)
+{
+    (void)state;
+    Fixture *fixture = fixture_new(10);
+    NodeId p;
+    NodeId score = score_of_attention(fixture, &p);
+    NodeId gradient = grad_between(fixture->graph, score, p);
+    NodeId product = graph_binary(fixture->graph, OP_MUL, gradient, p, &fixture->origin);
+    NodeId loss = fixture_loss(fixture, graph_unary(fixture->graph, OP_TANH, product, &fixture->origin));
+    graph_output(fixture->graph, "loss", OUTPUT_LOSS, loss, -1);
+    Graph *backward = grad(fixture->arena, fixture->graph, loss);
+    check_all_gradients(fixture, backward, loss);
+    fixture_free(fixture);
+}
+
+static void test_between_nothing(void **state)
+{
+    (void)state;
+    Fixture *fixture = fixture_new(11);
+    NodeId p;
+    NodeId score = score_of_attention(fixture, &p);
+    NodeId other = fixture_param(fixture, shape1(3), 0, 1);
+    int n_nodes = fixture->graph->n_nodes;
+    assert_int_equal(grad_between(fixture->graph, score, other), NO_NODE);
+    NodeId stopped = graph_unary(fixture->graph, OP_STOP_GRADIENT, p, &fixture->origin);
+    assert_int_equal(grad_between(fixture->graph, fixture_loss(fixture, stopped), p), NO_NODE);
+    assert_int_equal(count_op(fixture->graph, OP_TANH), 1);
+    assert_true(fixture->graph->n_nodes < n_nodes + 16);   // the second score alone
+    fixture_free(fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_rule), cmocka_unit_test(test_contributions_add),
         cmocka_unit_test(test_ties),       cmocka_unit_test(test_activity),
         cmocka_unit_test(test_all_gather), cmocka_unit_test(test_attention_wants),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names),      cmocka_unit_test(test_between),
+        cmocka_unit_test(test_between_again), cmocka_unit_test(test_between_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
