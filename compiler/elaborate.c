@@ -198,8 +198,8 @@ static AstItem *task_named(Elab *elab, const AstFile *files, const char *name)
                 continue;
             }
             if (definition) {
-                diag_error(elab->diag, item->head, "task '%s' is declared twice; a second block may only hold config and set",
-                           name);
+                diag_error(elab->diag, item->head,
+                           "task '%s' is declared twice; a second block may only hold config and set", name);
                 diag_note(elab->diag, definition->head, "the first declaration is here");
             }
             definition = item;

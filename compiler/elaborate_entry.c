@@ -41,7 +41,8 @@ static const GivenShape *given_shape(const ElaborateOptions *options, Sym name)
 
 // Dimensions declared by `dim` take the extents of the tensors given, if any. A file made for another entry point
 // contradicts itself here: then the entry keeps its own dimensions, and false comes back with the place.
-static bool bind_given(EntryBuilder *builder, const Map *dims, Map *bound, const AstParam *param, const GivenShape *given)
+static bool bind_given(EntryBuilder *builder, const Map *dims, Map *bound, const AstParam *param,
+                       const GivenShape *given)
 {
     Elab *elab = &builder->e->elab;
     int i = 0;
@@ -53,9 +54,10 @@ static bool bind_given(EntryBuilder *builder, const Map *dims, Map *bound, const
         const Value *known = map_get(bound, symbol);
         if (known && known->integer != given->shape.dim[i]) {
             builder->e->misfit = dim->span;
-            builder->e->misfit_text = arena_format(elab->arena, "dimension %s is %lld elsewhere and %lld in the given '%s' %s",
-                                                   symbol, (long long)known->integer, (long long)given->shape.dim[i],
-                                                   given->name, shape_text(elab->arena, &given->shape));
+            builder->e->misfit_text =
+                arena_format(elab->arena, "dimension %s is %lld elsewhere and %lld in the given '%s' %s", symbol,
+                             (long long)known->integer, (long long)given->shape.dim[i], given->name,
+                             shape_text(elab->arena, &given->shape));
             return false;
         }
         Value *value = arena_alloc(elab->arena, sizeof *value);
@@ -203,8 +205,8 @@ static const char *braced_text(EntryBuilder *builder, const AstItem *item, Sym n
         return value->text;
     }
     if (value && value->kind != VALUE_ERROR) {
-        diag_error(elab->diag, item->text_span, "'%s' in the name of an output must be an integer or text, it is %s", name,
-                   value_kind_name(value->kind));
+        diag_error(elab->diag, item->text_span, "'%s' in the name of an output must be an integer or text, it is %s",
+                   name, value_kind_name(value->kind));
     } else if (!value) {
         elab_unknown_name(elab, builder->scope, name, item->text_span);
     }
@@ -225,7 +227,8 @@ static Sym outside_name(EntryBuilder *builder, const AstItem *item)
         p += plain;
         const char *end = *p == '{' ? strchr(p, '}') : NULL;
         if (*p && !end) {
-            diag_error(elab->diag, item->text_span, "braces in the name of an output enclose a name, as in \"block{i}\"");
+            diag_error(elab->diag, item->text_span,
+                       "braces in the name of an output enclose a name, as in \"block{i}\"");
             return NULL;
         }
         if (end) {
@@ -276,7 +279,8 @@ static NodeId scalar_as_vector(Elab *elab, const Value *value, Span span)
         return NO_NODE;
     }
     if (shape_count(&elab->graph->nodes[node].shape) != 1 || elab->graph->nodes[node].dtype != DTYPE_F32) {
-        diag_error(elab->diag, span, "a metric is two float scalars, a sum and a count; got %s", elab_shape(elab, node));
+        diag_error(elab->diag, span, "a metric is two float scalars, a sum and a count; got %s",
+                   elab_shape(elab, node));
         return NO_NODE;
     }
     Shape one = shape_of(1, (int64_t[]){1});
@@ -353,7 +357,8 @@ static void run_minimise(EntryBuilder *builder, const AstItem *item)
         return;
     }
     if (builder->graph->nodes[node].shape.rank != 0 || builder->graph->nodes[node].dtype != DTYPE_F32) {
-        diag_error(elab->diag, item->value->span, "what is minimised must be a float scalar, got %s", elab_shape(elab, node));
+        diag_error(elab->diag, item->value->span, "what is minimised must be a float scalar, got %s",
+                   elab_shape(elab, node));
         return;
     }
     builder->entry.total = intern(elab->names, builder->n_losses == 1 ? builder->losses[0] : "loss_total");
@@ -366,17 +371,19 @@ static void run_minimise(EntryBuilder *builder, const AstItem *item)
 static void run_number(EntryBuilder *builder, const AstItem *item)
 {
     Elab *elab = &builder->e->elab;
+    bool is_probability = item->kind == AST_PROBABILITY;
     Value value = elab_expr(elab, builder->scope, item->value);
+    bool is_share = value_is_number(&value) && value_number(&value) >= 0 && value_number(&value) <= 1;
     if (!builder->is_training) {
         diag_error(elab->diag, item->head, "entry '%s' minimises nothing, so training never runs it: it has no %s",
-                   builder->entry.name, item->kind == AST_PROBABILITY ? "probability" : "schedule");
-    } else if (item->kind == AST_PROBABILITY && value_is_number(&value) && value_number(&value) >= 0 && value_number(&value) <= 1) {
+                   builder->entry.name, is_probability ? "probability" : "schedule");
+    } else if (is_probability && is_share) {
         builder->entry.probability = value_number(&value);
-    } else if (item->kind == AST_ADVANCES && value.kind == VALUE_BOOL) {
+    } else if (!is_probability && value.kind == VALUE_BOOL) {
         builder->entry.advances_schedule = value.truth;
     } else if (value.kind != VALUE_ERROR) {
-        diag_error(elab->diag, item->value->span, "%s", item->kind == AST_PROBABILITY ? "a probability is a number from 0 to 1"
-                                                                                       : "advances is true or false");
+        diag_error(elab->diag, item->value->span, "%s",
+                   is_probability ? "a probability is a number from 0 to 1" : "advances is true or false");
     }
 }
 

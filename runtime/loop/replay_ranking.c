@@ -39,12 +39,14 @@ typedef struct FileRows {
 } FileRows;
 
 // The rows from `first` on of a stored tensor into a whole batch; missing ones repeat the last.
-static bool copy_rows(const XvSafetensors *inputs, const XvStored *stored, int64_t first, XvTensor *tensor, XvError *error)
+static bool copy_rows(const XvSafetensors *inputs, const XvStored *stored, int64_t first, XvTensor *tensor,
+                      XvError *error)
 {
     size_t row = (size_t)(stored->count / stored->shape[0]) * 4;
     char *all = malloc((size_t)stored->count * 4);
-    bool is_read = all && (tensor->dtype == XV_F32 ? xv_safetensors_read_f32(inputs, stored, (float *)(void *)all, error)
-                                                   : xv_safetensors_read_i32(inputs, stored, (int32_t *)(void *)all, error));
+    bool is_read = all && (tensor->dtype == XV_F32
+        ? xv_safetensors_read_f32(inputs, stored, (float *)(void *)all, error)
+        : xv_safetensors_read_i32(inputs, stored, (int32_t *)(void *)all, error));
     for (int64_t i = 0; i < tensor->shape[0] && is_read; i++) {
         int64_t at = first + i < stored->shape[0] ? first + i : stored->shape[0] - 1;
         memcpy((char *)tensor->data + (size_t)i * row, all + (size_t)at * row, row);
@@ -101,15 +103,16 @@ bool xv_replay_ranking(XvHost *host, const XvSafetensors *inputs, XvReplayRankin
     XvTwoStage stages;
     XvSettings settings;
     *ranking = (XvReplayRanking){0};
-    if (!xv_two_stage_find(host->program, &stages, error) || !xv_settings_read(&settings, host->program->config, error)) {
+    if (!xv_two_stage_find(host->program, &stages, error)
+        || !xv_settings_read(&settings, host->program->config, error)) {
         return false;
     }
     int64_t k = (int64_t)xv_settings_number(&settings, "k_test", 256);
     xv_settings_free(&settings);
     FileRows images = {.inputs = inputs, .total = rows_of(&stages.encode_image->observe, inputs)};
     FileRows texts = {.inputs = inputs, .total = rows_of(&stages.encode_text->observe, inputs)};
-    if (!xv_two_stage_run(host, &stages, &(XvRows){&images, next_rows}, &(XvRows){&texts, next_rows}, k, &ranking->result,
-                          error)) {
+    XvTwoStageData data = {.images = {&images, next_rows}, .texts = {&texts, next_rows}, .k = k};
+    if (!xv_two_stage_run(host, &stages, &data, &ranking->result, error)) {
         return false;
     }
     name_scores(ranking);

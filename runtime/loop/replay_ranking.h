@@ -8,8 +8,8 @@
 // rows; else none.
 XvEntrySet xv_replay_ranking_entries(const XvProgram *program, const XvSafetensors *inputs);
 
-// "eval.score_i2t" and "eval.score_t2i", then the recalls as scalars, "eval.txt_r1" ... "eval.r_mean". The tensors' data
-// belongs to the result.
+// "eval.score_i2t" and "eval.score_t2i", then the recalls as scalars, "eval.txt_r1" ... "eval.r_mean". The
+// tensors' data belongs to the result.
 enum { XV_RANKING_TENSORS = 2 + XV_RECALL_ROWS };
 typedef struct XvReplayRanking {
     XvTensor tensors[XV_RANKING_TENSORS];

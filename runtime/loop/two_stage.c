@@ -1,5 +1,5 @@
-// Two-stage retrieval; see two_stage.h. States live in host memory, one array per tensor, because a batch of pairs takes
-// its rows from anywhere.
+// Two-stage retrieval; see two_stage.h. States live in host memory, one array per tensor, because a batch of
+// pairs takes its rows from anywhere.
 #include "runtime/loop/two_stage.h"
 
 #include <math.h>
@@ -25,8 +25,8 @@ static const XvValue *needed_output(const XvEntry *entry, const char *end, XvDty
             return value;
         }
     }
-    xv_fail(error, "entry '%s' has no output '%s' of %s with %d dimension%s", entry->name, end, xv_dtype_name(dtype), rank,
-            rank == 1 ? "" : "s");
+    xv_fail(error, "entry '%s' has no output '%s' of %s with %d dimension%s", entry->name, end,
+            xv_dtype_name(dtype), rank, rank == 1 ? "" : "s");
     return NULL;
 }
 
@@ -257,7 +257,8 @@ static void fill_row(const Scoring *scoring, const Side *side, int64_t row, int6
         const State *state = &side->states[i];
         if (state->input) {
             char *to = xv_host_tensor(scoring->host, state->input).data;
-            memcpy(to + (size_t)slot * state->row_bytes, state->rows + (size_t)row * state->row_bytes, state->row_bytes);
+            const char *from = state->rows + (size_t)row * state->row_bytes;
+            memcpy(to + (size_t)slot * state->row_bytes, from, state->row_bytes);
         }
     }
 }
@@ -344,7 +345,8 @@ static bool score_all(Scoring *scoring, int64_t k, XvError *error)
     }
     free(wanted);
     free(room);
-    return is_good || xv_fail(error, "no memory to choose among %lld pairs", (long long)(result->images * result->texts));
+    return is_good
+        || xv_fail(error, "no memory to choose among %lld pairs", (long long)(result->images * result->texts));
 }
 
 static bool create_result(const Side *images, const Side *texts, XvTwoStageResult *result, XvError *error)
@@ -362,33 +364,39 @@ static bool create_result(const Side *images, const Side *texts, XvTwoStageResul
     return true;
 }
 
-static bool rerank(XvHost *host, const XvTwoStage *stages, const Side *images, const Side *texts, int64_t k,
-                   XvTwoStageResult *result, XvError *error)
+static bool rerank(Scoring *scoring, int64_t k, XvError *error)
 {
-    const XvValue *score = needed_output(stages->match, "match_score", XV_F32, 1, error);
-    Scoring scoring = {.host = host, .stages = stages, .images = images, .texts = texts, .result = result, .score = score,
-                       .capacity = score->shape[0]};
-    scoring.image = malloc((size_t)scoring.capacity * sizeof *scoring.image);
-    scoring.text = malloc((size_t)scoring.capacity * sizeof *scoring.text);
-    bool is_done = scoring.image && scoring.text ? score_all(&scoring, k, error) : xv_fail(error, "no memory");
-    free(scoring.image);
-    free(scoring.text);
+    scoring->score = needed_output(scoring->stages->match, "match_score", XV_F32, 1, error);
+    scoring->capacity = scoring->score->shape[0];
+    scoring->image = malloc((size_t)scoring->capacity * sizeof *scoring->image);
+    scoring->text = malloc((size_t)scoring->capacity * sizeof *scoring->text);
+    bool is_done = scoring->image && scoring->text ? score_all(scoring, k, error) : xv_fail(error, "no memory");
+    free(scoring->image);
+    free(scoring->text);
     return is_done;
 }
 
-bool xv_two_stage_run(XvHost *host, const XvTwoStage *stages, const XvRows *image_rows, const XvRows *text_rows, int64_t k,
-                      XvTwoStageResult *result, XvError *error)
+// What is kept of both sides: features and owners first, then what match takes.
+static bool choose_states(const XvTwoStage *stages, Side *images, Side *texts, XvError *error)
+{
+    const XvValue *image = needed_output(stages->encode_image, "image_feat", XV_F32, 2, error);
+    const XvValue *text = needed_output(stages->encode_text, "text_feat", XV_F32, 2, error);
+    const XvValue *owner = needed_output(stages->encode_text, "image_of_text", XV_I32, 1, error);
+    const XvGraph *match = &stages->match->observe;
+    return add_state(images, image, NULL, error) && add_state(texts, text, NULL, error)
+        && add_state(texts, owner, NULL, error) && add_match_states(images, NULL, match, error)
+        && add_match_states(texts, images, match, error);
+}
+
+bool xv_two_stage_run(XvHost *host, const XvTwoStage *stages, const XvTwoStageData *data, XvTwoStageResult *result,
+                      XvError *error)
 {
     Side images = {.encoder = stages->encode_image}, texts = {.encoder = stages->encode_text};
-    const XvValue *feat[2] = {needed_output(stages->encode_image, "image_feat", XV_F32, 2, error),
-                              needed_output(stages->encode_text, "text_feat", XV_F32, 2, error)};
-    const XvValue *owner = needed_output(stages->encode_text, "image_of_text", XV_I32, 1, error);
+    Scoring scoring = {.host = host, .stages = stages, .images = &images, .texts = &texts, .result = result};
     *result = (XvTwoStageResult){0};
-    bool is_done = add_state(&images, feat[0], NULL, error) && add_state(&texts, feat[1], NULL, error)
-        && add_state(&texts, owner, NULL, error) && add_match_states(&images, NULL, &stages->match->observe, error)
-        && add_match_states(&texts, &images, &stages->match->observe, error) && encode(host, &images, image_rows, error)
-        && encode(host, &texts, text_rows, error) && create_result(&images, &texts, result, error)
-        && rerank(host, stages, &images, &texts, k, result, error);
+    bool is_done = choose_states(stages, &images, &texts, error) && encode(host, &images, &data->images, error)
+        && encode(host, &texts, &data->texts, error) && create_result(&images, &texts, result, error)
+        && rerank(&scoring, data->k, error);
     free_side(&images);
     free_side(&texts);
     return is_done;
@@ -404,5 +412,6 @@ void xv_two_stage_free(XvTwoStageResult *result)
 
 XvScores xv_two_stage_scores(const XvTwoStageResult *result)
 {
-    return (XvScores){result->image_to_text, result->text_to_image, result->image_of_text, result->images, result->texts};
+    return (XvScores){result->image_to_text, result->text_to_image, result->image_of_text, result->images,
+                      result->texts};
 }

@@ -6,7 +6,8 @@
 //   encode_text    an output ...text_feat f32 [Bt, E], an output ...image_of_text i32 [Bt]; other outputs are states
 //   match          inputs that have the names of states or inputs of the encoders, one row each; an output
 //                  ...match_score f32 [Bp]
-// where ... is any prefix. The configuration's k_test says how many candidates are scored; more than there are means all.
+// where ... is any prefix. The configuration's k_test says how many candidates are scored; more than there are
+// means all.
 #pragma once
 
 #include "runtime/loop/host.h"
@@ -21,8 +22,8 @@ typedef struct XvTwoStage {
 bool xv_two_stage_find(const XvProgram *program, XvTwoStage *stages, XvError *error);
 XvEntrySet xv_two_stage_entries(const XvProgram *program, const XvTwoStage *stages);
 
-// Fills the inputs of an encoder's graph in the arena with the next rows. `rows`: how many are valid; 0 at the end. Rows
-// behind them may hold anything that the graph can be run on.
+// Fills the inputs of an encoder's graph in the arena with the next rows. `rows`: how many are valid; 0 at the
+// end. Rows behind them may hold anything that the graph can be run on.
 typedef struct XvRows {
     void *context;
     bool (*next)(void *context, XvHost *host, const XvGraph *graph, int64_t *rows, XvError *error);
@@ -35,8 +36,13 @@ typedef struct XvTwoStageResult {
     int64_t pairs;                         // scored
 } XvTwoStageResult;
 
-// Runs all of it; k is k_test. Free the result also after a failure.
-bool xv_two_stage_run(XvHost *host, const XvTwoStage *stages, const XvRows *images, const XvRows *texts, int64_t k,
-                      XvTwoStageResult *result, XvError *error);
+typedef struct XvTwoStageData {
+    XvRows images, texts;
+    int64_t k;                             // k_test
+} XvTwoStageData;
+
+// Runs all of it. Free the result also after a failure.
+bool xv_two_stage_run(XvHost *host, const XvTwoStage *stages, const XvTwoStageData *data, XvTwoStageResult *result,
+                      XvError *error);
 void xv_two_stage_free(XvTwoStageResult *result);
 XvScores xv_two_stage_scores(const XvTwoStageResult *result);

@@ -14,8 +14,8 @@ typedef struct XvScores {
 
 // Percentages.
 typedef struct XvRecalls {
-    double text[XV_RECALLS], image[XV_RECALLS];  // images with a text of theirs, texts with their image, among the first
-                                                 // 1, 5, 10
+    double text[XV_RECALLS];   // images with a text of theirs among the first 1, 5, 10
+    double image[XV_RECALLS];  // texts with their image among them
     double text_mean, image_mean, mean;
 } XvRecalls;
 

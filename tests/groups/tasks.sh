@@ -55,8 +55,8 @@ size() {
     configured NLVR.yaml nlvr $(size 384) $(recipe 3e-5 10 0.1) parameters=263123834 parameter_tensors=722 buffers=36 \
         aliases=24 config.batch_size=10 config.image_root=images/nlvr2/ entries.answers.data=nlvr
     configured vlue-base-test/NLVR.yaml nlvr $(size 384) parameters=263123834 config.batch_size=20
-    configured Grounding.yaml grounding_weak $(size 384) $(recipe 2e-5 5 0.1) parameters=213959547 config.batch_size=20 \
-        config.max_tokens=40 config.block_num=9 "config.block_nums=[9]" config.image_root=images/coco/
+    configured Grounding.yaml grounding_weak $(size 384) $(recipe 2e-5 5 0.1) parameters=213959547 \
+        config.batch_size=20 config.max_tokens=40 config.block_num=9 "config.block_nums=[9]" config.image_root=images/coco/
     configured vlue-base-test/Grounding_weakly.yaml grounding_weak $(size 384) parameters=213959547 config.block_num=9
     configured Grounding_bbox.yaml grounding_bbox $(size 384) $(recipe 3e-5 10 0.1) parameters=213503356 \
         parameter_tensors=590 config.batch_size=20 config.careful_hflip=true config.refcoco_data=data/finetune/
@@ -120,7 +120,8 @@ trains() {
     shift 4
     rm -rf "$WORK/task" "$WORK/run"
     succeeds "$task at a small size" env CFLAGS=-O0 timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --task "$task" \
-        --config "tests/replay/$case/config.json" --batch 4 --set text_config.vocab_size=30522 --output "$WORK/task" "$@" &&
+        --config "tests/replay/$case/config.json" --batch 4 --set text_config.vocab_size=30522 \
+        --output "$WORK/task" "$@" &&
         says 0 'done: 2 steps' "$task: two steps" timeout 300 "$program" train --data "$data" --vocab $words --steps 2 \
             --output "$WORK/run" &&
         says 0 "$metric" "$task: evaluation" timeout 300 "$program" eval --data "$data" --vocab $words \

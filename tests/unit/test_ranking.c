@@ -155,9 +155,8 @@ static void run_stages(int64_t k, XvTwoStageResult *result)
     assert_true(xv_two_stage_find(&PROGRAM, &stages, &error));
     assert_true(xv_host_create(&host, &PROGRAM, XV_HOST_OBSERVE, xv_two_stage_entries(&PROGRAM, &stages), &error));
     Position images = {0}, texts = {0};
-    bool is_done = xv_two_stage_run(&host, &stages, &(XvRows){&images, next_images}, &(XvRows){&texts, next_texts}, k, result,
-                                    &error);
-    assert_true(is_done);
+    XvTwoStageData data = {.images = {&images, next_images}, .texts = {&texts, next_texts}, .k = k};
+    assert_true(xv_two_stage_run(&host, &stages, &data, result, &error));
     assert_int_equal(result->images, 3);
     assert_int_equal(result->texts, 5);
     assert_memory_equal(result->image_of_text, OWNER, sizeof OWNER);
