@@ -556,7 +556,7 @@ bool xv_pickle_read(XvPickleTree *tree, const void *bytes, size_t length, XvPick
     XvUnpickler unpickler = {.bytes = bytes, .length = length, .use = use, .error = error};
     bool is_read = run(&unpickler);
     XvPickle *root = is_read ? top(&unpickler, 0) : NULL;
-    is_read = is_read && xv_pickle_check(root, error);
+    is_read = is_read && xv_pickle_check(root, use, error);
     free(unpickler.stack);
     free(unpickler.marks);
     free(unpickler.memo);
@@ -564,6 +564,7 @@ bool xv_pickle_read(XvPickleTree *tree, const void *bytes, size_t length, XvPick
         xv_pickle_free_memory(unpickler.memory);
         return false;
     }
-    *tree = (XvPickleTree){.root = root, .end = unpickler.at, .memory = unpickler.memory};
+    *tree = (XvPickleTree){
+        .root = root, .storages = unpickler.storages, .end = unpickler.at, .memory = unpickler.memory};
     return true;
 }

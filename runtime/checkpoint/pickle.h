@@ -37,9 +37,10 @@ typedef enum XvPickleKind {
 typedef struct XvPickleStorage {
     const char *key;  // "0", "1", ... in archives, any text in legacy files
     XvDtype dtype;
-    int64_t count;        // elements
-    int64_t root_offset;  // legacy views: elements of the stored piece before the first one
-    int64_t root_count;   // elements of the stored piece; `count` unless it is a view
+    int64_t count;                       // elements
+    int64_t root_offset;                 // legacy views: elements of the stored piece before the first one
+    int64_t root_count;                  // elements of the stored piece; `count` unless it is a view
+    const struct XvPickleStorage *next;  // of all that the pickle mentions
 } XvPickleStorage;
 
 typedef struct XvPickleTensor {
@@ -68,8 +69,9 @@ typedef struct XvPickle {
 
 typedef struct XvPickleTree {
     const XvPickle *root;
-    size_t end;    // bytes read: a file may hold several pickles one after the other
-    void *memory;  // owns all values
+    const XvPickleStorage *storages;  // of the whole pickle, with one row for each mention
+    size_t end;                       // bytes read: a file may hold several pickles one after the other
+    void *memory;                     // owns all values
 } XvPickleTree;
 
 typedef enum XvPickleUse {
@@ -86,6 +88,9 @@ bool xv_pickle_open(XvPickleTree *tree, const char *path, XvError *error);
 
 // A tree of {0} is allowed.
 void xv_pickle_free(XvPickleTree *tree);
+
+// Zeroed memory that lives as long as the tree; NULL when there is none.
+void *xv_pickle_memory(XvPickleTree *tree, size_t bytes);
 
 // The value of a text key of a dict (the last one, should there be several); NULL if there is none, or no dict.
 const XvPickle *xv_pickle_get(const XvPickle *dict, const char *key);

@@ -324,6 +324,8 @@ XvPickle *xv_unpickle_persistent(XvUnpickler *unpickler, const XvPickle *id)
     if (id->count == 6 && !apply_view(unpickler, &storage->storage, id->items[5])) {
         return NULL;
     }
+    storage->storage.next = unpickler->storages;
+    unpickler->storages = &storage->storage;
     return xv_unpickle_internal(unpickler, storage);
 }
 

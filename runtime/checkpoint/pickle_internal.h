@@ -48,6 +48,7 @@ struct XvUnpickler {
     size_t n_marks, marks_capacity;
     XvPickle **memo;
     size_t memo_capacity, n_memo;
+    const XvPickleStorage *storages;
     bool is_stopped;
     XvError *error;
 };
@@ -87,7 +88,7 @@ const void *xv_unpickle_internal_of(const XvPickle *value, XvPickleInternal inte
 void xv_pickle_free_memory(void *memory);
 
 // Sets the weights; refuses cycles, depth, size and leftovers that are no values.
-bool xv_pickle_check(XvPickle *root, XvError *error);
+bool xv_pickle_check(XvPickle *root, XvPickleUse use, XvError *error);
 
 // The operations of pickle_scalars.c.
 bool xv_op_none(XvUnpickler *unpickler);

@@ -58,6 +58,17 @@ void xv_pickle_free(XvPickleTree *tree)
     *tree = (XvPickleTree){0};
 }
 
+void *xv_pickle_memory(XvPickleTree *tree, size_t bytes)
+{
+    Chunk *chunk = calloc(1, sizeof *chunk + bytes);
+    if (!chunk) {
+        return NULL;
+    }
+    *chunk = (Chunk){.next = tree->memory, .used = bytes, .size = bytes};
+    tree->memory = chunk;
+    return chunk->data;
+}
+
 XvPickle *xv_unpickle_value(XvUnpickler *unpickler, XvPickleKind kind)
 {
     XvPickle *value = xv_unpickle_alloc(unpickler, sizeof *value);
@@ -139,7 +150,8 @@ bool xv_unpickle_append(XvUnpickler *unpickler, XvPickle *container, XvPickle *c
 
 // The check ------------------------------------------------------------------------------------------------------
 
-enum { MOST_VALUES = 1 << 28 };
+// The document frequencies of COCO are some 20 million values; a checkpoint is a few thousand.
+enum { MOST_VALUES = 1 << 28, MOST_CHECKPOINT_VALUES = 1 << 22 };
 static const uint32_t IN_PROGRESS = UINT32_MAX;
 
 static size_t item_count(const XvPickle *value)
@@ -153,7 +165,7 @@ static size_t item_count(const XvPickle *value)
     }
 }
 
-static bool check_value(XvPickle *value, int depth, XvError *error)
+static bool check_value(XvPickle *value, int depth, uint64_t most, XvError *error)
 {
     if (value->weight == IN_PROGRESS) {
         return xv_fail(error, "a container of the pickle contains itself");
@@ -171,22 +183,22 @@ static bool check_value(XvPickle *value, int depth, XvError *error)
     uint64_t weight = 1;
     size_t n_items = item_count(value);
     for (size_t i = 0; i < n_items; i++) {
-        if (!check_value(value->items[i], depth + 1, error)) {
+        if (!check_value(value->items[i], depth + 1, most, error)) {
             return false;
         }
         weight += value->items[i]->weight;
-        if (weight > MOST_VALUES) {
-            return xv_fail(error, "the pickle repeats its values more than %d times when written out",
-                           MOST_VALUES);
+        if (weight > most) {
+            return xv_fail(error, "the pickle repeats its values: more than %llu when written out",
+                           (unsigned long long)most);
         }
     }
     value->weight = (uint32_t)weight;
     return true;
 }
 
-bool xv_pickle_check(XvPickle *root, XvError *error)
+bool xv_pickle_check(XvPickle *root, XvPickleUse use, XvError *error)
 {
-    return check_value(root, 1, error);
+    return check_value(root, 1, use == XV_PICKLE_CHECKPOINT ? MOST_CHECKPOINT_VALUES : MOST_VALUES, error);
 }
 
 // Look-ups -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 // computed with overflow checks, offsets must tile the data exactly, names must be different.
 #include "runtime/checkpoint/safetensors.h"
 
+#include "runtime/checkpoint/convert.h"
+
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -119,13 +121,17 @@ static bool read_entry(const cJSON *json, int64_t data_bytes, XvStored *stored, 
     if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 ||
         !whole_number(cJSON_GetArrayItem(offsets, 0), data_bytes, &begin) ||
         !whole_number(cJSON_GetArrayItem(offsets, 1), data_bytes, &end) || end < begin) {
-        return xv_fail(error, "tensor \"%s\": data_offsets are missing or outside the file (%" PRId64
-                       " bytes of data); is the file complete?", stored->name, data_bytes);
+        return xv_fail(error,
+                       "tensor \"%s\": data_offsets are missing or outside the file (%" PRId64
+                       " bytes of data); is the file complete?",
+                       stored->name, data_bytes);
     }
-    if (__builtin_mul_overflow(stored->count, (int64_t)xv_dtype_size(stored->dtype), &bytes) || bytes != end - begin) {
+    if (__builtin_mul_overflow(stored->count, (int64_t)xv_dtype_size(stored->dtype), &bytes) ||
+        bytes != end - begin) {
         char shape[XV_SHAPE_TEXT];
-        return xv_fail(error, "tensor \"%s\": shape %s in %s does not fill its %" PRId64 " bytes", stored->name,
-                       xv_shape_text(shape, stored->rank, stored->shape), xv_dtype_name(stored->dtype), end - begin);
+        return xv_fail(error, "tensor \"%s\": shape %s in %s does not fill its %" PRId64 " bytes",
+                       stored->name, xv_shape_text(shape, stored->rank, stored->shape),
+                       xv_dtype_name(stored->dtype), end - begin);
     }
     stored->offset = begin;
     return true;
@@ -171,13 +177,15 @@ static bool check_tiling(XvSafetensors *safetensors, int64_t data_bytes, XvError
     for (int i = 0; i < safetensors->n_tensors; i++) {
         const XvStored *stored = &safetensors->tensors[i];
         if (stored->offset != at) {
-            return xv_fail(error, "tensor \"%s\" begins at byte %" PRId64 " of the data, %s %" PRId64, stored->name,
-                           stored->offset, stored->offset < at ? "inside another one that ends at" : "but the last ends at",
+            return xv_fail(error, "tensor \"%s\" begins at byte %" PRId64 " of the data, %s %" PRId64,
+                           stored->name, stored->offset,
+                           stored->offset < at ? "inside another one that ends at" : "but the last ends at",
                            at);
         }
         at += stored->count * (int64_t)xv_dtype_size(stored->dtype);
     }
-    return at == data_bytes || xv_fail(error, "%" PRId64 " bytes after the last tensor belong to none", data_bytes - at);
+    return at == data_bytes ||
+           xv_fail(error, "%" PRId64 " bytes after the last tensor belong to none", data_bytes - at);
 }
 
 static bool check_names(XvSafetensors *safetensors, XvError *error)
@@ -248,15 +256,18 @@ static bool open_checked(XvSafetensors *safetensors, XvError *error)
     }
     uint8_t bytes[8];
     if (status.st_size < 8 || !read_at(safetensors, 0, bytes, sizeof bytes, error)) {
-        return xv_fail(error, "too short for a safetensors file (%" PRId64 " bytes)", (int64_t)status.st_size);
+        return xv_fail(error, "too short for a safetensors file (%" PRId64 " bytes)",
+                       (int64_t)status.st_size);
     }
     uint64_t length = 0;
     for (int i = 7; i >= 0; i--) {
         length = length << 8 | bytes[i];
     }
     if (length > MAX_HEADER || length > (uint64_t)status.st_size - 8) {
-        return xv_fail(error, "announces a header of %" PRIu64 " bytes in a file of %" PRId64
-                       "; incomplete, or not a safetensors file", length, (int64_t)status.st_size);
+        return xv_fail(error,
+                       "announces a header of %" PRIu64 " bytes in a file of %" PRId64
+                       "; incomplete, or not a safetensors file",
+                       length, (int64_t)status.st_size);
     }
     int64_t data_start = 8 + (int64_t)length;
     return parse_header(safetensors, (int64_t)length, error) &&
@@ -294,8 +305,8 @@ const XvStored *xv_safetensors_find(const XvSafetensors *safetensors, const char
 {
     XvStored wanted = {.name = name};
     return safetensors->n_tensors == 0 ? NULL
-                                       : bsearch(&wanted, safetensors->tensors, (size_t)safetensors->n_tensors,
-                                                 sizeof wanted, by_name);
+                                       : bsearch(&wanted, safetensors->tensors,
+                                                 (size_t)safetensors->n_tensors, sizeof wanted, by_name);
 }
 
 const char *xv_safetensors_metadata(const XvSafetensors *safetensors, const char *key)
@@ -308,66 +319,19 @@ const char *xv_safetensors_metadata(const XvSafetensors *safetensors, const char
     return NULL;
 }
 
-bool xv_safetensors_read_raw(const XvSafetensors *safetensors, const XvStored *stored, void *out, XvError *error)
+bool xv_safetensors_read_raw(const XvSafetensors *safetensors, const XvStored *stored, void *out,
+                             XvError *error)
 {
     size_t bytes = (size_t)stored->count * xv_dtype_size(stored->dtype);
-    return read_at(safetensors, stored->offset, out, bytes, error) || xv_fail_in(error, "%s", safetensors->path);
+    return read_at(safetensors, stored->offset, out, bytes, error) ||
+           xv_fail_in(error, "%s", safetensors->path);
 }
 
 // ---- conversion, a chunk at a time
 
-static float float_of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float half_to_float(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    uint32_t exponent = half >> 10 & 31u;
-    uint32_t fraction = half & 1023u;
-    if (exponent == 0) {
-        float magnitude = (float)fraction * 0x1p-24f;  // exact: zero and subnormals
-        return sign ? -magnitude : magnitude;
-    }
-    uint32_t raised = exponent == 31 ? 255u : exponent + 112u;
-    return float_of_bits(sign | raised << 23 | fraction << 13);
-}
-
-static void floats_of(XvDtype dtype, const void *from, int64_t count, float *out)
-{
-    const uint16_t *words = from;
-    const double *doubles = from;
-    for (int64_t i = 0; i < count; i++) {
-        if (dtype == XV_F64) {
-            out[i] = (float)doubles[i];
-        } else {
-            out[i] = dtype == XV_F16 ? half_to_float(words[i]) : float_of_bits((uint32_t)words[i] << 16);
-        }
-    }
-}
-
-static bool integers_of(const XvStored *stored, const void *from, int64_t count, int32_t *out, XvError *error)
-{
-    const int64_t *wide = from;
-    const uint8_t *bytes = from;
-    for (int64_t i = 0; i < count; i++) {
-        if (stored->dtype != XV_I64) {
-            out[i] = bytes[i];
-            continue;
-        }
-        if (wide[i] < INT32_MIN || wide[i] > INT32_MAX) {
-            return xv_fail(error, "tensor \"%s\" holds %" PRId64 ", which does not fit 32 bits", stored->name, wide[i]);
-        }
-        out[i] = (int32_t)wide[i];
-    }
-    return true;
-}
-
 // Reads through a buffer and converts to 4-byte elements.
-static bool read_converted(const XvSafetensors *safetensors, const XvStored *stored, void *out, XvError *error)
+static bool read_converted(const XvSafetensors *safetensors, const XvStored *stored, void *out,
+                           XvError *error)
 {
     int64_t size = (int64_t)xv_dtype_size(stored->dtype);
     int64_t step = CHUNK_BYTES / size;
@@ -379,34 +343,39 @@ static bool read_converted(const XvSafetensors *safetensors, const XvStored *sto
     for (int64_t first = 0; is_read && first < stored->count; first += step) {
         int64_t count = stored->count - first < step ? stored->count - first : step;
         is_read = read_at(safetensors, stored->offset + first * size, buffer, (size_t)(count * size), error);
-        if (is_read && (stored->dtype == XV_F64 || stored->dtype == XV_F16 || stored->dtype == XV_BF16)) {
-            floats_of(stored->dtype, buffer, count, (float *)out + first);
-        } else if (is_read) {
-            is_read = integers_of(stored, buffer, count, (int32_t *)out + first, error);
+        XvElements elements = {.bytes = buffer, .step = size, .count = count, .dtype = stored->dtype};
+        int64_t misfit;
+        if (is_read && xv_is_float(stored->dtype)) {
+            xv_floats_of(&elements, (float *)out + first);
+        } else if (is_read && !xv_integers_of(&elements, (int32_t *)out + first, &misfit)) {
+            is_read = xv_fail(error, "tensor \"%s\" holds %" PRId64 ", which does not fit 32 bits",
+                              stored->name, misfit);
         }
     }
     free(buffer);
     return is_read || xv_fail_in(error, "%s", safetensors->path);
 }
 
-bool xv_safetensors_read_f32(const XvSafetensors *safetensors, const XvStored *stored, float *out, XvError *error)
+bool xv_safetensors_read_f32(const XvSafetensors *safetensors, const XvStored *stored, float *out,
+                             XvError *error)
 {
     if (stored->dtype == XV_F32) {
         return xv_safetensors_read_raw(safetensors, stored, out, error);
     }
-    if (stored->dtype != XV_F64 && stored->dtype != XV_F16 && stored->dtype != XV_BF16) {
-        return xv_fail(error, "%s: tensor \"%s\" is %s, floating point is wanted", safetensors->path, stored->name,
-                       xv_dtype_name(stored->dtype));
+    if (!xv_is_float(stored->dtype)) {
+        return xv_fail(error, "%s: tensor \"%s\" is %s, floating point is wanted", safetensors->path,
+                       stored->name, xv_dtype_name(stored->dtype));
     }
     return read_converted(safetensors, stored, out, error);
 }
 
-bool xv_safetensors_read_i32(const XvSafetensors *safetensors, const XvStored *stored, int32_t *out, XvError *error)
+bool xv_safetensors_read_i32(const XvSafetensors *safetensors, const XvStored *stored, int32_t *out,
+                             XvError *error)
 {
     if (stored->dtype == XV_I32) {
         return xv_safetensors_read_raw(safetensors, stored, out, error);
     }
-    if (stored->dtype != XV_I64 && stored->dtype != XV_U8 && stored->dtype != XV_BOOL) {
+    if (xv_is_float(stored->dtype)) {
         return xv_fail(error, "%s: tensor \"%s\" is %s, integers are wanted", safetensors->path, stored->name,
                        xv_dtype_name(stored->dtype));
     }

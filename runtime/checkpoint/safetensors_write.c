@@ -2,17 +2,12 @@
 // straight to the file.
 #include "runtime/checkpoint/safetensors.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include "runtime/base/output.h"
+
 #include <inttypes.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-enum { WRITE_BYTES = 64 << 20 };  // at most this much in one system call
 
 static void put_json_text(FILE *out, const char *text)
 {
@@ -95,24 +90,7 @@ static char *build_header(const XvFileContent *content, const XvTensor *const *o
     return text;
 }
 
-static bool write_all(int file, const void *data, size_t bytes, XvError *error)
-{
-    const char *from = data;
-    while (bytes > 0) {
-        ssize_t written = write(file, from, bytes < WRITE_BYTES ? bytes : WRITE_BYTES);
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written <= 0) {
-            return xv_fail(error, "%s", written < 0 ? strerror(errno) : "nothing could be written");
-        }
-        from += written;
-        bytes -= (size_t)written;
-    }
-    return true;
-}
-
-static bool write_content(int file, const XvFileContent *content, XvError *error)
+static bool write_content(XvOutput *output, const XvFileContent *content, XvError *error)
 {
     const XvTensor **order = calloc((size_t)content->n_tensors + 1, sizeof *order);
     if (!order) {
@@ -124,40 +102,13 @@ static bool write_content(int file, const XvFileContent *content, XvError *error
     qsort(order, (size_t)content->n_tensors, sizeof *order, by_width);
     size_t header_bytes = 0;
     char *header = build_header(content, order, &header_bytes);
-    bool is_written = header ? write_all(file, header, header_bytes, error) : xv_fail(error, "no memory");
+    bool is_written =
+        header ? xv_output_write(output, header, header_bytes, error) : xv_fail(error, "no memory");
     for (int i = 0; is_written && i < content->n_tensors; i++) {
-        is_written = write_all(file, order[i]->data, xv_tensor_bytes(order[i]), error);
+        is_written = xv_output_write(output, order[i]->data, xv_tensor_bytes(order[i]), error);
     }
     free(header);
     free(order);
-    return is_written;
-}
-
-// The rename itself must reach the device too, else a power cut can bring the old name back.
-static void flush_folder(const char *path)
-{
-    char copy[PATH_MAX];
-    snprintf(copy, sizeof copy, "%s", path);
-    int folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder >= 0) {
-        fsync(folder);
-        close(folder);
-    }
-}
-
-static bool write_partial(const char *partial, const XvFileContent *content, XvError *error)
-{
-    int file = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (file < 0) {
-        return xv_fail(error, "%s", strerror(errno));
-    }
-    bool is_written = write_content(file, content, error);
-    if (is_written && fsync(file) < 0) {
-        is_written = xv_fail(error, "%s", strerror(errno));
-    }
-    if (close(file) < 0 && is_written) {
-        is_written = xv_fail(error, "%s", strerror(errno));
-    }
     return is_written;
 }
 
@@ -188,22 +139,10 @@ static bool check_distinct(const XvFileContent *content, XvError *error)
 
 bool xv_safetensors_write(const char *path, const XvFileContent *content, XvError *error)
 {
-    char partial[PATH_MAX];
-    if ((size_t)snprintf(partial, sizeof partial, "%s.partial", path) >= sizeof partial) {
-        return xv_fail(error, "cannot write %s: the path is too long", path);
-    }
+    XvOutput output;
     if (!check_distinct(content, error)) {
         return xv_fail_in(error, "cannot write %s", path);
     }
-    if (!write_partial(partial, content, error)) {
-        unlink(partial);
-        return xv_fail_in(error, "cannot write %s", path);
-    }
-    if (rename(partial, path) < 0) {
-        xv_fail(error, "cannot write %s: %s", path, strerror(errno));
-        unlink(partial);
-        return false;
-    }
-    flush_folder(path);
-    return true;
+    return xv_output_open(&output, path, error) &&
+           xv_output_close(&output, write_content(&output, content, error), error);
 }

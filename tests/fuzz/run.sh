@@ -23,6 +23,7 @@ corpus() {
             split -l 1 -a 4 tests/data/text/$lines.jsonl "$build/corpus_$1/$lines."
         done
         ;;
+    fuzz_checkpoint | fuzz_pickle) files=$(find tests/data/checkpoint -type f -size -20k) ;;
     *) files=$(ls models/*.dsl tasks/*.dsl tests/errors/*.dsl) ;;
     esac
     for file in $files; do
@@ -33,6 +34,10 @@ corpus() {
 # compile TARGET: language targets are linked with the compiler, the others with the parts of the runtime they name.
 compile() {
     case $1 in
+    fuzz_checkpoint | fuzz_pickle)
+        sources=$(ls runtime/base/*.c runtime/checkpoint/*.c)
+        libraries="-lcjson -lz -lm"
+        ;;
     fuzz_picture | fuzz_text)
         sources=$(ls runtime/base/*.c runtime/storage/*.c runtime/checkpoint/*.c runtime/data/*.c)
         libraries="-lcjson -ljpeg -lpng -lz -lutf8proc -lcurl -lm -lpthread"
