@@ -67,6 +67,22 @@ static void emit_names_of_state(Out *out, Arena *arena, const Task *task)
     }
 }
 
+static void emit_load_rules(Out *out, const Task *task)
+{
+    if (task->n_load_rules == 0) {
+        return;
+    }
+    out_line(out, "static const XvLoadRule load_rules[] = {");
+    for (int i = 0; i < task->n_load_rules; i++) {
+        const LoadRule *rule = &task->load_rules[i];
+        const char *quote = rule->from ? "\"" : "";
+        out_line(out, "    {.source = \"%s\", .destination = \"%s\",", rule->source, rule->destination);
+        out_line(out, "     .from = %s%s%s},", quote, rule->from ? rule->from : "NULL", quote);
+    }
+    out_line(out, "};");
+    out_line(out, "");
+}
+
 static void emit_value(Out *out, Arena *arena, const Program *program, const char *name, NodeId node)
 {
     const Node *value = &program->graph->nodes[node];
@@ -265,6 +281,7 @@ void emit_tables(Out *out, Arena *arena, const Task *task)
 {
     emit_parameters(out, arena, task);
     emit_names_of_state(out, arena, task);
+    emit_load_rules(out, task);
     emit_entries(out, arena, task);
     emit_decoders(out, task);
     out_line(out, "static const char config[] =");
@@ -279,6 +296,8 @@ void emit_tables(Out *out, Arena *arena, const Task *task)
     out_line(out, "    .aliases = %s, .n_aliases = %d, .buffers = %s, .n_buffers = %d,",
              task->n_aliases ? "aliases" : "NULL", task->n_aliases, task->n_buffers ? "buffers" : "NULL",
              task->n_buffers);
+    out_line(out, "    .load_rules = %s, .n_load_rules = %d,", task->n_load_rules ? "load_rules" : "NULL",
+             task->n_load_rules);
     out_line(out, "    .entries = entries, .n_entries = %d, .decoders = %s, .n_decoders = %d, .update = update,",
              task->n_entries, task->n_decoders ? "decoders" : "NULL", task->n_decoders);
     out_line(out, "};");

@@ -132,4 +132,6 @@ Instance *elab_instantiate(Elab *elab, const ClassValue *class, const Argument *
 // Binds arguments to parameters in `scope`; checks types. `what` names the callee in messages.
 bool elab_bind(Elab *elab, Scope *scope, const AstParam *params, const Argument *arguments, int n_arguments,
                const char *what, Span span);
+// A text in which {name} stands for an integer or a text of the scope; NULL after a message (elaborate_source.c).
+Sym elab_filled(Elab *elab, const Scope *scope, const char *text, Span span);
 void elab_unknown_name(Elab *elab, const Scope *scope, Sym name, Span span);

@@ -133,6 +133,9 @@ static void run_task_declarations(Elaboration *e, const AstItem *task)
         case AST_NO_DECAY:
             e->no_decay = elab_expr(elab, e->task_scope, item->value);
             break;
+        case AST_SOURCE:
+            elaborate_source(e, item);
+            break;
         case AST_CONFIG:
         case AST_SET:
         case AST_DIM:
@@ -259,6 +262,7 @@ static Task *finished_task(Elaboration *e, const char *config)
     *task = (Task){.model = intern(elab->names, e->options->model), .name = e->task->name.text, .config = config,
                    .parameters = elab->parameters, .n_parameters = elab->n_parameters, .aliases = elab->aliases,
                    .n_aliases = elab->n_aliases, .buffers = elab->buffers, .n_buffers = elab->n_buffers,
+                   .load_rules = e->load_rules, .n_load_rules = e->n_load_rules,
                    .entries = e->entries, .n_entries = e->n_entries, .decoders = e->decoders,
                    .n_decoders = e->n_decoders, .optimizer = e->optimizer,
                    .ranks = elab->is_world_used ? (int)elab->world : 0};

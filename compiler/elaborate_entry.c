@@ -193,54 +193,15 @@ static void declare_input(EntryBuilder *builder, const AstParam *param)
     scope_set(builder->scope, param->name.text, value_tensor(node, param->name.span));
 }
 
-// The value of a name inside braces as text, or NULL after a message.
-static const char *braced_text(EntryBuilder *builder, const AstItem *item, Sym name)
-{
-    Elab *elab = &builder->e->elab;
-    const Value *value = scope_find(builder->scope, name);
-    if (value && value->kind == VALUE_INT) {
-        return arena_format(elab->arena, "%lld", (long long)value->integer);
-    }
-    if (value && value->kind == VALUE_STRING) {
-        return value->text;
-    }
-    if (value && value->kind != VALUE_ERROR) {
-        diag_error(elab->diag, item->text_span, "'%s' in the name of an output must be an integer or text, it is %s",
-                   name, value_kind_name(value->kind));
-    } else if (!value) {
-        elab_unknown_name(elab, builder->scope, name, item->text_span);
-    }
-    return NULL;
-}
-
 // The name of an output outside: `as` a text in which {name} stands for an integer or a text known here.
 static Sym outside_name(EntryBuilder *builder, const AstItem *item)
 {
-    Elab *elab = &builder->e->elab;
     if (!item->text) {
         return item->name.text;
     }
-    const char *name = "";
-    for (const char *p = item->text; *p;) {
-        size_t plain = strcspn(p, "{}");
-        name = arena_format(elab->arena, "%s%.*s", name, (int)plain, p);
-        p += plain;
-        const char *end = *p == '{' ? strchr(p, '}') : NULL;
-        if (*p && !end) {
-            diag_error(elab->diag, item->text_span,
-                       "braces in the name of an output enclose a name, as in \"block{i}\"");
-            return NULL;
-        }
-        if (end) {
-            const char *part = braced_text(builder, item, intern_length(elab->names, p + 1, (size_t)(end - p - 1)));
-            if (!part) {
-                return NULL;
-            }
-            name = arena_format(elab->arena, "%s%s", name, part);
-            p = end + 1;
-        }
-    }
-    return is_name_plain(builder, name, item->text_span) ? intern(elab->names, name) : NULL;
+    Elab *elab = &builder->e->elab;
+    Sym name = elab_filled(elab, builder->scope, item->text, item->text_span);
+    return name && is_name_plain(builder, name, item->text_span) ? name : NULL;
 }
 
 static bool is_output_new(const EntryBuilder *builder, Sym name, const AstItem *item)

@@ -14,6 +14,8 @@ typedef struct Elaboration {
     Value no_decay;
     Decoder *decoders;
     int n_decoders, decoder_capacity;
+    LoadRule *load_rules;
+    int n_load_rules, load_rule_capacity;
     bool is_optimizer_known;
     Optimizer optimizer;
     int n_fitting;                      // entry points that the given shapes fit
@@ -27,3 +29,5 @@ void elaborate_entry(Elaboration *e, const AstItem *item);
 
 // Reads a decoder of the task, whose entries are all elaborated, and appends it to e->decoders (elaborate_decoder.c).
 void elaborate_decoder(Elaboration *e, const AstItem *item);
+// Appends the rules of a `source` block to e->load_rules.
+void elaborate_source(Elaboration *e, const AstItem *item);

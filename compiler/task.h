@@ -14,6 +14,14 @@ typedef struct Buffer {
     Shape shape;
 } Buffer;
 
+// Where parameters are found in a checkpoint of another kind, in the order of the text. Names may hold one `*`, which
+// stands for the same characters on both sides.
+typedef struct LoadRule {
+    Sym source;               // "X-VLM pre-training"
+    Sym destination;          // of the program's parameters
+    Sym from;                 // of the checkpoint's tensors; NULL: such a checkpoint lacks them
+} LoadRule;
+
 typedef struct Entry {
     Sym name;                 // "images"
     Sym data;                 // loader kind, "" if none
@@ -64,6 +72,8 @@ typedef struct Task {
     int n_aliases;
     const Buffer *buffers;
     int n_buffers;
+    const LoadRule *load_rules;   // those of a source follow each other
+    int n_load_rules;
     Entry *entries;           // the main training entry last, if there is one
     int n_entries;
     const Decoder *decoders;

@@ -132,6 +132,8 @@ typedef enum AstItemKind {
     AST_OPTIMIZER,    // optimizer name { items: CONFIG }
     AST_DECODER,      // decoder name { items: CONFIG }
     AST_NO_DECAY,     // no_decay value
+    AST_SOURCE,       // source "text" { items }: where parameters come from in a kind of checkpoint
+    AST_LOAD,         // load "text" = value: parameters of that name from the tensors of this one (none: not there)
     AST_ENTRY,        // entry name(params) { items }
     AST_DATA,         // data "text" { items: CONFIG }
     AST_PROBABILITY,  // probability value
@@ -155,7 +157,7 @@ struct AstItem {
     Span head;                       // keyword or name that introduces it
     AstName name;
     AstArg *names;                   // ASSIGN to several: names in args (value NAME); else NULL
-    Sym text;                        // IMPORT, ALIAS, DATA, ASSERT message; `as` of members and OUTPUT, or NULL
+    Sym text;                        // IMPORT, ALIAS, DATA, SOURCE, LOAD, ASSERT message; `as` of members and OUTPUT, or NULL
     Span text_span;
     AstExpr *target;                 // SET: the path; CHILD: index expression or NULL
     AstExpr *value;

@@ -234,6 +234,14 @@ static void print_item(Printer *printer, const AstItem *item, bool is_entry)
     case AST_DIM: print_binding(printer, "dim", item); break;
     case AST_OPTIMIZER: print_group(printer, "optimizer", item); break;
     case AST_DECODER: print_group(printer, "decoder", item); break;
+    case AST_SOURCE:
+        print_quoted(printer, "source", item->text);
+        print_block(printer, &item->items, item->body, false);
+        break;
+    case AST_LOAD:
+        print_quoted(printer, "load", item->text);
+        print_clause(printer, " =", item->value);
+        break;
     case AST_NO_DECAY: print_clause(printer, "no_decay", item->value); break;
     case AST_DATA: print_group(printer, "data", item); break;
     case AST_PROBABILITY: print_clause(printer, "probability", item->value); break;

@@ -78,9 +78,9 @@ static void dsl_error(const Span *span, Parser *parser, const char *message);
 %token <number> FLOAT "number"
 %token ADVANCES "advances" ALIAS "alias" AND "and" AS "as" ASSERT "assert" BUFFER "buffer" CONFIG "config"
 %token DATA "data" DECODER "decoder" DIM "dim" DRAW "draw" ELSE "else" ENTRY "entry" FALSE_ "false" FN "fn" FOR "for" IF "if"
-%token IMPORT "import" IN "in" INIT "init" LET "let" LOSS "loss" METRIC "metric" MINIMISE "minimise"
+%token IMPORT "import" IN "in" INIT "init" LET "let" LOAD "load" LOSS "loss" METRIC "metric" MINIMISE "minimise"
 %token MODULE "module" NO_DECAY "no_decay" NONE "none" NOT "not" OPTIMIZER "optimizer" OR "or" OUTPUT "output"
-%token PARAM "param" PROBABILITY "probability" RETURN "return" SET "set" TASK "task" TRUE_ "true"
+%token PARAM "param" PROBABILITY "probability" RETURN "return" SET "set" SOURCE "source" TASK "task" TRUE_ "true"
 %token ELLIPSIS "'...'" DOTS "'..'" ARROW "'->'" POWER "'**'" FLOOR_DIVIDE "'//'" EQUAL "'=='" UNEQUAL "'!='"
 %token AT_MOST "'<='" AT_LEAST "'>='"
 
@@ -189,6 +189,10 @@ item:
         $$ = ITEM(AST_DECODER, @$, span_join(@1, @2), .name = $2, .items = $3, .body = @3, .is_group = true);
     }
     | NO_DECAY expr { $$ = ITEM(AST_NO_DECAY, @$, @1, .value = $2); }
+    | SOURCE STRING block {
+        $$ = ITEM(AST_SOURCE, @$, span_join(@1, @2), .text = $2, .text_span = @2, .items = $3, .body = @3);
+    }
+    | LOAD STRING '=' expr { $$ = ITEM(AST_LOAD, @$, @1, .text = $2, .text_span = @2, .value = $4); }
     | ENTRY name '(' params ')' block {
         $$ = ITEM(AST_ENTRY, @$, span_join(@1, @2), .name = $2, .params = $4.first, .items = $6, .body = @6);
     }

@@ -2,12 +2,12 @@
 // has no meaning in their place and says where they belong.
 #include "dsl/parse_state.h"
 
-enum { IN_FILE = 1, IN_MODULE = 2, IN_FUNCTION = 4, IN_TASK = 8, IN_ENTRY = 16 };
+enum { IN_FILE = 1, IN_MODULE = 2, IN_FUNCTION = 4, IN_TASK = 8, IN_ENTRY = 16, IN_SOURCE = 32 };
 
 enum {
     MEMBERS = IN_MODULE | IN_TASK,
     STATEMENTS = IN_FUNCTION | IN_ENTRY,
-    BLOCKS = MEMBERS | STATEMENTS,
+    BLOCKS = MEMBERS | STATEMENTS | IN_SOURCE,
 };
 
 static const struct {
@@ -36,6 +36,8 @@ static const struct {
     [AST_OPTIMIZER] = {"the optimizer", IN_TASK},
     [AST_DECODER] = {"a decoder", IN_TASK},
     [AST_NO_DECAY] = {"no_decay", IN_TASK},
+    [AST_SOURCE] = {"a source", IN_TASK},
+    [AST_LOAD] = {"load", IN_SOURCE},
     [AST_ENTRY] = {"an entry", IN_TASK},
     [AST_DATA] = {"data", IN_ENTRY},
     [AST_PROBABILITY] = {"probability", IN_ENTRY},
@@ -51,6 +53,7 @@ static const struct {
 } PLACES[] = {
     {IN_FILE, "outside all blocks"}, {IN_MODULE, "in a module"}, {IN_FUNCTION, "in a function"},
     {IN_TASK, "in a task"},          {IN_ENTRY, "in an entry"},
+    {IN_SOURCE, "in a source"},
 };
 
 enum { N_PLACES = sizeof PLACES / sizeof *PLACES };
@@ -116,6 +119,7 @@ static void check(const ParseContext *context, const AstItems *items, unsigned p
         case AST_FUNCTION: check(context, &item->items, IN_FUNCTION, item); break;
         case AST_TASK: check(context, &item->items, IN_TASK, item); break;
         case AST_ENTRY: check(context, &item->items, IN_ENTRY, item); break;
+        case AST_SOURCE: check(context, &item->items, IN_SOURCE, item); break;
         case AST_IF:
         case AST_LOOP:
             check(context, &item->items, place, item);

@@ -117,6 +117,7 @@ static const struct {
     {"draw", DRAW, BEFORE_NAME},
     {"entry", ENTRY, BEFORE_NAME},
     {"import", IMPORT, BEFORE_TEXT},
+    {"load", LOAD, BEFORE_TEXT},
     {"loss", LOSS, BEFORE_NAME},
     {"metric", METRIC, BEFORE_NAME},
     {"minimise", MINIMISE, BEFORE_NAME | BEFORE_TEXT | BEFORE_VALUE | BEFORE_LIST},
@@ -126,6 +127,7 @@ static const struct {
     {"param", PARAM, BEFORE_NAME},
     {"probability", PROBABILITY, BEFORE_NAME | BEFORE_TEXT | BEFORE_VALUE | BEFORE_LIST},
     {"set", SET, BEFORE_NAME},
+    {"source", SOURCE, BEFORE_TEXT},
     {"task", TASK, BEFORE_NAME},
 };
 

@@ -150,6 +150,14 @@ typedef struct XvUpdate {
     float gradient_scale;        // clipping factor
 } XvUpdate;
 
+// Where parameters are found in a checkpoint of another kind, as the task declares it. Names may hold one `*`, which
+// stands for the same characters on both sides. Of the rules that fit a name, the first whose tensor is there counts.
+typedef struct XvLoadRule {
+    const char *source;          // kind of checkpoint: "X-VLM pre-training"; its rules follow each other
+    const char *destination;     // parameters
+    const char *from;            // tensors of the checkpoint; NULL: such a checkpoint lacks them
+} XvLoadRule;
+
 typedef struct XvProgram {
     const char *model;           // "xvlm_base"
     const char *task;            // "pretrain"
@@ -164,6 +172,8 @@ typedef struct XvProgram {
     int n_aliases;
     const XvBuffer *buffers;
     int n_buffers;
+    const XvLoadRule *load_rules;
+    int n_load_rules;
     const XvEntry *entries;
     int n_entries;
     const XvDecoder *decoders;

@@ -43,6 +43,11 @@ task captioning_pretrain {
         clip = accelerator.CLIP_GRAD_NORM
     }
 
+    # The text encoder with its head for masked words becomes the decoder (facts 6.3).
+    source "X-VLM pre-training" {
+        load "text_decoder.*" = "text_encoder.*"
+    }
+
     # Substring rule of the official optimizer (facts 4.1).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 

@@ -32,6 +32,12 @@ task grounding_weak {
         epsilon = 1e-8
     }
 
+    # Pre-training wraps the text encoder for its masked words (facts 6.3).
+    source "X-VLM pre-training" {
+        let kind = "roberta" if use_roberta else "bert"
+        load "text_encoder.*" = "text_encoder.{kind}.*"
+    }
+
     # Substring rule of the official optimizer (facts 4.1).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 

@@ -28,6 +28,20 @@ task nlvr {
         epsilon = 1e-8
     }
 
+    # Pre-training wraps the text encoder for its masked words; each of its fusion layers serves two (facts 6.3, 1.10).
+    source "X-VLM pre-training" {
+        let kind = "roberta" if use_roberta else "bert"
+        let fusion = text_config.fusion_layer
+        for i in fusion..text_config.num_hidden_layers {
+            for twin in 0..2 {
+                let n = 2 * i - fusion + twin
+                load "text_encoder.encoder.layer.{n}.*" = "text_encoder.{kind}.encoder.layer.{i}.*"
+                load "text_encoder.encoder.layer.{n}.*" = "text_encoder.encoder.layer.{i}.*"
+            }
+        }
+        load "text_encoder.*" = "text_encoder.{kind}.*"
+    }
+
     # Substring rule of the official optimizer (facts 4.1).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 

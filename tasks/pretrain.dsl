@@ -68,6 +68,27 @@ task pretrain {
     # Substring rule of the official optimizer (facts 4.1).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
+    # Pre-trained encoders (facts 6.2); what they lack starts fresh.
+    source "Swin or DeiT" {
+        load "vision_encoder.*" = "*"
+        load "text_encoder.*" = none
+    }
+
+    source "CLIP" {
+        load "vision_encoder.class_embedding" = "vision_model.embeddings.class_embedding"
+        load "vision_encoder.patch_embed.weight" = "vision_model.embeddings.patch_embedding.weight"
+        load "vision_encoder.pos_embed.weight" = "vision_model.embeddings.position_embedding.weight"
+        load "vision_encoder.*" = "vision_model.*"
+        load "text_encoder.*" = none
+    }
+
+    source "BERT or RoBERTa" {
+        load "text_encoder.*" = "*"
+        load "text_encoder.*.weight" = "*.gamma"
+        load "text_encoder.*.bias" = "*.beta"
+        load "vision_encoder.*" = none
+    }
+
     # Region-text pairs: text about a part of an image, and where that part is.
     entry regions(
         image: [I, 3, R, R], idx_to_group_img: int[B], text_ids: int[B, T], text_atts: int[B, T],

@@ -39,6 +39,21 @@ task vqa {
         epsilon = 1e-8
     }
 
+    # The decoder starts from the fusion layers, but for keys and values of another width (facts 1.11, 6.3).
+    source "X-VLM pre-training" {
+        let is_other_width = model.encoders.vision_encoder.width != text_config.hidden_size
+        for i in 0..num_dec_layers {
+            let fusion = text_config.fusion_layer + i
+            if is_other_width {
+                load "text_decoder.bert.encoder.layer.{i}.crossattention.self.key.*" = none
+                load "text_decoder.bert.encoder.layer.{i}.crossattention.self.value.*" = none
+            }
+            load "text_decoder.bert.encoder.layer.{i}.*" = "text_encoder.bert.encoder.layer.{fusion}.*"
+        }
+        load "text_decoder.*" = "text_encoder.*"
+        load "text_encoder.*" = "text_encoder.bert.*"
+    }
+
     # Substring rule of the official optimizer (facts 4.1).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 

@@ -17,6 +17,7 @@ int xv_command_train(const XvCommand *command);
 int xv_command_eval(const XvCommand *command);
 int xv_command_replay(const XvCommand *command);
 int xv_command_bench(const XvCommand *command);
+int xv_command_checkpoint(const XvCommand *command);
 int xv_command_info(const XvCommand *command);
 
 // Like xv_main, with other data sources.

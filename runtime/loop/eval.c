@@ -123,14 +123,9 @@ static bool evaluate_entry(Eval *eval, const XvEntry *entry, const char *path, X
 
 static bool load_checkpoint(Eval *eval, XvError *error)
 {
-    XvSafetensors file;
-    if (!xv_safetensors_open(&file, eval->options.checkpoint, error)) {
-        return false;
-    }
-    XvLoadReport loaded;
-    bool is_loaded = xv_weights_load(eval->command->program, &file, false, xv_host_parameters(&eval->host), &loaded, error);
-    xv_safetensors_close(&file);
-    return is_loaded;
+    XvLoadOptions options = {.is_complete = true};
+    return xv_weights_load(eval->command->program, eval->options.checkpoint, &options,
+                           xv_host_parameters(&eval->host), stderr, error);
 }
 
 static bool save_result(const Eval *eval, XvError *error)
@@ -221,7 +216,7 @@ int xv_command_eval(const XvCommand *command)
         {"--data", "F", XV_OPTION_TEXT, &o->data, 0, 0, "records of the main entry: JSON lines, a file or a folder"},
         {"--regions", "F", XV_OPTION_TEXT, &o->regions, 0, 0, "records with regions"},
         {"--vocab", "F", XV_OPTION_TEXT, &o->vocab, 0, 0, "vocab.txt of the tokenizer; beside the records if not given"},
-        {"--checkpoint", "F", XV_OPTION_TEXT, &o->checkpoint, 0, 0, "weights (safetensors)"},
+        {"--checkpoint", "F", XV_OPTION_TEXT, &o->checkpoint, 0, 0, "weights: safetensors, .th, .pth, .bin"},
         {"--retrieval", "N", XV_OPTION_INTEGER, &o->retrieval, 0, 1000000, "pairs to rank against each other (100)"},
         {"--seed", "N", XV_OPTION_INTEGER, &o->seed, 0, INT64_MAX, "of drawn negatives (42)"},
         {"--grid", "F", XV_OPTION_TEXT, &o->grid, 0, 0, "PNG page of pictures with true and predicted boxes"},

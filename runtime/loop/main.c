@@ -20,6 +20,7 @@ static const Row COMMANDS[] = {
     {"eval", "losses, accuracies and retrieval on held-out records", xv_command_eval},
     {"replay", "run on exactly the tensors of a file and write every output", xv_command_replay},
     {"bench", "time training steps beside what the machine could do", xv_command_bench},
+    {"checkpoint", "say what of a file would be loaded, resampled, initialised, ignored", xv_command_checkpoint},
     {"info", "parameters, memory, kernels, draws, configuration", xv_command_info},
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
@@ -29,9 +30,9 @@ static void print_help(FILE *file, const XvProgram *program)
     fprintf(file, "%s of %s, compiled by xvlmc for target %s\n\nusage: %s COMMAND [options]\n\ncommands:\n", program->task,
             program->model, program->target, program->task);
     for (int i = 0; i < N_COMMANDS; i++) {
-        fprintf(file, "  %-8s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+        fprintf(file, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
     }
-    fprintf(file, "  %-8s this list\n\n`%s COMMAND --help` lists the options of a command.\n", "help", program->task);
+    fprintf(file, "  %-10s this list\n\n`%s COMMAND --help` lists the options of a command.\n", "help", program->task);
 }
 
 static void print_unknown(const char *name, const XvProgram *program)

@@ -433,18 +433,9 @@ static bool replay_entries(Replay *replay, XvEntrySet entries, XvError *error)
 
 static bool load_weights(Replay *replay, XvError *error)
 {
-    XvSafetensors file;
-    if (!xv_safetensors_open(&file, replay->options.weights, error)) {
-        return false;
-    }
-    XvLoadReport report;
-    bool is_loaded = xv_weights_load(replay->command->program, &file, replay->options.partial,
-                                     xv_host_parameters(&replay->host), &report, error);
-    xv_safetensors_close(&file);
-    if (is_loaded) {
-        xv_load_report_print(stderr, replay->options.weights, &report);
-    }
-    return is_loaded;
+    XvLoadOptions options = {.is_complete = true, .is_partial = replay->options.partial};
+    return xv_weights_load(replay->command->program, replay->options.weights, &options,
+                           xv_host_parameters(&replay->host), stderr, error);
 }
 
 static bool run_replay(Replay *replay, XvError *error)
@@ -489,7 +480,7 @@ int xv_command_replay(const XvCommand *command)
                      .options = {.lr = 1e-3, .weight_decay = 0.01, .lr_mult = 2, .warmup = 2, .total = 10, .clip = 1, .steps = 3, .seed = 42}};
     ReplayOptions *o = &replay.options;
     const XvOption table[] = {
-        {"--weights", "F", XV_OPTION_TEXT, &o->weights, 0, 0, "parameters (safetensors, official names)"},
+        {"--weights", "F", XV_OPTION_TEXT, &o->weights, 0, 0, "parameters, under official names: safetensors, .th, .pth, .bin"},
         {"--inputs", "F", XV_OPTION_TEXT, &o->inputs, 0, 0, "inputs and random decisions (safetensors)"},
         {"--outputs", "F", XV_OPTION_TEXT, &o->outputs, 0, 0, "where every named output goes"},
         {"--grads", "F", XV_OPTION_TEXT, &o->grads, 0, 0, "where the gradients go"},

@@ -189,7 +189,9 @@ static void print_resume(const XvTrainRun *run, int64_t total)
 static bool finish(XvTrainRun *run, const XvProgress *progress, XvError *error)
 {
     const XvProgram *program = run->command->program;
-    if (!xv_weights_save(program, run->trainer.host.parameters.data, run->model_path, error)) {
+    float *parameters = run->trainer.host.parameters.data;
+    if (!xv_weights_save(program, parameters, run->model_path, error) ||
+        (run->options.torch && !xv_weights_save(program, parameters, run->torch_path, error))) {
         return false;
     }
     XvError curve_error = {0};
@@ -253,8 +255,14 @@ int xv_command_train(const XvCommand *command)
         {"--val-regions", "F", XV_OPTION_TEXT, &o->val_regions, 0, 0, "held-out records with regions"},
         {"--vocab", "F", XV_OPTION_TEXT, &o->vocab, 0, 0, "vocab.txt of the tokenizer; beside the records if not given"},
         {"--output", "DIR", XV_OPTION_TEXT, &o->output, 0, 0, "folder for checkpoints, log.txt and model.safetensors"},
-        {"--checkpoint", "F", XV_OPTION_TEXT, &o->checkpoint, 0, 0, "weights to start from (safetensors)"},
+        {"--checkpoint", "F", XV_OPTION_TEXT, &o->checkpoint, 0, 0,
+         "weights to start from: safetensors, .th, .pth, .bin; of this task, of pre-training, of an encoder"},
+        {"--vision", "F", XV_OPTION_TEXT, &o->vision, 0, 0, "weights of the vision encoder, loaded before --checkpoint"},
+        {"--text", "F", XV_OPTION_TEXT, &o->text, 0, 0, "weights of the text encoder, loaded before --checkpoint"},
+        {"--source", "NAME", XV_OPTION_TEXT, &o->source, 0, 0,
+         "take --checkpoint for this kind of file instead of finding out; `checkpoint` shows the kinds"},
         {"--partial", NULL, XV_OPTION_FLAG, &o->partial, 0, 0, "load what fits of --checkpoint, keep the rest fresh"},
+        {"--torch", NULL, XV_OPTION_FLAG, &o->torch, 0, 0, "write model.th for torch.load as well"},
         {"--epochs", "X", XV_OPTION_REAL, &o->epochs, 0, STEPS, "passes over --data; configured if not given"},
         {"--steps", "N", XV_OPTION_INTEGER, &o->steps, 0, STEPS, "iterations, instead of --epochs"},
         {"--batch", "N", XV_OPTION_INTEGER, &o->batch, 0, STEPS, "the batch size is compiled in; another one is refused"},

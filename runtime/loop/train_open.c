@@ -43,6 +43,7 @@ static bool set_paths(XvTrainRun *run, XvError *error)
     }
     snprintf(run->checkpoint_path, PATH_MAX, "%s/checkpoint_latest.safetensors", folder);
     snprintf(run->model_path, PATH_MAX, "%s/model.safetensors", folder);
+    snprintf(run->torch_path, PATH_MAX, "%s/model.th", folder);
     snprintf(run->log_path, PATH_MAX, "%s/log.txt", folder);
     snprintf(run->curve_path, PATH_MAX, "%s/curve.png", folder);
     return make_folder(folder, error);
@@ -159,27 +160,26 @@ static bool check_resumed(const XvTrainRun *run, const XvRunSettings *there, XvE
     return true;
 }
 
+static bool load_file(XvTrainRun *run, const char *path, XvError *error)
+{
+    bool is_main = path == run->options.checkpoint;
+    XvLoadOptions options = {.is_partial = run->options.partial, .source = is_main ? run->options.source : NULL};
+    return !path || xv_weights_load(run->command->program, path, &options, run->trainer.host.parameters.data, stdout,
+                                    error);
+}
+
+// Pre-training starts from two encoders, everything else from one file.
 static bool load_weights(XvTrainRun *run, XvError *error)
 {
-    XvSafetensors file;
-    XvLoadReport report;
-    if (!xv_safetensors_open(&file, run->options.checkpoint, error)) {
-        return false;
-    }
-    bool is_loaded = xv_weights_load(run->command->program, &file, run->options.partial, run->trainer.host.parameters.data,
-                                     &report, error);
-    if (is_loaded) {
-        xv_load_report_print(stdout, run->options.checkpoint, &report);
-    }
-    xv_safetensors_close(&file);
-    return is_loaded;
+    return load_file(run, run->options.vision, error) && load_file(run, run->options.text, error) &&
+           load_file(run, run->options.checkpoint, error);
 }
 
 static bool start_fresh(XvTrainRun *run, XvError *error)
 {
     xv_weights_init(run->command->program, run->trainer.seed, run->trainer.host.parameters.data);
     run->saved_step = -1;
-    return (!run->options.checkpoint || load_weights(run, error)) && xv_log_open(&run->log, run->log_path, -1, error);
+    return load_weights(run, error) && xv_log_open(&run->log, run->log_path, -1, error);
 }
 
 static bool start_resumed(XvTrainRun *run, const XvSafetensors *file, const XvRunSettings *there, XvError *error)

@@ -10,10 +10,11 @@
 #include <limits.h>
 
 typedef struct XvTrainOptions {
-    const char *data, *regions, *val, *val_regions, *vocab, *output, *checkpoint;
+    const char *data, *regions, *val, *val_regions, *vocab, *output;
+    const char *checkpoint, *vision, *text, *source;  // weights to start from
     int64_t steps, batch, seed, threads, save_every, log_every, eval_every;  // -1: not given (0 for the intervals)
     double epochs, lr, warmup, minutes;                                      // -1: not given
-    bool resume, partial;
+    bool resume, partial, torch;
 } XvTrainOptions;
 
 typedef struct XvTrainRun {
@@ -29,7 +30,7 @@ typedef struct XvTrainRun {
     bool is_resumed;
     int64_t epoch_steps;         // iterations that read all records of the main entry once
     int64_t saved_step;          // of the checkpoint in the output folder; -1: none
-    char checkpoint_path[PATH_MAX], model_path[PATH_MAX], log_path[PATH_MAX], curve_path[PATH_MAX];
+    char checkpoint_path[PATH_MAX], model_path[PATH_MAX], torch_path[PATH_MAX], log_path[PATH_MAX], curve_path[PATH_MAX];
 } XvTrainRun;
 
 // Creates the output folder, opens data, sets the trainer to fresh, given or resumed parameters, opens the log.

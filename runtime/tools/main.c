@@ -8,6 +8,7 @@ static const XvCommand COMMANDS[] = {
     {"data", "look at what samples become: tokens, clean texts, pixels", xv_tool_data},
     {"bench", "how fast the loader is", xv_tool_bench},
     {"files", "list and copy files wherever they are: local, HDFS, HTTP", xv_tool_files},
+    {"checkpoint", "say what a checkpoint is, compare it with a program, convert it", xv_tool_checkpoint},
 };
 
 int main(int argc, char **argv)

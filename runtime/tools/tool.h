@@ -35,3 +35,6 @@ int xv_tool_bench(int argc, char **argv);
 
 // Lists and copies files of every storage; see storage.h.
 int xv_tool_files(int argc, char **argv);
+
+// What a checkpoint is, what of it a program would load, conversion; see checkpoint.h.
+int xv_tool_checkpoint(int argc, char **argv);

@@ -83,8 +83,9 @@ static void test_items(void **state)
                         "    for i in 0..n { metric m = y, i }\n"
                         "    minimise y\n"
                         "  }\n"
+                        "  source \"s\" { for i in 0..2 { load \"a.{i}\" = none; load \"*\" = \"b.*\" } }\n"
                         "}\n");
-    static const AstItemKind in_task[] = {AST_CHILD, AST_OPTIMIZER, AST_NO_DECAY, AST_ENTRY};
+    static const AstItemKind in_task[] = {AST_CHILD, AST_OPTIMIZER, AST_NO_DECAY, AST_ENTRY, AST_SOURCE};
     static const AstItemKind in_entry[] = {AST_DATA, AST_PROBABILITY, AST_ADVANCES, AST_DIM, AST_ASSIGN,
                                            AST_DRAW, AST_IF, AST_LOOP, AST_MINIMISE};
     const AstItem *item = file->items.first->items.first;
