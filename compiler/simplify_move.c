@@ -426,12 +426,14 @@ static NodeId rule_take(Simplifier *s, const Node *node)
     if (x.op == OP_CONST) {
         return graph_const(s->build.graph, x.attr.number, node->dtype, &node->shape, &s->build.origin);
     }
-    if (x.op != OP_EXPAND || build_shape(&s->build, x.inputs[0])->dim[0] != 1) {
+    bool is_repeated = x.op == OP_EXPAND && build_shape(&s->build, x.inputs[0])->dim[0] == 1;
+    if (!is_repeated && x.shape.dim[0] != 1) {
         return NO_NODE;
     }
-    Shape row = *build_shape(&s->build, x.inputs[0]);
+    NodeId only = is_repeated ? x.inputs[0] : node->inputs[0];
+    Shape row = *build_shape(&s->build, only);
     row = shape_of(row.rank - 1, row.dim + 1);
-    return graph_expand_to(s->build.graph, reshaped(s, x.inputs[0], &row), &node->shape, &s->build.origin);
+    return graph_expand_to(s->build.graph, reshaped(s, only, &row), &node->shape, &s->build.origin);
 }
 
 // [batch, M, K] times one matrix for the whole batch is one [batch * M, K] product.

@@ -58,7 +58,8 @@ static bool open_source(XvTrainRun *run, int e, bool is_evaluation, XvError *err
     const XvTrainOptions *options = &run->options;
     const char *path = is_evaluation ? xv_entry_path(program, e, options->val, options->val_regions)
                                      : xv_entry_path(program, e, options->data, options->regions);
-    if (!path || !xv_is_training(entry)) {
+    bool has_critic = xv_critic_serves(program, entry);
+    if (!path || !xv_is_training(entry) || (has_critic && is_evaluation)) {
         return true;
     }
     XvSourceRequest request = {
@@ -73,7 +74,10 @@ static bool open_source(XvTrainRun *run, int e, bool is_evaluation, XvError *err
     };
     XvSource *source = is_evaluation ? &run->val[e] : &run->trainer.sources[e];
     run->has_val |= is_evaluation;
-    return xv_source_open(source, run->command->sources, &request, error);
+    char vocab[PATH_MAX];
+    return xv_source_open(source, run->command->sources, &request, error) &&
+           (!has_critic || xv_critic_open(&run->trainer.critic, &run->trainer.host, entry,
+                                          xv_vocabulary_path(&request, vocab, sizeof vocab), &run->settings, error));
 }
 
 static bool check_batch(const XvTrainRun *run, XvError *error)

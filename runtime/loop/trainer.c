@@ -7,14 +7,18 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PURPOSE_CHOICE = 0xC401CE };
 
+// What runs in the host's arena.
 static XvEntrySet training_entries(const XvProgram *program)
 {
     XvEntrySet entries = 0;
     for (int e = 0; e < program->n_entries; e++) {
-        entries |= (XvEntrySet)xv_is_training(&program->entries[e]) << e;
+        bool is_training = xv_is_training(&program->entries[e]);
+        entries |= (XvEntrySet)is_training << e;
+        entries |= is_training ? xv_critic_entries(program, &program->entries[e]) : 0;
     }
     return entries;
 }
@@ -39,6 +43,7 @@ void xv_trainer_free(XvTrainer *trainer)
         xv_source_close(&trainer->sources[e]);
     }
     free(trainer->sources);
+    xv_critic_close(&trainer->critic);
     xv_meters_free(&trainer->meters);
     xv_host_free(&trainer->host);
     *trainer = (XvTrainer){0};
@@ -76,9 +81,17 @@ static bool update(XvTrainer *trainer, int e, XvError *error)
     const XvEntry *entry = &host->program->entries[e];
     XvSource *source = &trainer->sources[e];
     XvBatch batch;
+    XvTensor tensors[XV_BATCH_TENSORS + XV_CRITIC_TENSORS];
     xv_weights_clamp(host->program, host->parameters.data);
-    if (!source->kind->next(source->state, &batch, error) ||
-        !xv_host_fill(host, &entry->train, batch.tensors, batch.n_tensors, error)) {
+    if (!source->kind->next(source->state, &batch, error)) {
+        return xv_fail_in(error, "data of entry %s", entry->name);
+    }
+    int n_tensors = batch.n_tensors;
+    memcpy(tensors, batch.tensors, (size_t)n_tensors * sizeof *tensors);
+    uint64_t key = xv_key(trainer->seed, (uint64_t)trainer->step);
+    bool is_judged = trainer->critic.entry != entry ||
+                     xv_critic_judge(&trainer->critic, &batch, key, tensors, &n_tensors, error);
+    if (!is_judged || !xv_host_fill(host, &entry->train, tensors, n_tensors, error)) {
         return xv_fail_in(error, "data of entry %s", entry->name);
     }
     xv_host_set_draws(host, entry, &entry->train, &(XvDrawMoment){trainer->seed, trainer->step, true});

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "runtime/checkpoint/safetensors.h"
+#include "runtime/loop/critic.h"
 #include "runtime/loop/host.h"
 #include "runtime/loop/meters.h"
 #include "runtime/loop/optimizer.h"
@@ -15,6 +16,7 @@ typedef struct XvTrainer {
     XvHost host;
     XvOptimizer optimizer;
     XvSource *sources;        // per entry; an entry without one is never run
+    XvCritic critic;          // of the entry that needs one, or {0}
     XvMeters meters;
     uint64_t seed;
     int64_t step;             // iterations done

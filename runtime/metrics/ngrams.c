@@ -145,6 +145,20 @@ void xv_ngram_table_forget(XvNgramTable *table, int32_t count)
     }
 }
 
+bool xv_ngram_table_set(XvNgramTable *table, const char *ngram, double documents)
+{
+    int32_t number = number_of(table, ngram, strlen(ngram));
+    if (number >= 0) {
+        table->entries[number].documents = documents;
+    }
+    return number >= 0;
+}
+
+void xv_ngram_table_set_documents(XvNgramTable *table, double documents)
+{
+    table->documents = documents;
+}
+
 // Files -------------------------------------------------------------------------------------------------------------
 
 // "words<tab>count" into the table.
@@ -168,12 +182,8 @@ static bool read_line(XvNgramTable *table, char *line, bool is_first, const char
         *problem = "the first line should be #ref_len, a tab and the number of documents";
         return strcmp(line, "#ref_len") == 0 && count >= 1;
     }
-    int32_t number = number_of(table, line, (size_t)(tab - line));
     *problem = "there is no memory for it";
-    if (number >= 0) {
-        table->entries[number].documents = count;
-    }
-    return number >= 0;
+    return xv_ngram_table_set(table, line, count);
 }
 
 bool xv_ngram_table_read(XvNgramTable *table, const char *path, XvError *error)

@@ -19,6 +19,13 @@ void xv_ngram_table_free(XvNgramTable *table);
 // documents; n-grams that are not listed are in no document. False with the line that is wrong.
 bool xv_ngram_table_read(XvNgramTable *table, const char *path, XvError *error);
 
+// The same from a file of either kind: such lines, or the pickle of the official code (ngrams_pickle.c).
+bool xv_ngram_table_open(XvNgramTable *table, const char *path, XvError *error);
+
+// Sets the frequency of an n-gram, words joined by single spaces (false without memory), and the number of documents.
+bool xv_ngram_table_set(XvNgramTable *table, const char *ngram, double documents);
+void xv_ngram_table_set_documents(XvNgramTable *table, double documents);
+
 // Number of documents, and of those that hold an n-gram.
 double xv_ngram_documents(const XvNgramTable *table);
 double xv_ngram_frequency(const XvNgramTable *table, int32_t ngram);

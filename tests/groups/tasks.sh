@@ -148,4 +148,24 @@ sed "s#images/#$PWD/$coco/images/#" $coco/pretrain_regions.jsonl > "$WORK/region
     trains grounding_bbox_pretrain grounding_bbox_pretrain_swin_bert "$WORK/regions.jsonl" box_accuracy \
         --set regions.image_key=image --set regions.is_image_rpath=true --set regions.max_images=3
 }
+
+# Self-critical training decodes and scores captions between its steps: both baselines, the last with the frequencies
+# of a file; the same seed draws the same captions. `critical NAME OPTIONS...`: two steps.
+critical() {
+    local name=$1 program=$WORK/task/captioning_scst
+    shift
+    succeeds "captioning_scst, $name: small size" env CFLAGS=-O0 timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl \
+        --task captioning_scst --config tests/replay/captioning_scst/config.json --batch 4 --output "$WORK/task" \
+        --set text_config.vocab_size=30522 --set max_length=8 --set image_root=$coco "$@" &&
+        says 0 'done: 2 steps' "captioning_scst, $name: two steps" timeout 300 "$program" train \
+            --data $coco/retrieval_train.json --vocab tests/data/vocab/bert-base-uncased-vocab.txt --steps 2 \
+            --output "$WORK/$name"
+}
+
+critical greedy --set baseline_type=greedy
+critical again --set baseline_type=greedy
+same "captioning_scst: the same parameters twice" "$WORK/greedy/model.safetensors" "$WORK/again/model.safetensors"
+critical sample --set baseline_type=sample \
+    --set cider_cached_tokens="$PWD/tests/data/metrics/scst_document_frequency.tsv"
+rm -rf "$WORK/greedy" "$WORK/again" "$WORK/sample"
 rm -rf "$WORK/task" "$WORK/run"

@@ -119,6 +119,21 @@ static Values row_values_of(const Values *full, const Values *labels)
     return rows;
 }
 
+// What logits are compared at: the masked words of a text, or where none are masked the word after each; there is none
+// after the last.
+static Values labels_of(const XvSafetensors *inputs)
+{
+    if (xv_safetensors_find(inputs, "masked_ids")) {
+        return check_reference(inputs, "masked_ids");
+    }
+    Values labels = check_reference(inputs, xv_safetensors_find(inputs, "answer_ids") ? "answer_ids" : "text_ids");
+    int64_t width = labels.shape[labels.rank - 1];
+    for (int64_t i = 0; i < labels.count; i++) {
+        labels.at[i] = i % width < width - 1 ? labels.at[i + 1] : 0;
+    }
+    return labels;
+}
+
 // The part of a tensor that a recorded ending stands for.
 static Values part_of(const Case *c, const Values *full, const char *ending)
 {
@@ -133,7 +148,7 @@ static Values part_of(const Case *c, const Values *full, const char *ending)
     }
     XvSafetensors inputs;
     check_open(&inputs, check_path(c->folder, "inputs.safetensors"));
-    Values labels = check_reference(&inputs, "masked_ids");
+    Values labels = labels_of(&inputs);
     xv_safetensors_close(&inputs);
     return row_values_of(full, &labels);
 }

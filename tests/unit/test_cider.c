@@ -214,11 +214,46 @@ static void test_broken_files(void **state)
     free(folder);
 }
 
+// Pickles of the official layout (protocol 0, words as Python 2 keeps them), and pickles of another.
+static void test_pickles(void **state)
+{
+    (void)state;
+    static const char good[] = "(dp0\nS'ref_len'\np1\nF7.0\nsS'document_frequency'\np2\n(dp3\n(S'a'\nS'dog'\ntp4\nF3.0\n"
+                               "s(S'a'\ntp5\nF5.0\nss.";
+    static const char *const bad[] = {"(dp0\nS'ref_len'\nF7.0\ns.", "(lp0\n.",
+                                      "(dp0\nS'ref_len'\nF7.0\nsS'document_frequency'\n(dp3\nS'a'\nF3.0\nss."};
+    char *folder = golden_folder(), path[256];
+    snprintf(path, sizeof path, "%s/words.p", folder);
+    golden_write(path, good);
+    XvError error = {{0}};
+    XvNgramTable *table = xv_ngram_table_new();
+    XvNgrams ngrams;
+    assert_true(xv_ngram_table_open(table, path, &error));
+    assert_true(xv_ngram_documents(table) == 7);
+    assert_int_equal(xv_ngram_count(table), 2);
+    assert_true(xv_ngrams_of(table, "a  dog\t", &ngrams));
+    assert_int_equal(ngrams.n_items, 3);
+    assert_true(xv_ngram_frequency(table, ngrams.items[0].id) == 3);  // "a dog"
+    assert_true(xv_ngram_frequency(table, ngrams.items[1].id) == 5);
+    assert_true(xv_ngram_frequency(table, ngrams.items[2].id) == 0);
+    xv_ngrams_free(&ngrams);
+    xv_ngram_table_free(table);
+    for (int i = 0; i < 3; i++) {
+        table = xv_ngram_table_new();
+        golden_write(path, bad[i]);
+        assert_false(xv_ngram_table_open(table, path, &error));
+        assert_non_null(strstr(error.text, "words.p"));
+        xv_ngram_table_free(table);
+    }
+    golden_remove(folder);
+    free(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recorded_case), cmocka_unit_test(test_rewards), cmocka_unit_test(test_check_values),
-        cmocka_unit_test(test_broken_files),
+        cmocka_unit_test(test_broken_files),  cmocka_unit_test(test_pickles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -198,6 +198,14 @@ static NodeId case_batch(Small *small)
     return graph_matmul(small->graph, x, graph_expand(small->graph, y, &many, small->o), NO_NODE, small->o);
 }
 
+// A table of one row has no row to choose.
+static NodeId case_only_row(Small *small)
+{
+    NodeId index = fixture_index(small->fixture, shape1(3), 1);
+    Shape row = shape2(1, 24);
+    return graph_take(small->graph, graph_reshape(small->graph, small->x, &row, small->o), index, small->o);
+}
+
 static NodeId case_collective(Small *small)
 {
     Shape shape = small->graph->nodes[small->x].shape;
@@ -246,6 +254,7 @@ static const struct {
                    "%10 = matmul %5 %4 %9 : f32[3, 4]\noutput value r %10\n"},
     {case_batch, X "%1 = param p1 : f32[6, 3]\n%2 = matmul %0 %1 : f32[4, 3]\n"
                    "%3 = reshape %2 : f32[2, 2, 3]\noutput value r %3\n"},
+    {case_only_row, X "%1 = reshape %0 : f32[1, 24]\n%2 = expand %1 : f32[3, 24]\noutput value r %2\n"},
     {case_collective, X "output value r %0\n"},
     {case_keep, X "%1 = keep draw=d0 : f32[4, 6]\n%2 = mul %0 %1 : f32[4, 6]\n%3 = keep draw=d1 : f32[4, 6]\n"
                   "%4 = add %2 %3 : f32[4, 6]\noutput value r %4\n"},
