@@ -92,6 +92,9 @@ static void report(Eval *eval, const XvEntry *entry, const XvEvaluation *evaluat
     if (evaluation->skipped > 0 && is_text) {
         printf("  %lld records could not be used\n", (long long)evaluation->skipped);
     }
+    if (evaluation->partial > 0 && is_text) {
+        printf("  %lld pictures were cut off or damaged and used as far as they go\n", (long long)evaluation->partial);
+    }
 }
 
 static bool evaluate_entry(Eval *eval, const XvEntry *entry, const char *path, XvError *error)

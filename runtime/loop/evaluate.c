@@ -190,6 +190,7 @@ bool xv_evaluate(XvHost *host, const XvEntry *entry, XvSource *source, const XvE
     if (is_done) {
         settle_partial(&loop);
         evaluation->skipped = source->kind->skipped(source->state);
+        evaluation->partial = source->kind->partial(source->state);
         evaluation->has_retrieval = evaluation->n_features > 0;
         is_done = !evaluation->has_retrieval ||
                   xv_retrieval(evaluation->features[0], evaluation->features[1], evaluation->n_features, evaluation->width,

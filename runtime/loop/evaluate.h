@@ -36,6 +36,7 @@ typedef struct XvEvaluation {
     int64_t records;             // samples counted
     int64_t left_out;
     int64_t skipped;             // records that could not be used
+    int64_t partial;             // pictures used as far as they go (loader.h)
     float *features[2];          // image and text, [n_features, width]; NULL without
     int64_t n_features, width;
     bool has_retrieval;

@@ -170,6 +170,11 @@ static int loader_batch_size(const void *state)
     return xv_loader_batch_size(((const LoaderState *)state)->loader);
 }
 
+static int64_t loader_partial(const void *state)
+{
+    return xv_loader_partial(((const LoaderState *)state)->loader);
+}
+
 static int64_t loader_skipped(const void *state)
 {
     return xv_loader_skipped(((const LoaderState *)state)->loader);
@@ -195,6 +200,7 @@ const XvSourceKind XV_LOADER_SOURCE = {
     .batches = loader_batches,
     .batch_size = loader_batch_size,
     .skipped = loader_skipped,
+    .partial = loader_partial,
     .waited = loader_waited,
     .close = loader_close,
 };

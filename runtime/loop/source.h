@@ -25,6 +25,7 @@ typedef struct XvSourceKind {
     int64_t (*batches)(const void *state);
     int (*batch_size)(const void *state);
     int64_t (*skipped)(const void *state);
+    int64_t (*partial)(const void *state);
     double (*waited)(const void *state);  // seconds
     void (*close)(void *state);
 } XvSourceKind;

@@ -75,6 +75,10 @@ says 2 'resolution' "decode without a resolution" "$BUILD/xvlm" data decode --ou
 says 2 'no picture' "decode without a picture" "$BUILD/xvlm" data decode --resolution 8 --output "$out/o.safetensors"
 says 1 'zero_length.jpg: the image is empty' "decode of an empty picture" "$BUILD/xvlm" data decode --resolution 8 \
     --output "$out/o.safetensors" tests/data/images/corrupt/zero_length.jpg tests/data/images/tiny_1x1.jpg
+mkdir -p "$out/twin" && cp tests/data/images/tiny_1x1.jpg "$out/twin/"
+succeeds "decode of two pictures of one name" "$BUILD/xvlm" data decode --resolution 8 --output "$out/twin.safetensors" \
+    tests/data/images/tiny_1x1.jpg "$out/twin/tiny_1x1.jpg"
+succeeds "the second keeps its path" grep -q "\"decoded/$out/twin/tiny_1x1.jpg\"" "$out/twin.safetensors"
 succeeds "the others were written" grep -q '"normalised/tiny_1x1.jpg"' "$out/o.safetensors"
 says 1 "$out/file" "decode below a file" "$BUILD/xvlm" data decode --resolution 8 --output "$out/file/o.safetensors" \
     tests/data/images/tiny_1x1.jpg
