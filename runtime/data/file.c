@@ -70,3 +70,36 @@ bool xv_file_read(const char *path, XvBytes *bytes, XvError *error)
     close(descriptor);
     return ok;
 }
+
+bool xv_file_read_part(const char *path, int64_t offset, int64_t count, XvBytes *bytes, XvError *error)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+        return xv_fail(error, "cannot read %s: %s", path, strerror(errno));
+    }
+    struct stat info;
+    bool is_there = fstat(descriptor, &info) == 0 && count <= info.st_size && offset <= info.st_size - count;
+    bool ok = is_there ||
+              xv_fail(error, "cannot read %s: it ends before byte %lld", path, (long long)(offset + count));
+    ok = ok && (xv_bytes_reserve(bytes, (size_t)count) ||
+                xv_fail(error, "no memory for %lld bytes", (long long)count));
+    bytes->count = 0;
+    while (ok && (int64_t)bytes->count < count) {
+        ssize_t got = pread(descriptor, bytes->data + bytes->count, (size_t)count - bytes->count,
+                            offset + (int64_t)bytes->count);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            ok = xv_fail(error, "cannot read %s: %s", path,
+                         got < 0 ? strerror(errno) : "it has become shorter");
+        } else {
+            bytes->count += (size_t)got;
+        }
+    }
+    if (ok) {
+        bytes->data[bytes->count] = 0;
+    }
+    close(descriptor);
+    return ok;
+}

@@ -18,3 +18,6 @@ void xv_bytes_free(XvBytes *bytes);
 
 // Reads a regular file, reusing the buffer.
 bool xv_file_read(const char *path, XvBytes *bytes, XvError *error);
+
+// Reads `count` bytes from `offset` on, which must be there.
+bool xv_file_read_part(const char *path, int64_t offset, int64_t count, XvBytes *bytes, XvError *error);

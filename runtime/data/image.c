@@ -2,6 +2,7 @@
 #include "runtime/data/image.h"
 
 #include "runtime/data/image_codec.h"
+#include "runtime/data/image_packed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,7 @@ void xv_image_free(XvImage *image)
     *image = (XvImage){0};
 }
 
-typedef enum Format { FORMAT_UNKNOWN, FORMAT_JPEG, FORMAT_PNG } Format;
+typedef enum Format { FORMAT_UNKNOWN, FORMAT_JPEG, FORMAT_PNG, FORMAT_PACKED } Format;
 
 static Format sniff(const uint8_t *bytes, size_t count)
 {
@@ -56,7 +57,7 @@ static Format sniff(const uint8_t *bytes, size_t count)
     if (count >= 8 && memcmp(bytes, "\x89PNG\r\n\x1A\n", 8) == 0) {
         return FORMAT_PNG;
     }
-    return FORMAT_UNKNOWN;
+    return xv_is_packed(bytes, count) ? FORMAT_PACKED : FORMAT_UNKNOWN;
 }
 
 static bool fail_unknown(size_t count, XvError *error)
@@ -70,6 +71,7 @@ bool xv_image_size(const uint8_t *bytes, size_t count, XvImageSize *size, XvErro
     switch (sniff(bytes, count)) {
     case FORMAT_JPEG: return xv_jpeg_size(bytes, count, size, error);
     case FORMAT_PNG: return xv_png_size(bytes, count, size, error);
+    case FORMAT_PACKED: return xv_packed_size(bytes, count, size, error);
     default: return fail_unknown(count, error);
     }
 }
@@ -79,6 +81,7 @@ bool xv_image_decode(const uint8_t *bytes, size_t count, int rows, XvImage *imag
     switch (sniff(bytes, count)) {
     case FORMAT_JPEG: return xv_jpeg_decode(bytes, count, rows, image, error);
     case FORMAT_PNG: return xv_png_decode(bytes, count, image, error);
+    case FORMAT_PACKED: return xv_packed_decode(bytes, count, rows, image, error);
     default: return fail_unknown(count, error);
     }
 }

@@ -1,6 +1,8 @@
 // Looking for pictures; see image_path.h.
 #include "runtime/data/image_path.h"
 
+#include "runtime/data/image_packed.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,4 +49,23 @@ bool xv_image_find(const char *root, const char *record_file, const char *path, 
         }
     }
     return true;
+}
+
+bool xv_image_read(const char *root, const char *record_file, const char *path, char found[PATH_MAX],
+                   XvBytes *bytes, XvError *error)
+{
+    char file[PATH_MAX];
+    size_t length = strlen(path);
+    int64_t offset = 0, count = 0;
+    bool is_part = xv_packed_path(path, &length, &offset, &count);
+    if (length >= sizeof file) {
+        return xv_fail(error, "the image path has %zu characters", strlen(path));
+    }
+    memcpy(file, path, length);
+    file[length] = 0;
+    if (!xv_image_find(root, record_file, file, found)) {
+        return xv_fail(error, "the image path has %zu characters", strlen(path));
+    }
+    return is_part ? xv_file_read_part(found, offset, count, bytes, error)
+                   : xv_file_read(found, bytes, error);
 }

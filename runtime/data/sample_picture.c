@@ -11,10 +11,8 @@ static bool read_picture(const XvJob *job, const char *path)
 {
     char found[PATH_MAX];
     const XvImageRoots roots = {job->options->image_root, job->options->vqa_root, job->options->vg_root};
-    if (!xv_image_find(xv_image_root(&roots, job->record), job->path, path, found)) {
-        return xv_fail(job->error, "the image path has %zu characters", strlen(path));
-    }
-    return xv_file_read(found, &job->workspace->file, job->error);
+    const char *root = xv_image_root(&roots, job->record);
+    return xv_image_read(root, job->path, path, found, &job->workspace->file, job->error);
 }
 
 bool xv_job_load(const XvJob *job, const char *image, bool is_path, XvImageSize *size)

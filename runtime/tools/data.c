@@ -13,6 +13,8 @@ static const XvCommand COMMANDS[] = {
     {"clean", "captions or questions as the official cleaners leave them", xv_data_clean},
     {"convert", "published annotations of COCO, Visual Genome, VQA, NLVR2, ... into records", xv_data_convert},
     {"decode", "pictures as the loader sees them, as tensors", xv_data_decode},
+    {"pack", "pictures decoded and made smaller once, in shards for training", xv_data_pack},
+    {"show", "a record drawn as a picture, with its boxes and texts", xv_data_show},
     {"stats", "what is in a data set, in numbers", xv_data_stats},
     {"tokenize", "texts as token ids and pieces", xv_data_tokenize},
 };

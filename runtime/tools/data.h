@@ -19,3 +19,7 @@ int xv_data_stats(int argc, char **argv);
 
 // Published annotation files into records; see data_convert.h.
 int xv_data_convert(int argc, char **argv);
+
+// Pictures in shards that are read without decoding, and a record drawn as a picture.
+int xv_data_pack(int argc, char **argv);
+int xv_data_show(int argc, char **argv);

@@ -206,28 +206,19 @@ static XvImageSize look_at(XvRecordCheck *check, const char *name)
     return (XvImageSize){check->image.width, check->image.height};
 }
 
-static XvImageSize check_path(XvRecordCheck *check, const XvLayoutOptions *options, const char *found)
+// Reads and decodes a picture; where it was looked for, for messages.
+static XvImageSize open_picture(XvRecordCheck *check, const XvLayoutOptions *options, const char *root,
+                                const char *record_file, const char *image)
 {
+    char found[PATH_MAX] = "";
     XvError error = {""};
     XvImageSize size = {0, 0};
-    SeenPicture before;
-    if (check->seen && get_seen(check->seen, found, &before)) {
-        if (before.problem) {
-            add_problem(check, "%s", before.problem);
-        }
-        return before.size;
-    }
-    int n_problems = check->n_problems;
-    if (!xv_file_read(found, &check->file, &error)) {
+    if (!xv_image_read(root, record_file, image, found, &check->file, &error)) {
         add_problem(check, "missing picture: %s", error.text);
     } else if (!options->skips_pictures) {
         size = look_at(check, found);
     } else if (!xv_image_size(check->file.data, check->file.count, &size, &error)) {
         add_problem(check, "%s: unreadable picture: %s", found, error.text);
-    }
-    const char *problem = check->n_problems > n_problems ? check->problems[n_problems] : NULL;
-    if (!check->seen || put_seen(check->seen, found, size, problem)) {
-        count_picture(check, size, check->file.count);
     }
     return size;
 }
@@ -235,12 +226,23 @@ static XvImageSize check_path(XvRecordCheck *check, const XvLayoutOptions *optio
 static XvImageSize check_picture(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *record,
                                  const char *path, const char *image)
 {
-    char found[PATH_MAX];
-    if (!xv_image_find(xv_image_root(&options->roots, record), path, image, found)) {
-        add_problem(check, "the image path has %zu characters", strlen(image));
-        return (XvImageSize){0, 0};
+    char name[PATH_MAX];
+    SeenPicture before;
+    const char *root = xv_image_root(&options->roots, record);
+    snprintf(name, sizeof name, "%s\n%s", root ? root : "", image);
+    if (check->seen && get_seen(check->seen, name, &before)) {
+        if (before.problem) {
+            add_problem(check, "%s", before.problem);
+        }
+        return before.size;
     }
-    return check_path(check, options, found);
+    int n_problems = check->n_problems;
+    XvImageSize size = open_picture(check, options, root, path, image);
+    const char *problem = check->n_problems > n_problems ? check->problems[n_problems] : NULL;
+    if (!check->seen || put_seen(check->seen, name, size, problem)) {
+        count_picture(check, size, check->file.count);
+    }
+    return size;
 }
 
 static XvImageSize check_base64(XvRecordCheck *check, const char *text)

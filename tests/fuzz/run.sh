@@ -24,6 +24,16 @@ corpus() {
         done
         ;;
     fuzz_checkpoint | fuzz_pickle) files=$(find tests/data/checkpoint -type f -size -20k) ;;
+    fuzz_records)
+        files=
+        number=0
+        for records in tests/data/mini_coco/*.json* tests/data/text/json_edge.jsonl tests/data/text/vqa_train_items.jsonl; do
+            for kind in 0 1 2 3 4 5 6 7 8 9 : \; '<'; do  # two bytes choose the kind and the mode
+                number=$((number + 1))
+                { printf '%s%s' "$kind" $((number % 10)); head -c 1500 "$records"; } > "$build/corpus_$1/$number"
+            done
+        done
+        ;;
     *) files=$(ls models/*.dsl tasks/*.dsl tests/errors/*.dsl) ;;
     esac
     for file in $files; do
@@ -38,7 +48,7 @@ compile() {
         sources=$(ls runtime/base/*.c runtime/checkpoint/*.c)
         libraries="-lcjson -lz -lm"
         ;;
-    fuzz_picture | fuzz_text)
+    fuzz_picture | fuzz_text | fuzz_records)
         sources=$(ls runtime/base/*.c runtime/storage/*.c runtime/checkpoint/*.c runtime/data/*.c)
         libraries="-lcjson -ljpeg -lpng -lz -lutf8proc -lcurl -lm -lpthread"
         ;;

@@ -102,6 +102,38 @@ done << 'END'
 200|neither JPEG nor PNG
 END
 
+# ---- shards: the same pictures, and smaller ones with boxes that fit
+
+for side in 16384 100; do
+    succeeds "pack: $side" "$xvlm" data pack --output "$set/packed$side" --side $side $mini/pretrain_regions.jsonl \
+        $mini/pretrain_images_base64.jsonl $mini/nlvr.json
+    for file in pretrain_regions pretrain_images_base64 nlvr; do
+        says 0 '^0 problems' "pack: $side, $file" "$xvlm" data check "$set/packed$side/$file.jsonl"
+    done
+done
+says 0 'sides of 100 to' "pack: smaller" "$xvlm" data check "$set/packed100/pretrain_regions.jsonl"
+succeeds "pack: boxes by ref_id" "$xvlm" data pack --output "$set/packedboxes" --side 100 \
+    --boxes $mini/grounding_boxes.json $mini/grounding.json
+says 0 '^0 problems' "pack: boxes become fields" "$xvlm" data check "$set/packedboxes/grounding.jsonl"
+sed "s|\"images/|\"$PWD/$set/scenes/images/|" "$set/sound.jsonl" > "$set/plain.jsonl"
+succeeds "pack: scenes" "$xvlm" data pack --output "$set/packed" --side 16384 "$set/plain.jsonl"
+for run in plain packed; do
+    records=$set/plain.jsonl
+    [ $run = plain ] || records=$set/packed/plain.jsonl
+    succeeds "pack: train, $run" "$TINY" train --data "$records" --vocab "$set/scenes/vocab.txt" \
+        --output "$set/run-$run" --steps 2 --log-every 1 --seed 5
+done
+same "pack: training sees the same pictures" "$set/run-plain/model.safetensors" "$set/run-packed/model.safetensors"
+echo "[{}, 1]" > "$set/useless.json"
+says 1 "no record can be used" "pack: nothing to pack" "$xvlm" data pack --output "$set/useless" "$set/useless.json"
+printf 'x' | dd of="$set/packed100/shard-00000.pack" bs=1 seek=5000 conv=notrunc 2> /dev/null
+says 1 'CRC' "pack: a damaged shard is found" "$xvlm" data check "$set/packed100/pretrain_regions.jsonl"
+succeeds "show" "$xvlm" data show --output "$set/show.png" --record 2 $mini/pretrain_regions.jsonl
+printf '[{"image": "show.png"}]' > "$set/show.json"
+says 0 '^0 problems' "show: a sound picture" "$xvlm" data check --kind captions "$set/show.json"
+says 1 'has 10 records' "show: beyond the end" "$xvlm" data show --output "$set/x.png" --record 99 \
+    $mini/pretrain_regions.jsonl
+
 # ---- published layouts
 
 cat > "$set/coco.json" << 'END'
