@@ -43,6 +43,11 @@ static const Model MODELS[] = {
     {"grounding_bbox", "image_res=384", 0, {{"", 213503356}}},
     {"grounding_bbox_pretrain", "image_res=224", 0, {{"", 213367996}}},
     {"nlvr", "image_res=384", 0, {{"", 263123834}, {"cls_head", 1187330}}},
+    {"vqa", "image_res=384", 0, {{"", 293483442}, {"text_decoder", 81170490}}},
+    {"vqa", "image_res=480", 0, {{"", 293600754}}},
+    {"captioning", "image_res=384", 0, {{"", 212935602}}},
+    {"captioning_scst", "image_res=384", 0, {{"", 212935602}}},
+    {"captioning_pretrain", "image_res=224", 0, {{"", 212800242}}},
     {"nlvr_pretrain", "image_res=224", 0, {{"", 262065851}, {"ta_head", 2307}}},
 };
 
