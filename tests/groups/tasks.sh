@@ -104,6 +104,25 @@ succeeds "retrieval compiles" information retrieval &&
         $(recipe 3e-5 10 0.1) config.batch_size_train=20 config.k_test=256
 rm -rf "$WORK/task"
 
+# memory TASK: GiB that a step takes at most, the largest arena with parameters, gradients and both moments.
+memory() {
+    awk '{ while (match($0, /\.(arena_bytes|parameter_count) = [0-9]+/)) {
+               split(substr($0, RSTART, RLENGTH), part, " = ")
+               if (part[1] == ".parameter_count") parameters = part[2]
+               else if (part[2] + 0 > arena) arena = part[2] + 0
+               $0 = substr($0, RSTART + RLENGTH) } }
+         END { printf "%d\n", (arena + 16 * parameters) / 2 ^ 30 + 1 }' "$WORK/task/$1/program.c"
+}
+
+# All tasks at once, each in a folder of its own; a step of every one fits 20 GiB at batch 2.
+succeeds "all tasks at batch 2" timeout 300 "$BUILD/xvlmc" models/xvlm_base.dsl --batch 2 --no-build --output "$WORK/task"
+for task in "$WORK"/task/*; do
+    task=${task##*/}
+    succeeds "$task: $(memory "$task") GiB at batch 2" test "$(memory "$task")" -le 20
+done
+succeeds "there are all tasks" test "$(find "$WORK/task" -name program.c | wc -l)" -eq 11
+rm -rf "$WORK/task"
+
 # Other encoders need no other task.
 for encoder in use_roberta=true use_clip_vit=true use_swin=false; do
     for task in retrieval nlvr nlvr_pretrain grounding_bbox grounding_bbox_pretrain grounding_weak; do
