@@ -159,7 +159,8 @@ static bool gather(XvUnpickler *unpickler, XvPickleKind kind, size_t first)
     if (kind == XV_PICKLE_DICT && count % 2 != 0) {
         return xv_unpickle_fail(unpickler, "a key without a value");
     }
-    if (!container || !xv_unpickle_append(unpickler, container, unpickler->stack + first, count)) {
+    // An empty group may come before the stack has any memory.
+    if (!container || (count > 0 && !xv_unpickle_append(unpickler, container, unpickler->stack + first, count))) {
         return false;
     }
     unpickler->n_stack = first;

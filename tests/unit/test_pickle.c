@@ -83,6 +83,7 @@ static void test_values(void **state)
         PIECE("}(S'a'\nI1\nS'a'\nI2\nu.", "{\"a\": 2}"),
         PIECE("}(I1\nN(I1\ntNu.", "{\"1\": null, \"[1]\": null}"),
         PIECE("(I1\n0I2\n.", "2"),
+        PIECE("(d.", "{}"),
     };
     for (size_t i = 0; i < sizeof PIECES / sizeof *PIECES; i++) {
         XvPickleTree tree;
