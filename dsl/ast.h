@@ -157,7 +157,7 @@ struct AstItem {
     Span head;                       // keyword or name that introduces it
     AstName name;
     AstArg *names;                   // ASSIGN to several: names in args (value NAME); else NULL
-    Sym text;                        // IMPORT, ALIAS, DATA, SOURCE, LOAD, ASSERT message; `as` of members and OUTPUT, or NULL
+    Sym text;                        // IMPORT, ALIAS, DATA, SOURCE, LOAD, ASSERT; `as` of members and OUTPUT, or NULL
     Span text_span;
     AstExpr *target;                 // SET: the path; CHILD: index expression or NULL
     AstExpr *value;

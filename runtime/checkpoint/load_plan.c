@@ -219,7 +219,8 @@ static void choose_source(XvLoadPlan *plan, const XvLoadOptions *options)
         plan->source = source;
         plan_parameters(plan, options);
         Fit fit = fit_of(plan);
-        if (fit.found > best_fit.found || (fit.found == best_fit.found && fit.found && fit.missing < best_fit.missing)) {
+        bool is_equal = fit.found == best_fit.found && fit.found > 0;
+        if (fit.found > best_fit.found || (is_equal && fit.missing < best_fit.missing)) {
             best = source;
             best_fit = fit;
         }

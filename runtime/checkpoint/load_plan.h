@@ -53,7 +53,8 @@ bool xv_load_plan_make(XvLoadPlan *plan, const XvProgram *program, const XvCheck
 
 void xv_load_plan_free(XvLoadPlan *plan);
 
-// False with the first misfits by name if there are any and the options do not allow them, or if nothing would be loaded.
+// False with the first misfits by name if there are any and the options do not allow them, or if nothing would be
+// loaded.
 bool xv_load_plan_check(const XvLoadPlan *plan, const XvLoadOptions *options, XvError *error);
 
 // Reads the parameters of the plan into their region; the others keep their values. Tied names of a parameter that

@@ -1,4 +1,5 @@
-// Values of a pickle: their memory, look-ups, files, and the check that the result is a tree of bearable size; see pickle.h.
+// Values of a pickle: their memory, look-ups, files, and the check that the result is a tree of bearable size; see
+// pickle.h.
 #include "runtime/checkpoint/pickle_internal.h"
 
 #include <errno.h>

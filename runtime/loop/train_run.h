@@ -30,7 +30,8 @@ typedef struct XvTrainRun {
     bool is_resumed;
     int64_t epoch_steps;         // iterations that read all records of the main entry once
     int64_t saved_step;          // of the checkpoint in the output folder; -1: none
-    char checkpoint_path[PATH_MAX], model_path[PATH_MAX], torch_path[PATH_MAX], log_path[PATH_MAX], curve_path[PATH_MAX];
+    char checkpoint_path[PATH_MAX], model_path[PATH_MAX], torch_path[PATH_MAX];
+    char log_path[PATH_MAX], curve_path[PATH_MAX];
 } XvTrainRun;
 
 // Creates the output folder, opens data, sets the trainer to fresh, given or resumed parameters, opens the log.

@@ -321,7 +321,8 @@ bool xv_trainer_load(XvTrainer *trainer, const XvSafetensors *file, XvError *err
     XvLoadOptions options = {.is_complete = true, .source = "own"};
     bool is_loaded = apply_state(trainer, json, error) || xv_fail_in(error, "%s", file->path);
     cJSON_Delete(json);
-    return is_loaded && xv_weights_load(trainer->host.program, file->path, &options, trainer->host.parameters.data, NULL, error) &&
+    float *parameters = trainer->host.parameters.data;
+    return is_loaded && xv_weights_load(trainer->host.program, file->path, &options, parameters, NULL, error) &&
            load_moments(trainer, file, "optimizer.moment1.", &trainer->host.moment1, error) &&
            load_moments(trainer, file, "optimizer.moment2.", &trainer->host.moment2, error) &&
            load_meters(trainer, file, error);

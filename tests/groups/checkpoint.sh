@@ -90,7 +90,8 @@ if "$python" -c 'import torch' 2> /dev/null; then
     # shellcheck disable=SC2086
     "$TINY" train $data --output "$out/encoders" --steps 0 --vision "$out/vision.pth" --text "$out/text.bin" \
         > "$out/said" 2>&1
-    succeeds "training starts from a vision encoder" grep -q 'vision.pth as Swin or DeiT checkpoint: 80 of 191' "$out/said"
+    succeeds "training starts from a vision encoder" grep -q 'vision.pth as Swin or DeiT checkpoint: 80 of 191' \
+        "$out/said"
     succeeds "and a text encoder" grep -q 'text.bin as BERT or RoBERTa checkpoint: 94 of 191' "$out/said"
 else
     skip "round trip through PyTorch" "no torch in $python (tests/bench/requirements.txt)"

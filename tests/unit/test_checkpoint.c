@@ -98,7 +98,8 @@ static void test_layout(void **state)
     assert_non_null(strstr(checkpoint.metadata, "\"epoch\": 3"));
     assert_non_null(strstr(checkpoint.metadata, "\"name\": \"tiny \xc3\xa9\""));
     assert_non_null(strstr(checkpoint.metadata, "\"big\": 1099511627776"));
-    const XvCheckpointTensor *words = xv_checkpoint_find(&checkpoint, "text_encoder.bert.embeddings.word_embeddings.weight");
+    const XvCheckpointTensor *words =
+        xv_checkpoint_find(&checkpoint, "text_encoder.bert.embeddings.word_embeddings.weight");
     const XvCheckpointTensor *tied = xv_checkpoint_find(&checkpoint, "text_encoder.cls.predictions.decoder.weight");
     assert_non_null(words);
     assert_non_null(tied);
@@ -199,7 +200,8 @@ static bool opens(const Copy *copy, size_t length)
 static void test_damage(void **state)
 {
     (void)state;
-    static const char *const FILES[] = {DATA "strided.th", DATA "strided_legacy.th", DATA "strided.expected.safetensors"};
+    static const char *const FILES[] = {DATA "strided.th", DATA "strided_legacy.th",
+                                        DATA "strided.expected.safetensors"};
     for (int f = 0; f < 3; f++) {
         Copy copy;
         read_copy(&copy, FILES[f]);
