@@ -6,6 +6,7 @@
 #include "runtime/loop/command.h"
 #include "runtime/loop/host.h"
 #include "runtime/loop/optimizer.h"
+#include "runtime/loop/ranks.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -118,6 +119,7 @@ static void run_step(Bench *bench, const XvEntry *entry, int64_t step)
     double start = xv_seconds();
     xv_host_run(&bench->host, graph);
     if (is_training) {
+        xv_ranks_average(&bench->host, entry);
         xv_optimizer_step(&bench->optimizer, &bench->host, entry);
         bench->optimizer.position++;
     }
@@ -157,7 +159,7 @@ static void report(Bench *bench, const XvEntry *entry, bool is_json)
 {
     const XvGraph *graph = timed_graph(entry);
     double seconds = median(bench->seconds, bench->n_steps);
-    int64_t pairs = pairs_of(graph);
+    int64_t pairs = pairs_of(graph) * xv_comm_world(bench->host.comm);
     double optimizer_bytes = entry->train.run ? 28.0 * (double)xv_parameter_elements(bench->host.program) : 0;
     double bytes = graph->bytes + optimizer_bytes;
     double flop_floor = bench->peak_flops > 0 ? graph->matmul_flops / bench->peak_flops : 0;
@@ -223,7 +225,8 @@ int xv_command_bench(const XvCommand *command)
     XvEntrySet entries = (XvEntrySet)1 << (entry - command->program->entries);
     bool is_ready = bench.seconds && xv_host_create(&bench.host, command->program, entry->train.run ? XV_HOST_TRAIN : XV_HOST_OBSERVE,
                                                     entries, &error);
-    if (is_ready) {
+    bench.host.comm = command->comm;
+    if (xv_comm_agree(command->comm, is_ready, &error)) {
         bench.peak_flops = measured_peak();
         bench.bandwidth = measured_bandwidth();
         xv_weights_init(command->program, 42, xv_host_parameters(&bench.host));

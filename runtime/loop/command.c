@@ -32,7 +32,14 @@ bool xv_command_options(const XvCommand *command, const XvOptionTable *table, in
 
 int xv_command_fail(const XvCommand *command, int status, const XvError *error)
 {
+    int rank = xv_comm_rank(command->comm);
     fflush(stdout);
+    if (!error->text[0] || (status == XV_EXIT_USAGE && rank > 0)) {
+        return status;
+    }
+    if (xv_comm_world(command->comm) > 1) {
+        fprintf(stderr, "rank %d: ", rank);
+    }
     fprintf(stderr, "%s %s: %s\n", command->program->task, command->argv[0], error->text);
     if (status == XV_EXIT_USAGE) {
         fprintf(stderr, "`%s %s --help` lists the options.\n", command->program->task, command->argv[0]);

@@ -2,12 +2,14 @@
 #pragma once
 
 #include "runtime/base/options.h"
+#include "runtime/comm/comm.h"
 #include "runtime/loop/source.h"
 #include "runtime/program.h"
 
 typedef struct XvCommand {
     const XvProgram *program;
     const XvSourceKind *sources;  // how data is read
+    XvComm *comm;                 // the ranks that run the command together; NULL: one process
     int argc;
     char **argv;                  // argv[0] is the name of the command
 } XvCommand;
@@ -33,7 +35,8 @@ typedef struct XvOptionTable {
 } XvOptionTable;
 bool xv_command_options(const XvCommand *command, const XvOptionTable *table, int *status);
 
-// Prints "pretrain train: message" and returns `status`.
+// Prints "pretrain train: message", or "rank 1: pretrain train: message" where there are several, and returns `status`.
+// Wrong usage is the same on all ranks, so rank 0 tells it; an empty message is told by another rank.
 int xv_command_fail(const XvCommand *command, int status, const XvError *error);
 
 // The entry of that name, the main entry for NULL; NULL with a message that lists the names.

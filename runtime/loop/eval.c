@@ -97,18 +97,25 @@ static void report(Eval *eval, const XvEntry *entry, const XvEvaluation *evaluat
     }
 }
 
+static bool is_first(const Eval *eval)
+{
+    return xv_comm_rank(eval->command->comm) == 0;
+}
+
 static bool evaluate_entry(Eval *eval, const XvEntry *entry, const char *path, XvError *error)
 {
     bool is_main = entry == &eval->command->program->entries[eval->command->program->n_entries - 1];
     XvSourceRequest request = {.entry = entry, .graph = &entry->observe, .path = path, .vocab = eval->options.vocab,
-                               .settings = &eval->settings, .is_evaluation = true, .seed = (uint64_t)eval->options.seed};
+                               .settings = &eval->settings, .is_evaluation = true, .seed = (uint64_t)eval->options.seed,
+                               .rank = xv_comm_rank(eval->command->comm), .world = xv_comm_world(eval->command->comm)};
     XvSource source = {0};
-    if (!xv_source_open(&source, eval->command->sources, &request, error)) {
+    if (!xv_comm_agree(eval->command->comm, xv_source_open(&source, eval->command->sources, &request, error), error)) {
+        xv_source_close(&source);
         return false;
     }
     char vocabulary[4096];
     xv_vocabulary_path(&request, vocabulary, sizeof vocabulary);
-    bool wants_page = eval->options.grid && xv_graph_output(&entry->observe, "output_coord");
+    bool wants_page = eval->options.grid && is_first(eval) && xv_graph_output(&entry->observe, "output_coord");
     XvObserver observer = {&eval->page, xv_box_page_observe};
     bool is_ready = !wants_page || xv_box_page_open(&eval->page, vocabulary, error);
     XvEvaluateOptions options = {.seed = (uint64_t)eval->options.seed, .retrieval = is_main ? eval->options.retrieval : 0,
@@ -138,7 +145,7 @@ static bool save_result(const Eval *eval, XvError *error)
         puts(text);
     }
     bool is_saved = text != NULL;
-    if (text && eval->options.output) {
+    if (text && eval->options.output && is_first(eval)) {
         FILE *file = fopen(eval->options.output, "w");
         is_saved = file && fprintf(file, "%s\n", text) >= 0;
         is_saved = (!file || fclose(file) == 0) && is_saved;
@@ -198,10 +205,12 @@ static bool run_eval(Eval *eval, XvError *error)
     for (int i = 0; i < program->n_entries; i++) {
         entries |= (XvEntrySet)(records_path(eval, i) != NULL) << i;
     }
-    if (!xv_settings_read(&eval->settings, program->config, error)
-        || !xv_host_create(&eval->host, program, XV_HOST_OBSERVE, entries, error) || !load_checkpoint(eval, error)) {
+    bool is_ready = xv_settings_read(&eval->settings, program->config, error) &&
+                    xv_host_create(&eval->host, program, XV_HOST_OBSERVE, entries, error) && load_checkpoint(eval, error);
+    if (!xv_comm_agree(eval->command->comm, is_ready, error)) {
         return false;
     }
+    eval->host.comm = eval->command->comm;
     for (int i = program->n_entries - 1; i >= 0; i--) {
         const char *path = records_path(eval, i);
         if (path && !evaluate_entry(eval, &program->entries[i], path, error)) {

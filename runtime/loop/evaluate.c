@@ -87,30 +87,13 @@ static bool has_features(const XvEntry *entry)
     return image && text && image->shape[0] == text->shape[0] && image->shape[1] == text->shape[1];
 }
 
-static bool keep_features(const XvHost *host, XvEvaluation *evaluation, int64_t rows, XvError *error)
-{
-    const XvEntry *entry = evaluation->entry;
-    evaluation->width = feature(entry, 0)->shape[1];
-    for (int side = 0; side < 2; side++) {
-        size_t row_bytes = (size_t)evaluation->width * sizeof(float);
-        float *grown = realloc(evaluation->features[side], (size_t)(evaluation->n_features + rows) * row_bytes + 1);
-        if (!grown) {
-            return xv_fail(error, "no memory for features");
-        }
-        evaluation->features[side] = grown;
-        memcpy(grown + evaluation->n_features * evaluation->width, xv_host_tensor(host, feature(entry, side)).data,
-               (size_t)rows * row_bytes);
-    }
-    evaluation->n_features += rows;
-    return true;
-}
-
 typedef struct Loop {
     XvHost *host;
     XvSource *source;
     const XvEvaluateOptions *options;
     XvEvaluation *evaluation;
     XvEvaluation partial;    // means over partly filled batches, held back until it is known whether others exist
+    int *valid;              // samples of the batch that count, per rank
 } Loop;
 
 static bool run_batch(Loop *loop, const XvBatch *batch, XvError *error)
@@ -127,21 +110,70 @@ static bool run_batch(Loop *loop, const XvBatch *batch, XvError *error)
     return true;
 }
 
+// Rows of the features of all ranks, as many as are still wanted, into place.
+static bool keep_features(Loop *loop, int side, int64_t wanted, XvError *error)
+{
+    XvEvaluation *evaluation = loop->evaluation;
+    const XvValue *value = feature(evaluation->entry, side);
+    int world = xv_comm_world(loop->host->comm);
+    int64_t count = xv_value_count(value), width = value->shape[1];
+    float *all = malloc((size_t)(count * world) * sizeof *all);
+    size_t bytes = (size_t)((evaluation->n_features + wanted) * width) * sizeof(float);
+    float *grown = realloc(evaluation->features[side], bytes);
+    evaluation->features[side] = grown ? grown : evaluation->features[side];
+    if (!all || !grown) {
+        free(all);
+        return xv_fail(error, "no memory for features");
+    }
+    xv_comm_all_gather(loop->host->comm, xv_host_tensor(loop->host, value).data, all, count);
+    float *to = grown + evaluation->n_features * width;
+    for (int rank = 0; rank < world && wanted > 0; rank++) {
+        int64_t rows = wanted < loop->valid[rank] ? wanted : loop->valid[rank];
+        memcpy(to, all + rank * count, (size_t)(rows * width) * sizeof *to);
+        to += rows * width;
+        wanted -= rows;
+    }
+    free(all);
+    evaluation->width = width;
+    return true;
+}
+
+static bool keep_pairs(Loop *loop, int64_t valid, XvError *error)
+{
+    int64_t wanted = loop->options->retrieval - loop->evaluation->n_features;
+    wanted = wanted < valid ? wanted : valid;
+    if (wanted <= 0 || !has_features(loop->evaluation->entry)) {
+        return true;
+    }
+    for (int side = 0; side < 2; side++) {
+        if (!keep_features(loop, side, wanted, error)) {
+            return false;
+        }
+    }
+    loop->evaluation->n_features += wanted;
+    return true;
+}
+
+// What the batch adds to the means: of this rank, until sum_over_ranks.
 static bool take_batch(Loop *loop, const XvBatch *batch, XvError *error)
 {
     XvEvaluation *evaluation = loop->evaluation;
-    bool is_full = batch->valid == loop->source->kind->batch_size(loop->source->state);
+    int world = xv_comm_world(loop->host->comm);
+    int64_t valid = 0;
+    xv_comm_all_gather(loop->host->comm, &batch->valid, loop->valid, 1);
+    for (int rank = 0; rank < world; rank++) {
+        valid += loop->valid[rank];
+    }
+    bool is_full = valid == (int64_t)loop->source->kind->batch_size(loop->source->state) * world;
     XvEvaluation *into = is_full ? evaluation : &loop->partial;
     add_losses(loop->host, into, batch->valid);
     add_metrics(loop->host, into);
-    into->records += batch->valid;
+    into->records += valid;
     const XvObserver *observer = loop->options->observer;
     if (observer && !observer->batch(observer->context, loop->host, evaluation->entry, batch, error)) {
         return false;
     }
-    int64_t wanted = loop->options->retrieval - evaluation->n_features;
-    int64_t rows = wanted < batch->valid ? wanted : batch->valid;
-    return rows <= 0 || !has_features(evaluation->entry) || keep_features(loop->host, evaluation, rows, error);
+    return keep_pairs(loop, valid, error);
 }
 
 static bool run_all(Loop *loop, XvError *error)
@@ -158,6 +190,30 @@ static bool run_all(Loop *loop, XvError *error)
             return false;
         }
     }
+}
+
+static void sum_means(const XvComm *comm, XvMean *means, int count)
+{
+    for (int i = 0; i < count; i++) {
+        double pair[2] = {means[i].sum, means[i].weight};
+        xv_comm_sum_f64(comm, pair, 2);
+        means[i].sum = pair[0];
+        means[i].weight = pair[1];
+    }
+}
+
+static void sum_over_ranks(const Loop *loop)
+{
+    const XvComm *comm = loop->host->comm;
+    const XvSource *source = loop->source;
+    double counts[2] = {(double)source->kind->skipped(source->state), (double)source->kind->partial(source->state)};
+    sum_means(comm, loop->evaluation->losses, loop->evaluation->n_losses);
+    sum_means(comm, loop->evaluation->metrics, loop->evaluation->n_metrics);
+    sum_means(comm, loop->partial.losses, loop->partial.n_losses);
+    sum_means(comm, loop->partial.metrics, loop->partial.n_metrics);
+    xv_comm_sum_f64(comm, counts, 2);
+    loop->evaluation->skipped = (int64_t)counts[0];
+    loop->evaluation->partial = (int64_t)counts[1];
 }
 
 static void add_means(XvMean *to, const XvMean *from, int count)
@@ -186,16 +242,18 @@ bool xv_evaluate(XvHost *host, const XvEntry *entry, XvSource *source, const XvE
 {
     Loop loop = {.host = host, .source = source, .options = options, .evaluation = evaluation};
     xv_weights_clamp(host->program, host->parameters.data);
-    bool is_done = create(evaluation, entry, error) && create(&loop.partial, entry, error) && run_all(&loop, error);
+    bool is_done = create(evaluation, entry, error) && create(&loop.partial, entry, error);
+    loop.valid = calloc((size_t)xv_comm_world(host->comm), sizeof *loop.valid);
+    is_done = is_done && (loop.valid || xv_fail(error, "no memory")) && run_all(&loop, error);
     if (is_done) {
+        sum_over_ranks(&loop);
         settle_partial(&loop);
-        evaluation->skipped = source->kind->skipped(source->state);
-        evaluation->partial = source->kind->partial(source->state);
         evaluation->has_retrieval = evaluation->n_features > 0;
         is_done = !evaluation->has_retrieval ||
                   xv_retrieval(evaluation->features[0], evaluation->features[1], evaluation->n_features, evaluation->width,
                                &evaluation->retrieval, error);
     }
+    free(loop.valid);
     xv_evaluation_free(&loop.partial);
     return is_done;
 }

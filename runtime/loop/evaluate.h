@@ -4,6 +4,9 @@
 // inputs can keep them out of: "is_image" is set (no box) and "masked_ids" to -100 (no masked word) there. A partly
 // filled batch counts only where every batch is partly filled or there is no other, since contrast and matching
 // cannot leave rows out; `left_out` says how many records that concerns.
+//
+// With several ranks (host->comm) each evaluates its part of the records, every one the same number of batches, and all
+// get the means over all of them.
 #pragma once
 
 #include "runtime/loop/host.h"
@@ -15,7 +18,7 @@ typedef struct XvMean {
     double sum, weight;    // the mean is sum / weight
 } XvMean;
 
-// Called after each batch, while its outputs are in the arena.
+// Called after each batch of this rank, while its outputs are in the arena.
 typedef struct XvObserver {
     void *context;
     bool (*batch)(void *context, const XvHost *host, const XvEntry *entry, const XvBatch *batch, XvError *error);

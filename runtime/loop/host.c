@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { PURPOSE_RANK = 0x4A4C };
+
 bool xv_is_training(const XvEntry *entry)
 {
     return entry->train.run != NULL && entry->probability > 0.0;
@@ -97,9 +99,16 @@ float *xv_host_gradients(const XvHost *host)
     return host->gradients.data;
 }
 
+uint64_t xv_rank_seed(const XvComm *comm, uint64_t seed)
+{
+    int rank = xv_comm_rank(comm);
+    return rank == 0 ? seed : xv_key(xv_key(seed, PURPOSE_RANK), (uint64_t)rank);
+}
+
 void xv_host_set_draws(XvHost *host, const XvEntry *entry, const XvGraph *graph, const XvDrawMoment *moment)
 {
-    uint64_t key = xv_key(xv_key(moment->seed, (uint64_t)moment->step), xv_text_hash(entry->name));
+    uint64_t seed = xv_rank_seed(host->comm, moment->seed);
+    uint64_t key = xv_key(xv_key(seed, (uint64_t)moment->step), xv_text_hash(entry->name));
     for (int i = 0; i < graph->n_draws; i++) {
         const XvDrawInfo *info = &graph->draws[i];
         bool is_on = info->kind == XV_DRAW_KEEP && moment->is_keep_on;
@@ -159,7 +168,7 @@ bool xv_host_fill(XvHost *host, const XvGraph *graph, const XvTensor *tensors, i
 void xv_host_run(XvHost *host, const XvGraph *graph)
 {
     XvRun run = {.parameters = host->parameters.data, .gradients = host->gradients.data, .arena = host->arena.data,
-                 .draws = host->draws};
+                 .draws = host->draws, .comm = host->comm};
     graph->run(&run);
 }
 

@@ -7,6 +7,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/region.h"
 #include "runtime/base/tensor.h"
+#include "runtime/comm/comm.h"
 #include "runtime/program.h"
 
 typedef enum XvHostUse {
@@ -22,6 +23,7 @@ typedef struct XvHost {
     const XvProgram *program;
     XvRegion parameters, gradients, moment1, moment2, arena;
     XvDraw *draws;     // room for the draws of any graph
+    XvComm *comm;      // the ranks that run together, set by the caller; NULL after xv_host_create: one
 } XvHost;
 
 // Whether training runs the entry: it minimises something, and not with probability 0.
@@ -46,8 +48,11 @@ typedef struct XvDrawMoment {
     bool is_keep_on;
 } XvDrawMoment;
 
-// Sets host->draws for a run: keys from (seed, step, name of the entry, name of the draw), nothing given. Draws of
-// one name have one key in every graph of an entry.
+// What this rank draws from: rank 0 from the seed of the run, so that it draws what a single process draws.
+uint64_t xv_rank_seed(const XvComm *comm, uint64_t seed);
+
+// Sets host->draws for a run: keys from (seed, rank, step, name of the entry, name of the draw), nothing given. Draws
+// of one name have one key in every graph of an entry.
 void xv_host_set_draws(XvHost *host, const XvEntry *entry, const XvGraph *graph, const XvDrawMoment *moment);
 
 // Copies each input of the graph from the tensor of its name into the arena. False when one is not among them or

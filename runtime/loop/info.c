@@ -27,6 +27,7 @@ static cJSON *info_object(const XvProgram *program)
     cJSON_AddStringToObject(object, "model", program->model);
     cJSON_AddStringToObject(object, "task", program->task);
     cJSON_AddStringToObject(object, "target", program->target);
+    cJSON_AddNumberToObject(object, "ranks", program->ranks);
     cJSON_AddNumberToObject(object, "parameters", (double)xv_parameter_elements(program));
     cJSON_AddNumberToObject(object, "parameter_tensors", program->n_parameters);
     cJSON_AddNumberToObject(object, "aliases", program->n_aliases);
@@ -71,7 +72,12 @@ static void print_graph(const char *name, const XvGraph *graph)
 static void print_info(const XvProgram *program)
 {
     char count[XV_FORMAT_SIZE];
-    printf("%s/%s, target %s\n", program->model, program->task, program->target);
+    printf("%s/%s, target %s", program->model, program->task, program->target);
+    if (program->ranks == 0) {
+        printf(", for any number of processes\n");
+    } else {
+        printf(", for %d process%s\n", program->ranks, program->ranks == 1 ? "" : "es");
+    }
     printf("%s parameters in %d tensors; %d aliases, %d buffers\n",
            xv_format_count(count, xv_parameter_elements(program)), program->n_parameters, program->n_aliases,
            program->n_buffers);

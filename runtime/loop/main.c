@@ -3,6 +3,7 @@
 
 #include "runtime/loop/command.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,15 +14,16 @@ typedef struct Row {
     const char *name;
     const char *summary;
     int (*run)(const XvCommand *command);
+    bool joins_ranks;  // several processes may run it together
 } Row;
 
 static const Row COMMANDS[] = {
-    {"train", "train on records, with checkpoints that can be continued", xv_command_train},
-    {"eval", "losses, accuracies and retrieval on held-out records", xv_command_eval},
-    {"replay", "run on exactly the tensors of a file and write every output", xv_command_replay},
-    {"bench", "time training steps beside what the machine could do", xv_command_bench},
-    {"checkpoint", "say what of a file would be loaded, resampled, initialised, ignored", xv_command_checkpoint},
-    {"info", "parameters, memory, kernels, draws, configuration", xv_command_info},
+    {"train", "train on records, with checkpoints that can be continued", xv_command_train, true},
+    {"eval", "losses, accuracies and retrieval on held-out records", xv_command_eval, true},
+    {"replay", "run on exactly the tensors of a file and write every output", xv_command_replay, true},
+    {"bench", "time training steps beside what the machine could do", xv_command_bench, true},
+    {"checkpoint", "say what of a file would be loaded, resampled, initialised, ignored", xv_command_checkpoint, false},
+    {"info", "parameters, memory, kernels, draws, configuration", xv_command_info, false},
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
 
@@ -47,6 +49,44 @@ static void print_unknown(const char *name, const XvProgram *program)
     fprintf(stderr, "\n`%s help` lists the commands.\n", program->task);
 }
 
+// Whether the program can run in this world; what to do otherwise.
+static bool check_world(const XvProgram *program, const XvComm *comm, XvError *error)
+{
+    int world = xv_comm_world(comm);
+    if (program->ranks == 0 || program->ranks == world) {
+        return true;
+    }
+    return xv_fail(error, "this program was compiled for %d process%s and runs in a world of %d: its batches are gathered "
+                   "over all of them; start it with mpirun -n %d, or compile it again: xvlmc models/%s.dsl --task %s "
+                   "--ranks %d", program->ranks, program->ranks == 1 ? "" : "es", world, program->ranks, program->model,
+                   program->task, world);
+}
+
+static bool join_world(XvCommand *command, XvError *error)
+{
+    if (!xv_comm_open(&command->comm, error)) {
+        return false;
+    }
+    bool is_told = xv_comm_rank(command->comm) == 0 || freopen("/dev/null", "w", stdout) != NULL;
+    if (!is_told) {
+        xv_fail(error, "cannot silence this rank: %s", strerror(errno));
+    }
+    return xv_comm_agree(command->comm, is_told && check_world(command->program, command->comm, error), error);
+}
+
+// Ranks other than 0 print nothing but errors.
+static int run_command(const Row *row, XvCommand *command)
+{
+    XvError error = {{0}};
+    bool is_joined = !row->joins_ranks || join_world(command, &error);
+    int status = is_joined ? row->run(command) : xv_command_fail(command, XV_EXIT_FAILED, &error);
+    if (status == XV_EXIT_FAILED) {
+        xv_comm_fail(command->comm, status);
+    }
+    xv_comm_close(command->comm);
+    return status;
+}
+
 int xv_main_with(int argc, char **argv, const XvProgram *program, const XvSourceKind *sources)
 {
     signal(SIGXFSZ, SIG_IGN);  // a file size limit shall be an error of write, not the end
@@ -62,7 +102,7 @@ int xv_main_with(int argc, char **argv, const XvProgram *program, const XvSource
     for (int i = 0; i < N_COMMANDS; i++) {
         if (strcmp(name, COMMANDS[i].name) == 0) {
             XvCommand command = {.program = program, .sources = sources, .argc = argc - 1, .argv = argv + 1};
-            return COMMANDS[i].run(&command);
+            return run_command(&COMMANDS[i], &command);
         }
     }
     print_unknown(name, program);

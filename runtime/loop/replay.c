@@ -5,13 +5,20 @@
 // Dropout and stochastic depth are off unless their masks are in the file; samples (hard negatives) are taken from it
 // where it has them and drawn otherwise. Outputs come from the observe graph, gradients from the train graph; the
 // losses of both must agree. Decoders whose prompt is in the file run first: entry points may read what they found.
+//
+// With several ranks each runs on the tensors called `rank<R>.NAME`, or NAME where all are given the same; rank 0
+// writes the outputs of all under such names, the gradients of each rank as `rank<R>.local_grad.NAME` beside them, and
+// the mean of these as the gradients.
 #include "runtime/base/format.h"
 #include "runtime/checkpoint/weights.h"
 #include "runtime/loop/command.h"
 #include "runtime/loop/host.h"
 #include "runtime/loop/optimizer.h"
+#include "runtime/loop/ranks.h"
 #include "runtime/loop/replay_decode.h"
 #include "runtime/loop/replay_ranking.h"
+#include "runtime/loop/replay_ranks.h"
+#include "runtime/loop/replay_results.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
@@ -35,11 +42,14 @@ typedef struct Replay {
     int n_owned;
     XvDecoded *decoded;        // one per decoder of the program
     XvEntrySet decoders;       // those that run
-    XvTensor *results;         // copies of outputs
-    int n_results;
-    XvReplayRanking ranking;
+    XvResults results;
     cJSON *curve;
 } Replay;
+
+static bool is_first(const Replay *replay)
+{
+    return xv_comm_rank(replay->command->comm) == 0;
+}
 
 // Inputs and draws ------------------------------------------------------------------------------------------------
 
@@ -174,33 +184,15 @@ static bool run_graph(Replay *replay, const XvEntry *entry, const XvGraph *graph
 
 // Results ---------------------------------------------------------------------------------------------------------
 
-// Outputs live in the arena only until the next run, so they are copied. An entry's outputs replace nothing that an
-// earlier entry gave.
+// An entry's outputs replace nothing that an earlier entry gave.
 static bool keep_outputs(Replay *replay, const XvGraph *graph, XvError *error)
 {
-    XvTensor *grown = realloc(replay->results, ((size_t)replay->n_results + (size_t)graph->n_outputs + 1) * sizeof *grown);
-    if (!grown) {
-        return xv_fail(error, "out of memory");
-    }
-    replay->results = grown;
     for (int i = 0; i < graph->n_outputs; i++) {
-        const XvValue *value = &graph->outputs[i];
-        bool is_trace = strncmp(value->name, "trace.", 6) == 0;
-        bool is_known = false;
-        for (int j = 0; j < replay->n_results; j++) {
-            is_known |= strcmp(replay->results[j].name, value->name) == 0;
+        XvTensor tensor = xv_host_tensor(&replay->host, &graph->outputs[i]);
+        bool is_trace = strncmp(tensor.name, "trace.", 6) == 0;
+        if (!(is_trace && replay->options.no_trace) && !xv_results_add(&replay->results, &tensor, error)) {
+            return false;
         }
-        if (is_known || (is_trace && replay->options.no_trace)) {
-            continue;
-        }
-        XvTensor tensor = xv_host_tensor(&replay->host, value);
-        void *copy = owned_buffer(replay, xv_tensor_bytes(&tensor));
-        if (!copy) {
-            return xv_fail(error, "out of memory");
-        }
-        memcpy(copy, tensor.data, xv_tensor_bytes(&tensor));
-        tensor.data = copy;
-        replay->results[replay->n_results++] = tensor;
     }
     return true;
 }
@@ -212,32 +204,41 @@ static bool rank_pairs(Replay *replay, XvError *error)
     if (!is_wanted) {
         return true;
     }
-    size_t room = (size_t)replay->n_results + XV_RANKING_TENSORS;
-    XvTensor *grown = realloc(replay->results, room * sizeof *grown);
-    if (!grown) {
-        return xv_fail(error, "out of memory");
+    XvReplayRanking ranking;
+    bool is_done = xv_replay_ranking(&replay->host, &replay->inputs, &ranking, error);
+    for (int i = 0; i < XV_RANKING_TENSORS && is_done; i++) {
+        is_done = xv_results_add(&replay->results, &ranking.tensors[i], error);
     }
-    replay->results = grown;
-    memset(grown + replay->n_results, 0, XV_RANKING_TENSORS * sizeof *grown);
-    if (!xv_replay_ranking(&replay->host, &replay->inputs, &replay->ranking, error)) {
-        return false;
-    }
-    memcpy(grown + replay->n_results, replay->ranking.tensors, sizeof replay->ranking.tensors);
-    replay->n_results += XV_RANKING_TENSORS;
-    return true;
+    xv_replay_ranking_free(&ranking);
+    return is_done;
 }
 
 static bool check_losses(const Replay *replay, const XvEntry *entry, XvError *error)
 {
     for (int i = 0; i < entry->train.n_outputs; i++) {
         const char *name = entry->train.outputs[i].name;
+        const XvTensor *result = xv_results_find(&replay->results, name);
         double trained = xv_host_scalar(&replay->host, &entry->train, name);
-        for (int j = 0; j < replay->n_results; j++) {
-            double observed = strcmp(replay->results[j].name, name) == 0 ? (double)*(float *)replay->results[j].data : trained;
-            if (!(fabs(observed - trained) <= 1e-5 * fmax(1, fabs(observed)))) {
-                return xv_fail(error, "entry '%s': %s is %.9g in the observe graph and %.9g in the train graph", entry->name,
-                               name, observed, trained);
-            }
+        double observed = result ? (double)*(float *)result->data : trained;
+        if (!(fabs(observed - trained) <= 1e-5 * fmax(1, fabs(observed)))) {
+            return xv_fail(error, "entry '%s': %s is %.9g in the observe graph and %.9g in the train graph", entry->name,
+                           name, observed, trained);
+        }
+    }
+    return true;
+}
+
+// What each rank has before the mean is taken.
+static bool keep_local_gradients(Replay *replay, const XvEntry *entry, XvError *error)
+{
+    const XvProgram *program = replay->command->program;
+    for (int i = 0; i < program->n_parameters && replay->command->comm && replay->options.outputs; i++) {
+        XvTensor tensor = xv_parameter_tensor(program, i, xv_host_gradients(&replay->host));
+        char name[512];
+        snprintf(name, sizeof name, "local_grad.%s", tensor.name);
+        tensor.name = name;
+        if (entry->has_gradient[i] && !xv_results_add(&replay->results, &tensor, error)) {
+            return false;
         }
     }
     return true;
@@ -246,6 +247,9 @@ static bool check_losses(const Replay *replay, const XvEntry *entry, XvError *er
 static bool save_gradients(Replay *replay, const XvEntry *entry, XvError *error)
 {
     const XvProgram *program = replay->command->program;
+    if (!is_first(replay)) {
+        return true;
+    }
     XvTensor *tensors = calloc((size_t)program->n_parameters + 1, sizeof *tensors);
     if (!tensors) {
         return xv_fail(error, "out of memory");
@@ -270,7 +274,9 @@ static void note_step(Replay *replay, const XvEntry *entry, double rate, double 
     cJSON *losses = cJSON_AddObjectToObject(row, "losses");
     for (int i = 0; i < entry->train.n_outputs; i++) {
         const char *name = entry->train.outputs[i].name;
-        cJSON_AddNumberToObject(losses, name, xv_host_scalar(&replay->host, &entry->train, name));
+        double loss = xv_host_scalar(&replay->host, &entry->train, name);
+        xv_ranks_mean(replay->command->comm, &loss, 1);
+        cJSON_AddNumberToObject(losses, name, loss);
     }
     cJSON_AddNumberToObject(row, "lr", rate);
     cJSON_AddNumberToObject(row, "grad_norm", norm);
@@ -293,12 +299,14 @@ static bool take_steps(Replay *replay, const XvEntry *entry, XvError *error)
         if (!run_graph(replay, entry, &entry->train, error)) {
             return false;
         }
+        xv_ranks_average(&replay->host, entry);
         double rate = xv_optimizer_rate(&optimizer);
         double norm = xv_optimizer_step(&optimizer, &replay->host, entry);
         note_step(replay, entry, rate, norm);
         optimizer.position++;
     }
-    return !options->after || xv_weights_save(program, xv_host_parameters(&replay->host), options->after, error);
+    return !options->after || !is_first(replay) ||
+           xv_weights_save(program, xv_host_parameters(&replay->host), options->after, error);
 }
 
 static bool save_curve(const Replay *replay, XvError *error)
@@ -322,8 +330,12 @@ static bool train_entry(Replay *replay, const XvEntry *entry, XvError *error)
     if (!run_graph(replay, entry, &entry->train, error) || !check_losses(replay, entry, error)) {
         return false;
     }
-    if (options->grads && !save_gradients(replay, entry, error)) {
-        return false;
+    if (options->grads) {
+        bool is_kept = keep_local_gradients(replay, entry, error);
+        xv_ranks_average(&replay->host, entry);
+        if (!is_kept || !save_gradients(replay, entry, error)) {
+            return false;
+        }
     }
     return (!options->after && !options->curve) || take_steps(replay, entry, error);
 }
@@ -368,8 +380,7 @@ static bool find_fitting(Replay *replay, XvEntrySet *entries, XvEntrySet *arena,
             add_decoder(replay, i, arena);
         }
     }
-    *entries |= replay->options.entry ? 0 : xv_replay_ranking_entries(program, &replay->inputs);
-    *arena |= *entries;
+    *arena |= *entries | (replay->options.entry ? 0 : xv_replay_ranking_entries(program, &replay->inputs));
     return *arena || xv_fail(error, "%s fits no entry point: %s", replay->options.inputs, misfit.text);
 }
 
@@ -377,9 +388,7 @@ static bool run_decoders(Replay *replay, XvError *error)
 {
     const XvProgram *program = replay->command->program;
     replay->decoded = calloc((size_t)program->n_decoders + 1, sizeof *replay->decoded);
-    XvTensor *grown = realloc(replay->results, ((size_t)replay->n_results + 2 * (size_t)program->n_decoders + 1) * sizeof *grown);
-    replay->results = grown ? grown : replay->results;
-    if (!replay->decoded || !grown) {
+    if (!replay->decoded) {
         return xv_fail(error, "out of memory");
     }
     for (int i = 0; i < program->n_decoders; i++) {
@@ -388,11 +397,11 @@ static bool run_decoders(Replay *replay, XvError *error)
             continue;
         }
         if (!xv_replay_decoder(&replay->host, &program->decoders[i], &replay->inputs, (uint64_t)replay->options.seed, decoded,
-                               error)) {
+                               error) ||
+            !xv_results_add(&replay->results, &decoded->tensors[XV_DECODED_IDS], error) ||
+            !xv_results_add(&replay->results, &decoded->tensors[XV_DECODED_SCORES], error)) {
             return false;
         }
-        replay->results[replay->n_results++] = decoded->tensors[XV_DECODED_IDS];
-        replay->results[replay->n_results++] = decoded->tensors[XV_DECODED_SCORES];
     }
     return true;
 }
@@ -404,8 +413,7 @@ static bool replay_entries(Replay *replay, XvEntrySet entries, XvError *error)
     const XvProgram *program = replay->command->program;
     for (int i = 0; i < 2 * program->n_entries; i++) {
         const XvEntry *entry = &program->entries[i % program->n_entries];
-        XvError ignored;   // ranking may need entries whose inputs the file does not hold
-        bool is_turn = (entry->train.run == NULL) == (i >= program->n_entries) && fits(replay, entry, &ignored);
+        bool is_turn = (entry->train.run == NULL) == (i >= program->n_entries);
         if (is_turn && (entries >> (entry - program->entries) & 1) && !observe_entry(replay, entry, error)) {
             return false;
         }
@@ -426,7 +434,10 @@ static bool replay_entries(Replay *replay, XvEntrySet entries, XvError *error)
         return xv_fail(error, "no entry point that %s fits minimises anything, so there are no gradients or updates",
                        options->inputs);
     }
-    XvFileContent content = {.tensors = replay->results, .n_tensors = replay->n_results};
+    XvFileContent content = {.tensors = replay->results.tensors, .n_tensors = replay->results.n_tensors};
+    if (!is_first(replay)) {
+        return true;
+    }
     return (!replay->options.outputs || xv_safetensors_write(replay->options.outputs, &content, error))
         && (!replay->options.curve || save_curve(replay, error));
 }
@@ -435,25 +446,39 @@ static bool load_weights(Replay *replay, XvError *error)
 {
     XvLoadOptions options = {.is_complete = true, .is_partial = replay->options.partial};
     return xv_weights_load(replay->command->program, replay->options.weights, &options,
-                           xv_host_parameters(&replay->host), stderr, error);
+                           xv_host_parameters(&replay->host), is_first(replay) ? stderr : NULL, error);
+}
+
+// Reads what is needed; entries and decoders that do not fit on every rank are left out on all of them.
+static bool prepare(Replay *replay, XvEntrySet *entries, XvError *error)
+{
+    const ReplayOptions *options = &replay->options;
+    const XvProgram *program = replay->command->program;
+    XvComm *comm = replay->command->comm;
+    XvHostUse use = options->grads || options->after || options->curve ? XV_HOST_TRAIN : XV_HOST_OBSERVE;
+    XvEntrySet arena;
+    bool is_ready = xv_replay_rank_view(&replay->inputs, comm, error) &&
+                    find_fitting(replay, entries, &arena, error) &&
+                    xv_host_create(&replay->host, program, use, arena, error) && load_weights(replay, error);
+    if (!xv_comm_agree(comm, is_ready, error)) {
+        return false;
+    }
+    replay->host.comm = comm;
+    *entries = xv_ranks_common(comm, *entries);
+    replay->decoders = xv_ranks_common(comm, replay->decoders);
+    // Parameters with a range are brought into it before a step; the official forward pass does the same.
+    xv_weights_clamp(program, xv_host_parameters(&replay->host));
+    return true;
 }
 
 static bool run_replay(Replay *replay, XvError *error)
 {
-    const ReplayOptions *options = &replay->options;
-    const XvProgram *program = replay->command->program;
-    XvHostUse use = options->grads || options->after || options->curve ? XV_HOST_TRAIN : XV_HOST_OBSERVE;
-    if (!xv_safetensors_open(&replay->inputs, options->inputs, error)) {
+    XvEntrySet entries = 0;
+    bool is_open = xv_safetensors_open(&replay->inputs, replay->options.inputs, error);
+    if (!xv_comm_agree(replay->command->comm, is_open, error)) {
         return false;
     }
-    XvEntrySet entries, arena;
-    bool is_ready = find_fitting(replay, &entries, &arena, error) &&
-                    xv_host_create(&replay->host, program, use, arena, error) && load_weights(replay, error);
-    if (is_ready) {
-        // Parameters with a range are brought into it before a step; the official forward pass does the same.
-        xv_weights_clamp(program, xv_host_parameters(&replay->host));
-    }
-    bool is_done = is_ready && run_decoders(replay, error) && replay_entries(replay, entries, error);
+    bool is_done = prepare(replay, &entries, error) && run_decoders(replay, error) && replay_entries(replay, entries, error);
     xv_safetensors_close(&replay->inputs);
     return is_done;
 }
@@ -468,15 +493,14 @@ static void free_replay(Replay *replay)
     }
     free(replay->decoded);
     free(replay->owned);
-    free(replay->results);
-    xv_replay_ranking_free(&replay->ranking);
+    xv_results_free(&replay->results);
     cJSON_Delete(replay->curve);
     xv_host_free(&replay->host);
 }
 
 int xv_command_replay(const XvCommand *command)
 {
-    Replay replay = {.command = command,
+    Replay replay = {.command = command, .results = {.comm = command->comm},
                      .options = {.lr = 1e-3, .weight_decay = 0.01, .lr_mult = 2, .warmup = 2, .total = 10, .clip = 1, .steps = 3, .seed = 42}};
     ReplayOptions *o = &replay.options;
     const XvOption table[] = {

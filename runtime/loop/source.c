@@ -128,8 +128,8 @@ static void *loader_open(const XvSourceRequest *request, XvError *error)
     options.vocab_path = xv_vocabulary_path(request, state->vocab, sizeof state->vocab);
     options.seed = request->seed;
     options.threads = request->threads;
-    options.rank = 0;
-    options.world = 1;
+    options.rank = request->rank;
+    options.world = request->world;
     options.warn = print_warning;
     bool ok = set_augment(&options, request->settings, error);
     state->loader = ok ? xv_loader_open(&options, error) : NULL;

@@ -2,11 +2,17 @@
 #include "runtime/base/format.h"
 #include "runtime/checkpoint/weights.h"
 #include "runtime/loop/evaluate.h"
+#include "runtime/loop/ranks.h"
 #include "runtime/loop/train_run.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
+
+static bool is_first(const XvTrainRun *run)
+{
+    return xv_comm_rank(run->command->comm) == 0;
+}
 
 static void print_headline(const XvTrainRun *run)
 {
@@ -16,6 +22,9 @@ static void print_headline(const XvTrainRun *run)
     printf("%s of %s: %s parameters, arena %s\n", program->task, program->model,
            xv_format_count(parameters, xv_parameter_elements(program)),
            xv_format_bytes(arena, (double)run->trainer.host.arena.bytes));
+    if (run->command->comm) {
+        printf("  %d ranks, each with its part of the data\n", xv_comm_world(run->command->comm));
+    }
     for (int e = 0; e < program->n_entries; e++) {
         const XvSource *source = &run->trainer.sources[e];
         if (source->state) {
@@ -50,6 +59,16 @@ static void add_rates(const XvTrainer *trainer, cJSON *json)
     cJSON_AddNumberToObject(json, "train_lr_large", rate * optimizer->lr_mult);
 }
 
+// Appends to the log, which is rank 0's, and deletes the object.
+static bool write_line(XvTrainRun *run, cJSON *json, XvError *error)
+{
+    if (is_first(run)) {
+        return xv_log_write(&run->log, json, error);
+    }
+    cJSON_Delete(json);
+    return true;
+}
+
 static bool end_interval(XvTrainRun *run, XvProgress *progress, XvError *error)
 {
     XvTrainer *trainer = &run->trainer;
@@ -63,7 +82,7 @@ static bool end_interval(XvTrainRun *run, XvProgress *progress, XvError *error)
     cJSON_AddNumberToObject(json, "input_bound_percent", xv_progress_input_bound(progress, trainer));
     xv_progress_interval(progress, trainer);
     xv_trainer_reset_meters(trainer);
-    return xv_log_write(&run->log, json, error);
+    return write_line(run, json, error);
 }
 
 static void add_means(cJSON *json, const XvEvaluation *evaluation, bool is_main)
@@ -117,7 +136,7 @@ static bool evaluate(XvTrainRun *run, XvProgress *progress, XvError *error)
     xv_progress_break(progress);
     printf("after step %" PRId64 ":", run->trainer.step);
     print_line(json);
-    return xv_log_write(&run->log, json, error);
+    return write_line(run, json, error);
 }
 
 static bool save(XvTrainRun *run, XvError *error)
@@ -125,7 +144,8 @@ static bool save(XvTrainRun *run, XvError *error)
     if (run->saved_step == run->trainer.step) {
         return true;
     }
-    if (!xv_trainer_save(&run->trainer, run->checkpoint_path, error)) {
+    if (!xv_ranks_check(&run->trainer.host, run->trainer.step, error) ||
+        (is_first(run) && !xv_trainer_save(&run->trainer, run->checkpoint_path, error))) {
         return false;
     }
     run->saved_step = run->trainer.step;
@@ -164,7 +184,8 @@ static bool iterate(XvTrainRun *run, XvProgress *progress, XvError *error)
         if (!xv_trainer_iterate(&run->trainer, error)) {
             return false;
         }
-        bool is_stopping = xv_is_interrupted(&run->interrupt) || is_time_over(run, progress);
+        bool is_stopping = xv_ranks_any(run->command->comm,
+                                        xv_is_interrupted(&run->interrupt) || is_time_over(run, progress));
         if (!after_step(run, progress, is_stopping, error)) {
             return false;
         }
@@ -178,8 +199,12 @@ static bool iterate(XvTrainRun *run, XvProgress *progress, XvError *error)
 static void print_resume(const XvTrainRun *run, int64_t total)
 {
     const XvCommand *command = run->command;
-    printf("stopped after step %" PRId64 " of %" PRId64 "; %s is complete. To continue:\n  %s", run->trainer.step, total,
-           run->checkpoint_path, command->program->task);
+    printf("stopped after step %" PRId64 " of %" PRId64 "; %s is complete. To continue:\n  ", run->trainer.step, total,
+           run->checkpoint_path);
+    if (command->comm) {
+        printf("mpirun -n %d ", xv_comm_world(command->comm));
+    }
+    printf("%s", command->program->task);
     for (int i = 0; i < command->argc; i++) {
         printf(" %s", command->argv[i]);
     }
@@ -190,6 +215,9 @@ static bool finish(XvTrainRun *run, const XvProgress *progress, XvError *error)
 {
     const XvProgram *program = run->command->program;
     float *parameters = run->trainer.host.parameters.data;
+    if (!is_first(run)) {
+        return true;
+    }
     if (!xv_weights_save(program, parameters, run->model_path, error) ||
         (run->options.torch && !xv_weights_save(program, parameters, run->torch_path, error))) {
         return false;
@@ -206,11 +234,17 @@ static bool finish(XvTrainRun *run, const XvProgress *progress, XvError *error)
 
 static bool train(XvTrainRun *run, XvError *error)
 {
+    if (!xv_ranks_check(&run->trainer.host, run->trainer.step, error)) {
+        return false;
+    }
     print_headline(run);
     int64_t total = run->trainer.optimizer.schedule.total;
     XvProgress progress = xv_progress_start(stdout, &run->trainer, total);
     bool is_done = iterate(run, &progress, error);
     xv_progress_break(&progress);
+    if (!is_done && !error->text[0]) {
+        return false;   // another rank tells
+    }
     if (!is_done) {
         char kept[64] = "no checkpoint was written yet";
         if (run->saved_step >= 0) {
@@ -287,7 +321,7 @@ int xv_command_train(const XvCommand *command)
     if (!check_options(o, &error)) {
         return xv_command_fail(command, XV_EXIT_USAGE, &error);
     }
-    bool is_done = xv_train_open(&run, &error) && train(&run, &error);
+    bool is_done = xv_comm_agree(command->comm, xv_train_open(&run, &error), &error) && train(&run, &error);
     xv_train_close(&run);
     return is_done ? XV_EXIT_OK : xv_command_fail(command, XV_EXIT_FAILED, &error);
 }

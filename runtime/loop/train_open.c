@@ -71,6 +71,8 @@ static bool open_source(XvTrainRun *run, int e, bool is_evaluation, XvError *err
         .is_evaluation = is_evaluation,
         .seed = run->trainer.seed,
         .threads = is_evaluation ? 0 : (int)options->threads,
+        .rank = xv_comm_rank(run->command->comm),
+        .world = xv_comm_world(run->command->comm),
     };
     XvSource *source = is_evaluation ? &run->val[e] : &run->trainer.sources[e];
     run->has_val |= is_evaluation;
@@ -179,11 +181,17 @@ static bool load_weights(XvTrainRun *run, XvError *error)
            load_file(run, run->options.checkpoint, error);
 }
 
+// The log is rank 0's.
+static bool open_log(XvTrainRun *run, int64_t last_step, XvError *error)
+{
+    return xv_comm_rank(run->command->comm) > 0 || xv_log_open(&run->log, run->log_path, last_step, error);
+}
+
 static bool start_fresh(XvTrainRun *run, XvError *error)
 {
     xv_weights_init(run->command->program, run->trainer.seed, run->trainer.host.parameters.data);
     run->saved_step = -1;
-    return load_weights(run, error) && xv_log_open(&run->log, run->log_path, -1, error);
+    return load_weights(run, error) && open_log(run, -1, error);
 }
 
 static bool start_resumed(XvTrainRun *run, const XvSafetensors *file, const XvRunSettings *there, XvError *error)
@@ -195,7 +203,7 @@ static bool start_resumed(XvTrainRun *run, const XvSafetensors *file, const XvRu
     run->saved_step = run->trainer.step;
     printf("resuming after step %" PRId64 " of %" PRId64 "\n", run->trainer.step,
            run->trainer.optimizer.schedule.total);
-    return xv_log_open(&run->log, run->log_path, run->trainer.step, error);
+    return open_log(run, run->trainer.step, error);
 }
 
 // Everything but the choice between fresh and resumed.
@@ -208,6 +216,7 @@ static bool open_trainer(XvTrainRun *run, uint64_t seed, XvError *error)
     if (!xv_trainer_create(&run->trainer, run->command->program, error)) {
         return false;
     }
+    run->trainer.host.comm = run->command->comm;
     run->trainer.seed = seed;
     if (!open_data(run, error)) {
         return false;

@@ -3,6 +3,7 @@
 
 #include "runtime/base/random.h"
 #include "runtime/checkpoint/weights.h"
+#include "runtime/loop/ranks.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -34,6 +35,11 @@ bool xv_trainer_create(XvTrainer *trainer, const XvProgram *program, XvError *er
         xv_trainer_free(trainer);
         return false;
     }
+    trainer->losses = calloc((size_t)trainer->meters.n_meters + 1, sizeof *trainer->losses);
+    if (!trainer->losses) {
+        xv_trainer_free(trainer);
+        return xv_fail(error, "no memory");
+    }
     return true;
 }
 
@@ -44,6 +50,7 @@ void xv_trainer_free(XvTrainer *trainer)
     }
     free(trainer->sources);
     xv_critic_close(&trainer->critic);
+    free(trainer->losses);
     xv_meters_free(&trainer->meters);
     xv_host_free(&trainer->host);
     *trainer = (XvTrainer){0};
@@ -59,18 +66,30 @@ bool xv_is_entry_chosen(const XvEntry *entry, uint64_t seed, int64_t step)
     return xv_stream_uniform(&stream) < entry->probability;
 }
 
-// Reads the losses of the run that just ended into the meters.
+// Reads the losses of the run that just ended, averages them over the ranks, and adds them to the meters.
 static bool take_losses(XvTrainer *trainer, int e, XvError *error)
 {
     const XvEntry *entry = &trainer->host.program->entries[e];
-    for (int i = 0; i < xv_entry_losses(entry); i++) {
-        const char *name = xv_entry_loss(entry, i);
-        double value = xv_host_scalar(&trainer->host, &entry->train, name);
-        if (!isfinite(value)) {
-            return xv_fail(error, "step %" PRId64 ": %s of entry %s is %g; the parameters are as before this update",
-                           trainer->step, name, entry->name, value);
+    double *losses = trainer->losses + trainer->meters.first[e];
+    int n_losses = xv_entry_losses(entry);
+    bool is_finite = true, is_finite_everywhere = true;
+    for (int i = 0; i < n_losses; i++) {
+        losses[i] = xv_host_scalar(&trainer->host, &entry->train, xv_entry_loss(entry, i));
+        if (!isfinite(losses[i]) && is_finite) {
+            is_finite = xv_fail(
+                error, "step %" PRId64 ": %s of entry %s is %g; the parameters are as before this update",
+                trainer->step, xv_entry_loss(entry, i), entry->name, losses[i]);
         }
-        xv_meter_add(&trainer->meters.meters[trainer->meters.first[e] + i], value);
+    }
+    xv_ranks_mean(trainer->host.comm, losses, n_losses);
+    for (int i = 0; i < n_losses; i++) {
+        is_finite_everywhere = is_finite_everywhere && isfinite(losses[i]);
+    }
+    if (!is_finite_everywhere) {
+        return xv_comm_agree(trainer->host.comm, is_finite, error);
+    }
+    for (int i = 0; i < n_losses; i++) {
+        xv_meter_add(&trainer->meters.meters[trainer->meters.first[e] + i], losses[i]);
     }
     return true;
 }
@@ -88,7 +107,7 @@ static bool update(XvTrainer *trainer, int e, XvError *error)
     }
     int n_tensors = batch.n_tensors;
     memcpy(tensors, batch.tensors, (size_t)n_tensors * sizeof *tensors);
-    uint64_t key = xv_key(trainer->seed, (uint64_t)trainer->step);
+    uint64_t key = xv_key(xv_rank_seed(host->comm, trainer->seed), (uint64_t)trainer->step);
     bool is_judged = trainer->critic.entry != entry ||
                      xv_critic_judge(&trainer->critic, &batch, key, tensors, &n_tensors, error);
     if (!is_judged || !xv_host_fill(host, &entry->train, tensors, n_tensors, error)) {
@@ -99,16 +118,18 @@ static bool update(XvTrainer *trainer, int e, XvError *error)
     if (!take_losses(trainer, e, error)) {
         return false;
     }
+    xv_ranks_average(host, entry);
     double norm = xv_optimizer_step(&trainer->optimizer, host, entry);
     if (!isfinite(norm)) {
-        return xv_fail(error, "step %" PRId64 ": the gradient of entry %s has the norm %g although its losses are finite; "
-                       "the parameters are as before this update", trainer->step, entry->name, norm);
+        xv_fail(error, "step %" PRId64 ": the gradient of entry %s has the norm %g although its losses are finite; the "
+                "parameters are as before this update", trainer->step, entry->name, norm);
+        return xv_comm_agree(host->comm, false, error);
     }
     if (e == host->program->n_entries - 1) {
         trainer->norm_sum += norm;
         trainer->norm_count++;
     }
-    trainer->pairs += batch.valid;
+    trainer->pairs += (int64_t)batch.valid * xv_comm_world(host->comm);
     return true;
 }
 

@@ -2,7 +2,9 @@
 //
 // An iteration runs each entry but the last with its probability, as a complete update, and then the last, the main
 // entry; the schedule advances with the entries that say so (facts 4.4). Everything random is a function of the seed
-// and the number of the iteration, so (parameters, moments, counters, data positions) are the whole state.
+// and the number of the iteration, so (parameters, moments, counters, data positions) are the whole state. With several
+// ranks, each has its own data and draws, while the choice of entries is the same on all (Q15); gradients are averaged,
+// so that parameters and everything else of the state stay the same on every rank, the means of losses included.
 #pragma once
 
 #include "runtime/checkpoint/safetensors.h"
@@ -18,9 +20,10 @@ typedef struct XvTrainer {
     XvSource *sources;        // per entry; an entry without one is never run
     XvCritic critic;          // of the entry that needs one, or {0}
     XvMeters meters;
+    double *losses;           // one per meter: those of the update that is being made
     uint64_t seed;
     int64_t step;             // iterations done
-    int64_t pairs;            // samples of all updates since xv_trainer_create
+    int64_t pairs;            // samples of all updates of all ranks since xv_trainer_create
     double norm_sum;          // of gradient norms before clipping, over the updates of the main entry since the
     int64_t norm_count;       // last reset
 } XvTrainer;
@@ -29,8 +32,9 @@ typedef struct XvTrainer {
 bool xv_trainer_create(XvTrainer *trainer, const XvProgram *program, XvError *error);
 void xv_trainer_free(XvTrainer *trainer);
 
-// One iteration. False when a batch cannot be had, or a loss or the gradient is not finite: the message names the
-// step, the entry and the loss, and the parameters are those of before the update.
+// One iteration; with several ranks (host.comm) every one has to come here. False when a batch cannot be had, or a loss
+// or the gradient is not finite: the message names the step, the entry and the loss, and the parameters are those of
+// before the update. All ranks know of what is not finite; a batch that cannot be had is this rank's alone.
 bool xv_trainer_iterate(XvTrainer *trainer, XvError *error);
 
 // Whether the iteration number `step` runs an entry of this probability; a pure function.
@@ -45,6 +49,7 @@ bool xv_trainer_save(XvTrainer *trainer, const char *path, XvError *error);
 // Settings of the run that a checkpoint belongs to, readable before the trainer is set up.
 typedef struct XvRunSettings {
     uint64_t seed;
+    int64_t ranks;
     int64_t warmup, total;
     double lr, lr_mult, weight_decay, clip;
 } XvRunSettings;

@@ -94,6 +94,7 @@ static char *state_text(const XvTrainer *trainer)
     cJSON_AddNumberToObject(json, "updates", (double)optimizer->updates);
     cJSON_AddNumberToObject(json, "position", (double)optimizer->position);
     cJSON_AddStringToObject(json, "seed", seed);
+    cJSON_AddNumberToObject(json, "ranks", xv_comm_world(trainer->host.comm));
     cJSON_AddNumberToObject(json, "lr", optimizer->lr);
     cJSON_AddNumberToObject(json, "lr_mult", optimizer->lr_mult);
     cJSON_AddNumberToObject(json, "weight_decay", optimizer->weight_decay);
@@ -190,7 +191,10 @@ static bool read_settings(const cJSON *json, XvRunSettings *settings, XvError *e
         return xv_fail(error, "the state of the run lacks \"seed\"");
     }
     settings->seed = strtoull(seed->valuestring, NULL, 10);
-    return count_of(json, "warmup", &settings->warmup, error) && count_of(json, "total", &settings->total, error) &&
+    settings->ranks = 1;
+    bool has_ranks = cJSON_GetObjectItemCaseSensitive(json, "ranks") != NULL;
+    return (!has_ranks || count_of(json, "ranks", &settings->ranks, error)) &&
+           count_of(json, "warmup", &settings->warmup, error) && count_of(json, "total", &settings->total, error) &&
            number_of(json, "lr", &settings->lr, error) && number_of(json, "lr_mult", &settings->lr_mult, error) &&
            number_of(json, "weight_decay", &settings->weight_decay, error) &&
            number_of(json, "clip", &settings->clip, error);
@@ -299,6 +303,11 @@ static bool apply_state(XvTrainer *trainer, const cJSON *json, XvError *error)
         !count_of(json, "updates", &optimizer->updates, error) ||
         !count_of(json, "position", &optimizer->position, error)) {
         return false;
+    }
+    if (settings.ranks != xv_comm_world(trainer->host.comm)) {
+        return xv_fail(error, "the run has %" PRId64 " ranks, and this is a world of %d: data and draws depend on it, so "
+                       "start it with as many (mpirun -n %" PRId64 "), or start a new run from its weights with "
+                       "--checkpoint", settings.ranks, xv_comm_world(trainer->host.comm), settings.ranks);
     }
     trainer->seed = settings.seed;
     optimizer->lr = settings.lr;

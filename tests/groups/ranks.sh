@@ -22,7 +22,8 @@ collectives() {
     {
         says 0 '^ranks: [0-9]+ passed, 0 failed' "$family: collectives of two ranks" $run -n 2 "$ranks" 2 large
         says 0 '^ranks: [0-9]+ passed, 0 failed' "$family: collectives of three ranks" $run -n 3 "$ranks" 3
-        says 3 'rank 1: this rank is unwell' "$family: a rank that fails takes the others down" $run -n 3 "$ranks" 3 fail
+        says 3 'rank 1: this rank is unwell' "$family: a rank that fails takes the others down" \
+            $run -n 3 "$ranks" 3 fail
         says 3 'rank 1: this rank is unwell' "$family: a failure that all know of" $run -n 3 "$ranks" 3 agree
         succeeds "$family: it is told once" test "$(grep -c unwell "$WORK/output")" -eq 1
         says 2 'both rank 0 of 1 .* and rank [01] of 2' "$family: variables that contradict each other" \
@@ -36,7 +37,7 @@ says 2 'RANK, which says which of these processes this is, is not set' "a world 
 says 2 'WORLD_SIZE is 2: XV_MPI_LIBRARY: .*none.so' "an MPI library that is not there" \
     env WORLD_SIZE=2 RANK=0 XV_MPI_LIBRARY=./none.so "$BUILD/tests/ranks" 2
 
-OPEN_MPI=$(launcher openmpi 'open mpi|openrte' " --oversubscribe --bind-to none")
+OPEN_MPI=$(launcher openmpi 'open mpi|openrte' " --oversubscribe --bind-to none --mca mpi_yield_when_idle 1")
 MPICH=$(launcher mpich 'hydra|mpich' "")
 if [ -n "$OPEN_MPI" ]; then
     collectives "Open MPI" "$OPEN_MPI"
@@ -53,5 +54,174 @@ fi
 if [ -n "$OPEN_MPI" ] && [ -n "$MPICH" ]; then
     # shellcheck disable=SC2086
     says 2 'to libmpich.so.12 this is rank 0 of 1; start the program with the mpirun that belongs' \
-        "another library than the launcher's" env XV_MPI_LIBRARY=libmpich.so.12 timeout 60 $OPEN_MPI -n 2 "$BUILD/tests/ranks" 2
+        "another library than the launcher's" \
+        env XV_MPI_LIBRARY=libmpich.so.12 timeout 60 $OPEN_MPI -n 2 "$BUILD/tests/ranks" 2
 fi
+
+# Training, on the first launcher there is -----------------------------------------------------------------------------
+
+scenes=$WORK/scenes
+runs=$WORK/runs
+MPIRUN=${OPEN_MPI:-$MPICH}
+STEPS=10
+rm -rf "$scenes" "$runs"
+mkdir -p "$runs"
+export OMP_NUM_THREADS=1  # two ranks on two cores
+
+# trained MPIRUN PROGRAM FOLDER OPTIONS...: a run on both entries that logs and saves every step.
+trained() {
+    local mpirun=$1 program=$2 folder=$3
+    shift 3
+    # shellcheck disable=SC2086
+    timeout 300 $mpirun "$program" train --data "$scenes/train_images.jsonl" --regions "$scenes/train_regions.jsonl" \
+        --val "$scenes/val_images.jsonl" --output "$runs/$folder" --steps $STEPS --log-every 1 --save-every 1 \
+        --seed 3 "$@"
+}
+
+two() {
+    trained "$MPIRUN -n 2" "$TINY" "$@"
+}
+
+# same_run NAME FOLDER FOLDER: equal curves, but for the pace, and equal parameters.
+same_run() {
+    local folder
+    for folder in "$2" "$3"; do
+        sed 's/"pairs_per_second":[^,}]*,\{0,1\}//' "$runs/$folder/log.txt" > "$runs/$folder.curve" 2> /dev/null
+    done
+    succeeds "$1: every step is in the log once" test "$(grep -c train_ "$runs/$3.curve")" -eq $STEPS
+    same "$1: curve" "$runs/$2.curve" "$runs/$3.curve"
+    same "$1: parameters" "$runs/$2/model.safetensors" "$runs/$3/model.safetensors"
+}
+
+# ranks_below PID: the processes below a launcher that have none below themselves.
+ranks_below() {
+    local child children
+    children=$(ps -o pid= --ppid "$1")
+    for child in $children; do
+        ranks_below "$child"
+    done
+    [ -n "$children" ] || echo "$1"
+}
+
+# end_one SIGNAL FOLDER: sends the signal to one rank of a run that has saved a checkpoint and is not done; ENDED is the
+# status of the whole.
+end_one() {
+    local signal=$1 folder=$2 pid rank
+    rm -rf "${runs:?}/$folder"
+    # shellcheck disable=SC2086
+    $MPIRUN -n 2 "$TINY" train --data "$scenes/train_images.jsonl" --regions "$scenes/train_regions.jsonl" \
+        --val "$scenes/val_images.jsonl" --output "$runs/$folder" --steps $STEPS --log-every 1 --save-every 1 --seed 3 \
+        > "$WORK/output" 2>&1 < /dev/null &
+    pid=$!
+    while kill -0 $pid 2> /dev/null && [ ! -e "$runs/$folder/checkpoint_latest.safetensors" ]; do
+        sleep 0.01
+    done
+    rank=$(ranks_below $pid | tail -n 1)
+    [ "$rank" != $pid ] && kill "-$signal" "$rank" 2> /dev/null
+    ENDED=0
+    wait $pid || ENDED=$?
+    [ -e "$runs/$folder/checkpoint_latest.safetensors" ] && [ ! -e "$runs/$folder/model.safetensors" ]
+}
+
+# ended SIGNAL STATUS FOLDER: one rank is ended by the signal, all end with a status like that, and resume.
+ended() {
+    local signal=$1 wanted=$2 folder=$3 attempt
+    for attempt in 1 2 3; do
+        end_one "$signal" "$folder" && break
+    done
+    # shellcheck disable=SC2254
+    case $ENDED in
+    $wanted) succeeds "a rank ended by $signal ends the others" test ! -e "$runs/$folder/model.safetensors" ;;
+    *) fail "a rank ended by $signal (attempt $attempt): status $ENDED, expected $wanted" "$WORK/output" ;;
+    esac
+    succeeds "a run whose rank was ended by $signal resumes" two "$folder" --resume
+    same_run "a rank ended by $signal, and resumed" whole "$folder"
+}
+
+# program RANKS: the tiny program for so many ranks, in $WORK/tiny$RANKS.
+program() {
+    TINY=$WORK/tiny$1/pretrain
+    "$BUILD/xvlmc" models/xvlm_tiny.dsl --task pretrain --batch 4 --ranks "$1" --set images.image_key=image \
+        --set images.is_image_rpath=true --set regions.image_key=image --set regions.is_image_rpath=true \
+        --set regions.max_images=4 --set schedular.num_warmup_steps=4 --output "$WORK/tiny$1"
+}
+
+# evaluated PROGRAM...: metrics that do not depend on how the records are spread over ranks.
+evaluated() {
+    timeout 300 "$@" eval --data "$scenes/val_images.jsonl" --checkpoint "$runs/whole/model.safetensors" --json |
+        grep -E '"(mlm_accuracy|txt_r|img_r)'
+}
+
+training() {
+    succeeds "an undisturbed run of two ranks" two whole
+    cp "$WORK/output" "$WORK/whole.output"
+    succeeds "only rank 0 prints" test "$(grep -c '^done: ' "$WORK/whole.output")" -eq 1
+    succeeds "an epoch is shared by the ranks" grep -q '"step":8,"epoch":1,' "$runs/whole/log.txt"
+    succeeds "the same run again" two again
+    same_run "two ranks repeat" whole again
+    ended KILL '[1-9]*' killed
+    ended TERM '[0-9]*' terminated
+
+    # What contradicts a run or its program is refused, and says what to do.
+    says 1 'holds a run already' "a folder that holds a run" two whole
+    succeeds "it is told once" test "$(grep -c 'holds a run already' "$WORK/output")" -eq 1
+    says 2 'rank 0: pretrain train: --output DIR is needed' "wrong usage" timeout 60 $MPIRUN -n 2 "$TINY" train --data x
+    succeeds "it is told once" test "$(grep -c 'is needed' "$WORK/output")" -eq 1
+    says 1 'compiled for 2 processes and runs in a world of 1.*mpirun -n 2, or .*--ranks 1' "two ranks alone" \
+        trained "" "$TINY" alone
+    says 1 'compiled for 2 processes and runs in a world of 3.*--ranks 3' "two ranks in a world of three" \
+        trained "$MPIRUN -n 3" "$TINY" three
+    says 1 'compiled for 1 process and runs in a world of 2.*--ranks 2' "one rank in a world of two" two_of_one
+    says 1 'the run has 2 ranks, and this is a world of 1.*mpirun -n 2' "a run of two ranks resumed by one" \
+        trained "" "$WORK/tiny1/pretrain" whole --resume
+
+    # All ranks end when one cannot go on, whether the others know or not.
+    says 1 'rank [01]: pretrain train: step [0-9]+: .* is -?(nan|inf)' "a loss that is not finite" \
+        two explosion --lr 1e9 --warmup 0
+    says 1 'step 0: the parameters of rank 1 are not those of rank 0' "ranks that start from different parameters" \
+        different_parameters
+    says 1 'rank 1: pretrain train: ' "a rank that cannot read its data" unreadable
+    succeeds "one rank evaluates" evaluated "$WORK/tiny1/pretrain"
+    cp "$WORK/output" "$WORK/one.eval"
+    # shellcheck disable=SC2086
+    succeeds "two ranks evaluate" evaluated $MPIRUN -n 2 "$TINY"
+    cp "$WORK/output" "$WORK/two.eval"
+    same "two ranks evaluate as one" "$WORK/one.eval" "$WORK/two.eval"
+}
+
+two_of_one() {
+    trained "$MPIRUN -n 2" "$WORK/tiny1/pretrain" other
+}
+
+# Two programs in one world: the second starts from other weights, or with other files.
+apart() {
+    local common="$TINY train --output $runs/$1 --steps $STEPS --seed 3"
+    # shellcheck disable=SC2086
+    timeout 120 $MPIRUN -n 1 $common $2 : -n 1 $common $3
+}
+
+different_parameters() {
+    local data="--data $scenes/train_images.jsonl"
+    apart different "$data --checkpoint $runs/whole/model.safetensors" "$data"
+}
+
+unreadable() {
+    sed 's/"image": *"[^"]*"/"image": "none.jpg"/' "$scenes/train_images.jsonl" > "$scenes/unreadable.jsonl"
+    apart unreadable "--data $scenes/train_images.jsonl" "--data $scenes/unreadable.jsonl"
+}
+
+if [ -n "$MPIRUN" ]; then
+    succeeds "scenes are drawn" "$BUILD/xvlm" scenes --output "$scenes" --train 64 --val 16 --test 8
+    succeeds "the program for one rank is built" program 1
+    succeeds "the program for two ranks is built" program 2
+    TINY=$WORK/tiny2/pretrain
+    training
+    if [ -n "$OPEN_MPI" ] && [ -n "$MPICH" ]; then
+        MPIRUN=$MPICH
+        succeeds "a run of two ranks with MPICH" two mpich
+        same_run "the library makes no difference for two ranks" whole mpich
+    fi
+else
+    skip "training" "no mpirun here"
+fi
+rm -rf "$runs" "$scenes"
