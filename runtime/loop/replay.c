@@ -201,7 +201,7 @@ static bool keep_outputs(Replay *replay, const XvGraph *graph, XvError *error)
 static bool rank_pairs(Replay *replay, XvError *error)
 {
     bool is_wanted = !replay->options.entry && xv_replay_ranking_entries(replay->command->program, &replay->inputs);
-    if (!is_wanted) {
+    if (xv_ranks_any(replay->command->comm, !is_wanted)) {
         return true;
     }
     XvReplayRanking ranking;
@@ -475,11 +475,11 @@ static bool run_replay(Replay *replay, XvError *error)
 {
     XvEntrySet entries = 0;
     bool is_open = xv_safetensors_open(&replay->inputs, replay->options.inputs, error);
-    if (!xv_comm_agree(replay->command->comm, is_open, error)) {
-        return false;
+    bool is_done = xv_comm_agree(replay->command->comm, is_open, error) && prepare(replay, &entries, error) &&
+                   run_decoders(replay, error) && replay_entries(replay, entries, error);
+    if (is_open) {
+        xv_safetensors_close(&replay->inputs);
     }
-    bool is_done = prepare(replay, &entries, error) && run_decoders(replay, error) && replay_entries(replay, entries, error);
-    xv_safetensors_close(&replay->inputs);
     return is_done;
 }
 

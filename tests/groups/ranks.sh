@@ -1,19 +1,7 @@
 # Several processes over MPI, with every launcher that is installed: Open MPI's, MPICH's. Neither is needed to build;
 # where one is missing its tests are skipped by name.
 
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}  # what MPI keeps until its end is not ours
-
-# launcher FAMILY: the mpirun of Open MPI or MPICH with the options that tests need, or nothing.
-launcher() {
-    local name
-    for name in "mpirun.$1" mpirun mpiexec; do
-        if command -v "$name" > /dev/null && "$name" --version 2>&1 | grep -Eqi "$2"; then
-            echo "$name$3"
-            return
-        fi
-    done
-}
 
 # collectives FAMILY MPIRUN
 collectives() {
@@ -37,8 +25,8 @@ says 2 'RANK, which says which of these processes this is, is not set' "a world 
 says 2 'WORLD_SIZE is 2: XV_MPI_LIBRARY: .*none.so' "an MPI library that is not there" \
     env WORLD_SIZE=2 RANK=0 XV_MPI_LIBRARY=./none.so "$BUILD/tests/ranks" 2
 
-OPEN_MPI=$(launcher openmpi 'open mpi|openrte' " --oversubscribe --bind-to none --mca mpi_yield_when_idle 1")
-MPICH=$(launcher mpich 'hydra|mpich' "")
+OPEN_MPI=$(open_mpi)
+MPICH=$(mpich)
 if [ -n "$OPEN_MPI" ]; then
     collectives "Open MPI" "$OPEN_MPI"
     says 2 'torchrun starts processes that MPI does not know of' "ranks that MPI does not know of" \

@@ -74,6 +74,29 @@ tiny() {
     rm -rf "$folder"
 }
 
+# two_ranks CASE TASK: both ranks of a case, each on a process of its own.
+two_ranks() {
+    local case=tests/replay/$1 folder=$WORK/replay mpirun name fusing
+    mpirun=$(open_mpi)
+    mpirun=${mpirun:-$(mpich)}
+    if [ -z "$mpirun" ]; then
+        skip "$1" "no mpirun here"
+        return
+    fi
+    for fusing in "" --no-fuse; do
+        name="$1 ${fusing:-fused}"
+        # shellcheck disable=SC2086
+        succeeds "$name: compiles" compile "$folder" "$case" "$2" "$case/inputs.safetensors" $fusing || continue
+        # shellcheck disable=SC2086
+        succeeds "$name: runs" timeout 600 $mpirun -n 2 "$folder/$2" replay --weights "$case/weights.safetensors" \
+            --inputs "$case/inputs.safetensors" --outputs "$folder/outputs.safetensors" \
+            --grads "$folder/grads.safetensors" || continue
+        succeeds "$name: losses, outputs" "$BUILD/tests/compare" --case "$case" --outputs "$folder/outputs.safetensors"
+        succeeds "$name: mean gradients" "$BUILD/tests/compare" --case "$case" --grads "$folder/grads.safetensors"
+    done
+    rm -rf "$folder"
+}
+
 # base CASE TASK [ENTRY]: the weights are drawn first, 863 MB.
 base() {
     local case=tests/replay/base_size/$1 folder=$WORK/base files=$WORK/base_files compare run
@@ -142,6 +165,7 @@ tiny vqa_swin_bert vqa
 tiny captioning_swin_bert captioning
 tiny captioning_pretrain_swin_bert captioning_pretrain
 tiny captioning_scst captioning_scst
+two_ranks retrieval_two_ranks retrieval
 base pretrain_images_224 pretrain images
 base pretrain_regions_224 pretrain regions
 base pretrain_clipvit_images_224 pretrain images

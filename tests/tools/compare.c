@@ -66,6 +66,19 @@ static void compare_output(Case *c, const char *name, const Values *got, const V
                got->at[worst.at], want->at[worst.at], worst.difference, tolerance);
 }
 
+// The float64 loss of that name, or NULL; those of several ranks are grouped by rank.
+static const cJSON *recorded_loss(const cJSON *losses, const char *name)
+{
+    const char *dot = check_starts(name, "rank") ? strchr(name, '.') : NULL;
+    char rank[32];
+    if (dot && dot - name < (long)sizeof rank) {
+        snprintf(rank, sizeof rank, "%.*s", (int)(dot - name), name);
+        losses = cJSON_GetObjectItemCaseSensitive(losses, rank);
+        name = dot + 1;
+    }
+    return cJSON_GetObjectItemCaseSensitive(losses, name);
+}
+
 static void compare_outputs(Case *c, const char *path)
 {
     XvSafetensors reference, file;
@@ -79,7 +92,7 @@ static void compare_outputs(Case *c, const char *path)
             continue;
         }
         Values got = check_values(&file, stored), want = check_values(&reference, wanted);
-        const cJSON *loss = cJSON_GetObjectItemCaseSensitive(losses, wanted->name);
+        const cJSON *loss = recorded_loss(losses, wanted->name);
         if (loss) {
             compare_loss(c, "loss", wanted->name, got.at[0], loss->valuedouble, LOSS_RELATIVE);
         } else {
