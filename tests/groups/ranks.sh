@@ -74,7 +74,8 @@ two() {
 same_run() {
     local folder
     for folder in "$2" "$3"; do
-        sed 's/"pairs_per_second":[^,}]*,\{0,1\}//' "$runs/$folder/log.txt" > "$runs/$folder.curve" 2> /dev/null
+        sed -E 's/"(pairs_per_second|input_bound_percent)":[^,}]*,?//g' \
+            "$runs/$folder/log.txt" > "$runs/$folder.curve" 2> /dev/null
     done
     succeeds "$1: every step is in the log once" test "$(grep -c train_ "$runs/$3.curve")" -eq $STEPS
     same "$1: curve" "$runs/$2.curve" "$runs/$3.curve"
