@@ -129,7 +129,7 @@ static void *loader_open(const XvSourceRequest *request, XvError *error)
     options.seed = request->seed;
     options.threads = request->threads;
     options.rank = request->rank;
-    options.world = request->world;
+    options.world = request->world > 1 ? request->world : 1;
     options.warn = print_warning;
     bool ok = set_augment(&options, request->settings, error);
     state->loader = ok ? xv_loader_open(&options, error) : NULL;

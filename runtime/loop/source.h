@@ -13,7 +13,7 @@ typedef struct XvSourceRequest {
     bool is_evaluation;
     uint64_t seed;
     int threads;
-    int rank, world;             // whose part of the records; 0 of 1 for all of them
+    int rank, world;             // whose part of the records; a world of 0 or 1: all of them
 } XvSourceRequest;
 
 // All functions but open take the state that open returned; see XvLoader for what they promise.
