@@ -135,7 +135,7 @@ static bool load_checkpoint(Eval *eval, XvError *error)
 {
     XvLoadOptions options = {.is_complete = true};
     return xv_weights_load(eval->command->program, eval->options.checkpoint, &options,
-                           xv_host_parameters(&eval->host), stderr, error);
+                           xv_host_parameters(&eval->host), is_first(eval) ? stderr : NULL, error);
 }
 
 static bool save_result(const Eval *eval, XvError *error)
