@@ -126,7 +126,7 @@ asan:  ## the whole test suite with the address and undefined sanitizers
 	$(MAKE) BUILD=build-asan WERROR= SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' all unit
 	BUILD=build-asan tests/run unit errors
 
-TSAN_TESTS := test_loader test_loader_broken test_loader_tasks
+TSAN_TESTS := test_loader test_loader_broken test_loader_tasks test_stream
 
 tsan:  ## the loader's tests with the thread sanitizer
 	$(MAKE) BUILD=build-tsan WERROR= SANITIZE='-fsanitize=thread' $(TSAN_TESTS:%=build-tsan/tests/%)
