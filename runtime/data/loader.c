@@ -43,6 +43,7 @@ struct XvLoader {
     uint8_t *reported;      // one bit per record that was named; NULL in a stream
     int64_t *named;         // [max_warnings + 1] positions of a stream that were named
     double waited;          // seconds
+    bool is_misplaced;      // sought to where another rank was
     int n_warnings;
     int64_t skipped, partial;
     int64_t position;  // next batch to deliver
@@ -521,6 +522,11 @@ static RingEntry *wait_for_batch(XvLoader *loader)
 bool xv_loader_next(XvLoader *loader, XvBatch *batch, XvError *error)
 {
     *batch = (XvBatch){.index = loader->position};
+    if (loader->is_misplaced) {
+        return xv_fail(error, "a stream of several ranks cannot be continued: a checkpoint keeps the position of rank 0, "
+                              "and every rank has its own; start from the weights with --checkpoint, or index the "
+                              "records (stream = false)");
+    }
     if (is_beyond_end(loader, loader->position)) {
         batch->is_end = true;
         return true;
@@ -557,6 +563,7 @@ void xv_loader_seek(XvLoader *loader, int64_t position)
         loader->ring[i].state = BUFFER_FREE;
     }
     if (loader->stream) {
+        loader->is_misplaced = loader->plan.options.world > 1 && position > 0;
         xv_line_stream_seek(loader->stream, position);
         position = 0;  // batches of a stream are counted from where it was sought to
     }

@@ -363,6 +363,26 @@ static void test_loader_broken(void **state)
     free(here);
 }
 
+// A checkpoint has the position of one rank: others do not go on from there.
+static void test_ranks_do_not_resume(void **state)
+{
+    (void)state;
+    XvLoaderOptions options = stream_options(pair_options());
+    options.world = 2;
+    options.rank = 1;
+    XvLoader *loader = open_loader(&options);
+    XvBatch batch = next_batch(loader);
+    XvError error = {""};
+    int64_t position = xv_loader_position(loader);
+    assert_true(position > 0);
+    xv_loader_seek(loader, position);
+    assert_false(xv_loader_next(loader, &batch, &error));
+    assert_non_null(strstr(error.text, "several ranks"));
+    xv_loader_seek(loader, 0);
+    next_batch(loader);
+    xv_loader_close(loader);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_orders),        cmocka_unit_test(test_faults),
         cmocka_unit_test(test_memory),        cmocka_unit_test(test_loader),
         cmocka_unit_test(test_loader_broken),
+        cmocka_unit_test(test_ranks_do_not_resume),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
