@@ -18,14 +18,15 @@ COMPILER_SOURCES := $(wildcard compiler/base/*.c dsl/*.c compiler/*.c codegen/*.
 GRAMMAR_OBJECTS := $(BUILD)/dsl/lexer.lex.o $(BUILD)/dsl/parser.tab.o
 COMPILER_OBJECTS := $(COMPILER_SOURCES:%.c=$(BUILD)/%.o) $(GRAMMAR_OBJECTS)
 COMPILER_LIBRARY_OBJECTS := $(filter-out $(BUILD)/compiler/main.o,$(COMPILER_OBJECTS))
-RUNTIME_SOURCES := $(foreach part,base storage data checkpoint device decode loop metrics comm,$(wildcard runtime/$(part)/*.c))
+RUNTIME_PARTS := base storage data checkpoint device decode loop metrics comm simt cuda
+RUNTIME_SOURCES := $(foreach part,$(RUNTIME_PARTS),$(wildcard runtime/$(part)/*.c))
 RUNTIME_OBJECTS := $(RUNTIME_SOURCES:%.c=$(BUILD)/%.o)
 TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/tools/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 UNIT_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/unit/test_*.c),$(wildcard tests/unit/*.c)))
 TEST_TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 
-.PHONY: all help deps demo demo-long demo-run test unit format lint asan tsan fuzz golden bench install clean
+.PHONY: all help deps deps-cuda demo demo-long demo-run test unit format lint asan tsan fuzz golden bench install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -36,6 +37,9 @@ help:  ## list the targets
 
 deps:  ## install what the build needs (Debian and Ubuntu; sudo when not root)
 	@sh tests/deps.sh
+
+deps-cuda:  ## fetch NVIDIA's run-time compiler (a Python package, 100 MB) into build/cuda, for the tests of CUDA kernels
+	python3 -m pip install --quiet --no-deps --target $(BUILD)/cuda nvidia-cuda-nvrtc==13.0.88
 
 $(BUILD)/xvlmc: $(COMPILER_OBJECTS) $(BUILD)/libxv.a
 	$(CC) $(SANITIZE) -o $@ $(COMPILER_OBJECTS) $(COMPILER_LIBS)
@@ -54,6 +58,10 @@ $(BUILD)/xvlm: $(TOOL_OBJECTS) $(BUILD)/libxv.a
 $(BUILD)/runtime/%.o: runtime/%.c
 	@mkdir -p $(@D)
 	$(CC) $(BASE_FLAGS) $(NATIVE) -c -o $@ $<
+
+# Texts that are embedded; see runtime/cuda/texts.c.
+$(BUILD)/runtime/cuda/texts.o: $(wildcard runtime/cuda/*.cuh) runtime/cuda/tasks.h runtime/device/math.h \
+    runtime/device/kernel_types.h
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -147,7 +155,7 @@ install: all  ## copy compiler, runtime, models and headers below PREFIX
 	install $(BUILD)/xvlmc $(BUILD)/xvlm $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/libxv.a $(DESTDIR)$(PREFIX)/lib/xvlmc
 	cp -r models tasks $(DESTDIR)$(PREFIX)/lib/xvlmc
-	cd runtime && find . -name '*.h' -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/lib/xvlmc/runtime/{} \;
+	cd runtime && find . \( -name '*.h' -o -name '*.cuh' \) -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/lib/xvlmc/runtime/{} \;
 
 clean:  ## remove build products
 	rm -rf $(BUILD)

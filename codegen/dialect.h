@@ -26,9 +26,12 @@ typedef struct Spelling {
 
 typedef struct Dialect {
     const char *name;
-    Spelling spelling[OP_COUNT];
+    const Spelling *spelling;             // by Op
     const char *type[3];                  // by Dtype: of variables
     const char *stored_type[3];           // by Dtype: of buffer elements
+    const char *narrow_index, *wide_index;  // type of indices where all buffers have less than 2^31 elements, else
+    const char *lane_slot;                // subscript of lane buffers within a lane loop
+    const char *const *reserved;          // names a variable must not have, beyond those of C; ends with NULL
     // Opens the function and the row loops; row coordinates are declared by the renderer inside.
     void (*open_kernel)(Rendering *rendering, const char *name);
     void (*close_kernel)(Rendering *rendering);
@@ -39,6 +42,16 @@ typedef struct Dialect {
     void (*declare_lane_buffer)(Rendering *rendering, const Statement *statement);
     // Makes the keep values of a draw available for the lanes of a stage, and spells one of them.
     void (*declare_keep)(Rendering *rendering, const ScalarExpr *keep, int number, bool is_per_lane);
+    // Where set: the value of a keep draw as an expression; nothing is declared then.
+    const char *(*keep)(Rendering *rendering, const ScalarExpr *keep);
+    // Where set: called when the accumulators of a stage are complete in every thread but not yet across threads.
+    void (*join_accumulators)(Rendering *rendering, const Stage *stage);
+    // Where set: writes a store of a SCALAR stage so that it happens once per row.
+    void (*store_once)(Rendering *rendering, const char *statement);
 } Dialect;
 
 extern const Dialect dialect_c;
+extern const Dialect dialect_cuda;
+
+// Spellings that C and CUDA share: the elementary functions have one text for both (runtime/device/math.h).
+extern const Spelling c_spelling[OP_COUNT];

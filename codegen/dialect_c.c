@@ -64,26 +64,6 @@ static const char *parameter_list(Rendering *rendering)
     return *text ? text : "void";
 }
 
-static void declare_row_coordinates(Rendering *rendering)
-{
-    const Kernel *kernel = rendering->kernel;
-    if (kernel->n_row_dims == 1) {
-        return;
-    }
-    int64_t stride = 1;
-    for (int i = kernel->n_row_dims - 1; i >= 0; i--) {
-        const char *divided = stride == 1 ? "row" : render_format(rendering, "row / %lld", (long long)stride);
-        if (rendering->row_used[i]) {
-            if (i == 0) {
-                out_line(rendering->out, "const long i%d = %s;", i, divided);
-            } else {
-                out_line(rendering->out, "const long i%d = %s %% %lld;", i, divided, (long long)kernel->row_dims[i]);
-            }
-        }
-        stride *= kernel->row_dims[i];
-    }
-}
-
 static void open_chunks(Rendering *rendering)
 {
     const Kernel *kernel = rendering->kernel;
@@ -142,7 +122,7 @@ static void open_kernel(Rendering *rendering, const char *name)
         out_line(rendering->out, "const long row = 0;");
         out_line(rendering->out, "(void)row;");
     }
-    declare_row_coordinates(rendering);
+    render_row_coordinates(rendering);
 }
 
 static void close_kernel(Rendering *rendering)
@@ -226,41 +206,46 @@ static void declare_keep(Rendering *rendering, const ScalarExpr *keep, int numbe
     out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), %lld, keep%d_%d);", keep->draw, first, lanes, keep->draw, number);
 }
 
+const Spelling c_spelling[OP_COUNT] = {
+    [OP_NEG] = {"-$0", PRECEDENCE_UNARY, NULL},
+    [OP_EXP] = {"xv_exp($0)", PRECEDENCE_CALL, NULL},
+    [OP_LOG] = {"xv_log($0)", PRECEDENCE_CALL, NULL},
+    [OP_SQRT] = {"sqrtf($0)", PRECEDENCE_CALL, NULL},
+    [OP_RSQRT] = {"xv_rsqrt($0)", PRECEDENCE_CALL, NULL},
+    [OP_ABS] = {"fabsf($0)", PRECEDENCE_CALL, "abs($0)"},
+    [OP_SIGN] = {"xv_sign($0)", PRECEDENCE_CALL, NULL},
+    [OP_TANH] = {"xv_tanh($0)", PRECEDENCE_CALL, NULL},
+    [OP_ERF] = {"xv_erf($0)", PRECEDENCE_CALL, NULL},
+    [OP_SIGMOID] = {"xv_sigmoid($0)", PRECEDENCE_CALL, NULL},
+    [OP_GELU] = {"xv_gelu($0)", PRECEDENCE_CALL, NULL},
+    [OP_GELU_GRAD] = {"xv_gelu_grad($0)", PRECEDENCE_CALL, NULL},
+    [OP_NOT] = {"!$0", PRECEDENCE_UNARY, NULL},
+    [OP_ADD] = {"$0 + $1", PRECEDENCE_ADD, NULL},
+    [OP_SUB] = {"$0 - $1", PRECEDENCE_ADD, NULL},
+    [OP_MUL] = {"$0 * $1", PRECEDENCE_MULTIPLY, NULL},
+    [OP_DIV] = {"$0 / $1", PRECEDENCE_MULTIPLY, NULL},
+    [OP_MAX] = {"xv_max($0, $1)", PRECEDENCE_CALL, "xv_max_i32($0, $1)"},
+    [OP_MIN] = {"xv_min($0, $1)", PRECEDENCE_CALL, "xv_min_i32($0, $1)"},
+    [OP_POW] = {"powf($0, $1)", PRECEDENCE_CALL, NULL},
+    [OP_IDIV] = {"xv_floor_div($0, $1)", PRECEDENCE_CALL, NULL},
+    [OP_MOD] = {"xv_floor_mod($0, $1)", PRECEDENCE_CALL, NULL},
+    [OP_LT] = {"$0 < $1", PRECEDENCE_COMPARE, NULL},
+    [OP_LE] = {"$0 <= $1", PRECEDENCE_COMPARE, NULL},
+    [OP_EQ] = {"$0 == $1", PRECEDENCE_COMPARE, NULL},
+    [OP_NE] = {"$0 != $1", PRECEDENCE_COMPARE, NULL},
+    [OP_AND] = {"$0 && $1", PRECEDENCE_AND, NULL},
+    [OP_OR] = {"$0 || $1", PRECEDENCE_OR, NULL},
+    [OP_WHERE] = {"$0 ? $1 : $2", PRECEDENCE_SELECT, NULL},
+};
+
 const Dialect dialect_c = {
     .name = "c",
-    .spelling = {
-        [OP_NEG] = {"-$0", PRECEDENCE_UNARY, NULL},
-        [OP_EXP] = {"xv_exp($0)", PRECEDENCE_CALL, NULL},
-        [OP_LOG] = {"xv_log($0)", PRECEDENCE_CALL, NULL},
-        [OP_SQRT] = {"sqrtf($0)", PRECEDENCE_CALL, NULL},
-        [OP_RSQRT] = {"xv_rsqrt($0)", PRECEDENCE_CALL, NULL},
-        [OP_ABS] = {"fabsf($0)", PRECEDENCE_CALL, "abs($0)"},
-        [OP_SIGN] = {"xv_sign($0)", PRECEDENCE_CALL, NULL},
-        [OP_TANH] = {"xv_tanh($0)", PRECEDENCE_CALL, NULL},
-        [OP_ERF] = {"xv_erf($0)", PRECEDENCE_CALL, NULL},
-        [OP_SIGMOID] = {"xv_sigmoid($0)", PRECEDENCE_CALL, NULL},
-        [OP_GELU] = {"xv_gelu($0)", PRECEDENCE_CALL, NULL},
-        [OP_GELU_GRAD] = {"xv_gelu_grad($0)", PRECEDENCE_CALL, NULL},
-        [OP_NOT] = {"!$0", PRECEDENCE_UNARY, NULL},
-        [OP_ADD] = {"$0 + $1", PRECEDENCE_ADD, NULL},
-        [OP_SUB] = {"$0 - $1", PRECEDENCE_ADD, NULL},
-        [OP_MUL] = {"$0 * $1", PRECEDENCE_MULTIPLY, NULL},
-        [OP_DIV] = {"$0 / $1", PRECEDENCE_MULTIPLY, NULL},
-        [OP_MAX] = {"xv_max($0, $1)", PRECEDENCE_CALL, "xv_max_i32($0, $1)"},
-        [OP_MIN] = {"xv_min($0, $1)", PRECEDENCE_CALL, "xv_min_i32($0, $1)"},
-        [OP_POW] = {"powf($0, $1)", PRECEDENCE_CALL, NULL},
-        [OP_IDIV] = {"xv_floor_div($0, $1)", PRECEDENCE_CALL, NULL},
-        [OP_MOD] = {"xv_floor_mod($0, $1)", PRECEDENCE_CALL, NULL},
-        [OP_LT] = {"$0 < $1", PRECEDENCE_COMPARE, NULL},
-        [OP_LE] = {"$0 <= $1", PRECEDENCE_COMPARE, NULL},
-        [OP_EQ] = {"$0 == $1", PRECEDENCE_COMPARE, NULL},
-        [OP_NE] = {"$0 != $1", PRECEDENCE_COMPARE, NULL},
-        [OP_AND] = {"$0 && $1", PRECEDENCE_AND, NULL},
-        [OP_OR] = {"$0 || $1", PRECEDENCE_OR, NULL},
-        [OP_WHERE] = {"$0 ? $1 : $2", PRECEDENCE_SELECT, NULL},
-    },
+    .spelling = c_spelling,
     .type = {[DTYPE_F32] = "float", [DTYPE_I32] = "int32_t", [DTYPE_BOOL] = "int32_t"},
     .stored_type = {[DTYPE_F32] = "float", [DTYPE_I32] = "int32_t", [DTYPE_BOOL] = "uint8_t"},
+    .narrow_index = "long",
+    .wide_index = "long",
+    .lane_slot = "c",
     .open_kernel = open_kernel,
     .close_kernel = close_kernel,
     .open_lanes = open_lanes,

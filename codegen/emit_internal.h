@@ -12,22 +12,54 @@ typedef struct EmittedKernel {
     const char *name;
 } EmittedKernel;
 
-typedef struct Emission {
+typedef struct Emission Emission;
+
+// What differs between the programs for different machines: how kernels are written and how steps call them.
+typedef struct Target {
+    const char *name;               // "c"
+    const Dialect *dialect;
+    const char *library;            // prefix of the library's functions, "xv_"
+    const char *context;            // what every call gets in front of its arguments, "run, "
+    int64_t (*scratch_floats)(const Step *step);  // that a step needs behind the arena
+    int (*launches)(const Step *step);            // kernel launches of a step
+    // Declares an emitted kernel for the steps; `text` is its source.
+    void (*declare_kernel)(Emission *emission, const Program *program, const Step *step, const char *name,
+                           const char *text);
+} Target;
+
+extern const Target target_c;
+extern const Target target_cuda;
+
+struct Emission {
     Arena *arena;
     const Task *task;
+    const Target *target;
     EmittedKernel *kernels;     // insertion order
     int n_kernels, kernel_capacity;
     Out *kernel_sources;        // bodies
     Out *kernel_header;         // prototypes
-} Emission;
+    Out *launches;              // cuda: how each kernel is launched
+};
 
-// Bytes of scratch memory behind the arena: the largest need of any kernel.
-int64_t scratch_bytes(const Program *program);
+// Bytes of scratch memory behind the arena: the largest need of any step.
+int64_t scratch_bytes(const Target *target, const Program *program);
+int program_launches(const Target *target, const Program *program);
 
 // "models/swin.dsl:93" of a node, and the kernel's name in the sources (emitting it when it is new).
 const char *emitted_kernel(Emission *emission, const Program *program, const Step *step);
 
 void emit_steps(Emission *emission, Out *out, const Program *program, const char *name);
-void emit_tables(Out *out, Arena *arena, const Task *task);
+void emit_tables(Out *out, Arena *arena, const Task *task, const Target *target);
 void emit_update(Emission *emission, Out *out);
 void emit_inspection(Out *out, Emission *emission);
+
+// What every program is linked with, behind the runtime's library.
+#define PROGRAM_LIBRARIES "-lcjson -ljpeg -lpng -lz -lutf8proc -lopenblas -lcurl -lm -lpthread -ldl"
+
+// Used by the writers of targets.
+Out *emit_opened(Arena *arena, const char *purpose);   // a file that starts with the note and its purpose
+bool emit_saved(Arena *arena, const char *directory, const char *file, Out *out);
+
+// cuda: kernels.cu and the files only that target has; see emit_cuda.c.
+bool save_cuda_files(Emission *emission, const char *directory);
+void open_cuda_files(Emission *emission);

@@ -27,6 +27,13 @@ static const char *text_of(StepWriter *writer, const char *format, ...)
     return text;
 }
 
+// The start of a call of the target's library: "xv_gemm(" or "xv_cuda_gemm(run, ".
+static const char *call_text(StepWriter *writer, const char *function)
+{
+    const Target *target = writer->emission->target;
+    return text_of(writer, "%s%s(%s", target->library, function, target->context);
+}
+
 // The C expression of a value's storage.
 static const char *storage_text(StepWriter *writer, NodeId node)
 {
@@ -70,7 +77,7 @@ static void kernel_step(StepWriter *writer, const Step *step)
     if (kernel_columns(kernel) > 0) {
         args = text_of(writer, "%s%sscratch", args, *args ? ", " : "");
     }
-    out_line(writer->out, "%s(%s);", name, args);
+    out_line(writer->out, "%s(%s%s);", name, writer->emission->target->context, args);
 }
 
 // How a [batch, rows, columns] view is handed to a matrix product.
@@ -103,8 +110,8 @@ static void matmul_step(StepWriter *writer, const Step *step)
     long long batch = a_view->rank > 2 ? (long long)a_view->dim[0] : 1;
     const View *result = &step->writes[0];
     Out *out = writer->out;
-    out_line(out, "xv_gemm(&(XvGemm){.m = %lld, .n = %lld, .k = %lld, .trans_a = %s, .trans_b = %s, .alpha = 1,",
-             (long long)result->dim[last - 1], (long long)result->dim[last], (long long)a_view->dim[last],
+    out_line(out, "%s&(XvGemm){.m = %lld, .n = %lld, .k = %lld, .trans_a = %s, .trans_b = %s, .alpha = 1,",
+             call_text(writer, "gemm"), (long long)result->dim[last - 1], (long long)result->dim[last], (long long)a_view->dim[last],
              a.is_transposed ? "true" : "false", b.is_transposed ? "true" : "false");
     out_line(out, "    .accumulate = %s, .batch = %lld, .a = %s, .b = %s,", step->accumulates ? "true" : "false", batch,
              a.pointer, b.pointer);
@@ -150,7 +157,7 @@ static void attention_problem(StepWriter *writer, const Step *step, int biases)
 
 static void attention_step(StepWriter *writer, const Step *step)
 {
-    out_line(writer->out, "xv_attention(&(XvAttention){");
+    out_line(writer->out, "%s&(XvAttention){", call_text(writer, "attention"));
     attention_problem(writer, step, 3);
     const char *lse = step->n_writes > 1 ? view_text(writer, &step->writes[1]) : "NULL";
     out_line(writer->out, "    .out = %s, .lse = %s});", heads_text(writer, &step->writes[0]), lse);
@@ -160,8 +167,12 @@ static void attention_grad_step(StepWriter *writer, const Step *step)
 {
     const Node *node = &writer->program->graph->nodes[step->node];
     Out *out = writer->out;
-    out_line(out, "xv_attention_grad(&(XvAttentionGrad){.forward = &(XvAttention){");
+    out_line(out, "%s&(XvAttentionGrad){.forward = &(XvAttention){", call_text(writer, "attention_grad"));
     attention_problem(writer, step, 6);
+    bool is_cuda = writer->emission->target == &target_cuda;
+    if (is_cuda) {   // reads what the forward pass left instead of computing it again
+        out_line(out, "    .out = %s, .lse = %s,", heads_text(writer, &step->reads[3]), view_text(writer, &step->reads[4]));
+    }
     out_line(out, "    },");
     int write = 3;
     for (int i = 0; i < step->n_reads - 6; i++) {
@@ -172,7 +183,7 @@ static void attention_grad_step(StepWriter *writer, const Step *step)
     out_line(out, "    .d_out = %s,", heads_text(writer, &step->reads[5]));
     out_line(out, "    .dq = %s,", heads_text(writer, &step->writes[0]));
     out_line(out, "    .dk = %s,", heads_text(writer, &step->writes[1]));
-    out_line(out, "    .dv = %s});", heads_text(writer, &step->writes[2]));
+    out_line(out, "    .dv = %s}%s);", heads_text(writer, &step->writes[2]), is_cuda ? ", scratch" : "");
 }
 
 static void scatter_add_step(StepWriter *writer, const Step *step)
@@ -181,8 +192,8 @@ static void scatter_add_step(StepWriter *writer, const Step *step)
     const Node *node = &graph->nodes[step->node];
     int64_t count = shape_count(&graph->nodes[node->inputs[0]].shape);
     int64_t width = shape_count(&node->shape) / (node->shape.dim[0] ? node->shape.dim[0] : 1);
-    out_line(writer->out, "xv_scatter_add_rows(&(XvRows){.table = %s, .n_rows = %lld, .width = %lld,",
-             view_text(writer, &step->writes[0]), (long long)node->shape.dim[0], (long long)width);
+    out_line(writer->out, "%s&(XvRows){.table = %s, .n_rows = %lld, .width = %lld,",
+             call_text(writer, "scatter_add_rows"), view_text(writer, &step->writes[0]), (long long)node->shape.dim[0], (long long)width);
     out_line(writer->out, "    .index = %s, .rows = %s, .count = %lld}, %s);", view_text(writer, &step->reads[0]),
              view_text(writer, &step->reads[1]), (long long)count, step->accumulates ? "false" : "true");
 }
@@ -192,7 +203,7 @@ static void sample_step(StepWriter *writer, const Step *step)
     const Graph *graph = writer->program->graph;
     const Node *node = &graph->nodes[step->node];
     const Shape *weights = &graph->nodes[node->inputs[0]].shape;
-    out_line(writer->out, "xv_sample_categorical(%s, %lld, %lld, &run->draws[%d], %s);",
+    out_line(writer->out, "%s%s, %lld, %lld, &run->draws[%d], %s);", call_text(writer, "sample_categorical"),
              view_text(writer, &step->reads[0]), (long long)weights->dim[0], (long long)weights->dim[1],
              node->attr.index, view_text(writer, &step->writes[0]));
 }
@@ -202,7 +213,7 @@ static void top_k_step(StepWriter *writer, const Step *step)
     const Graph *graph = writer->program->graph;
     const Node *node = &graph->nodes[step->node];
     const Shape *shape = &graph->nodes[node->inputs[0]].shape;
-    out_line(writer->out, "xv_top_k(%s, %lld, %lld, %lld, %s);", view_text(writer, &step->reads[0]),
+    out_line(writer->out, "%s%s, %lld, %lld, %lld, %s);", call_text(writer, "top_k"), view_text(writer, &step->reads[0]),
              (long long)shape->dim[0], (long long)shape->dim[1], (long long)node->shape.dim[1],
              view_text(writer, &step->writes[0]));
 }
@@ -265,16 +276,23 @@ static void emit_values(StepWriter *writer)
     out_line(writer->out, "");
 }
 
-int64_t scratch_bytes(const Program *program)
+int64_t scratch_bytes(const Target *target, const Program *program)
 {
     int64_t floats = 0;
     for (int i = 0; i < program->n_steps; i++) {
-        if (program->steps[i].kind == STEP_KERNEL) {
-            int64_t needed = render_scratch_floats(program->steps[i].kernel);
-            floats = needed > floats ? needed : floats;
-        }
+        int64_t needed = target->scratch_floats(&program->steps[i]);
+        floats = needed > floats ? needed : floats;
     }
     return floats * 4;
+}
+
+int program_launches(const Target *target, const Program *program)
+{
+    int launches = 0;
+    for (int i = 0; i < program->n_steps; i++) {
+        launches += target->launches(&program->steps[i]);
+    }
+    return launches;
 }
 
 static bool uses_run(const Program *program)
@@ -288,7 +306,7 @@ void emit_steps(Emission *emission, Out *out, const Program *program, const char
     emit_values(&writer);
     out_line(out, "void %s(const XvRun *run)", name);
     out_open(out, "");
-    if (scratch_bytes(program) > 0) {
+    if (scratch_bytes(emission->target, program) > 0) {
         out_line(out, "float *const scratch = XV_AT_F32(%lld);", (long long)program->arena_bytes);
     }
     if (!uses_run(program)) {

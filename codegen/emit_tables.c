@@ -136,22 +136,31 @@ static void emit_draws(Out *out, Arena *arena, const Graph *graph, const char *p
     out_line(out, "};");
 }
 
-static const char *graph_initializer(Arena *arena, const Program *program, const char *prefix, int inputs, int outputs)
+typedef struct TableWriter {
+    Out *out;
+    Arena *arena;
+    const Task *task;
+    const Target *target;
+} TableWriter;
+
+static const char *graph_initializer(const TableWriter *writer, const Program *program, const char *prefix, int inputs,
+                                     int outputs)
 {
+    const Target *target = writer->target;
     double flops = 0;
     double bytes = 0;
     for (int i = 0; i < program->n_steps; i++) {
         flops += program->steps[i].flops;
         bytes += (double)program->steps[i].bytes;
     }
-    char *text = arena_alloc(arena, 1024);
+    char *text = arena_alloc(writer->arena, 1024);
     snprintf(text, 1024,
              "{.arena_bytes = %lldu, .run = %s, .inputs = %s_inputs, .n_inputs = %d, .outputs = %s_outputs, "
              ".n_outputs = %d,\n               .draws = %s%s, .n_draws = %d, .matmul_flops = %.0f, .bytes = %.0f, "
              ".n_kernels = %d}",
-             (long long)(program->arena_bytes + scratch_bytes(program)), prefix, prefix, inputs, prefix, outputs,
+             (long long)(program->arena_bytes + scratch_bytes(target, program)), prefix, prefix, inputs, prefix, outputs,
              program->graph->n_draws ? prefix : "NULL", program->graph->n_draws ? "_draws" : "", program->graph->n_draws,
-             flops, bytes, program->n_steps);
+             flops, bytes, program_launches(target, program));
     return text;
 }
 
@@ -165,12 +174,14 @@ static void emit_name_list(Out *out, const char *entry, const char *what, const 
     out_line(out, "};");
 }
 
-static const char *graph_tables(Out *out, Arena *arena, const Program *program, const char *prefix)
+static const char *graph_tables(const TableWriter *writer, const Program *program, const char *prefix)
 {
+    Out *out = writer->out;
+    Arena *arena = writer->arena;
     int inputs = emit_inputs(out, arena, program, prefix);
     int outputs = emit_outputs(out, arena, program, prefix);
     emit_draws(out, arena, program->graph, prefix);
-    return graph_initializer(arena, program, prefix, inputs, outputs);
+    return graph_initializer(writer, program, prefix, inputs, outputs);
 }
 
 static void emit_has_gradient(Out *out, const Task *task, const Entry *entry)
@@ -187,25 +198,29 @@ static void emit_has_gradient(Out *out, const Task *task, const Entry *entry)
     out_line(out, "};");
 }
 
-static void emit_entry_tables(Out *out, Arena *arena, const Task *task, const Entry *entry, const char **graphs)
+static void emit_entry_tables(const TableWriter *writer, const Entry *entry, const char **graphs)
 {
+    Out *out = writer->out;
     char train[256];
     char observe[256];
     snprintf(train, sizeof train, "%s_train", entry->name);
     snprintf(observe, sizeof observe, "%s_observe", entry->name);
-    graphs[0] = entry->train ? graph_tables(out, arena, entry->train, train) : "{0}";
-    graphs[1] = graph_tables(out, arena, entry->observe, observe);
+    graphs[0] = entry->train ? graph_tables(writer, entry->train, train) : "{0}";
+    graphs[1] = graph_tables(writer, entry->observe, observe);
     emit_name_list(out, entry->name, "losses", entry->losses, entry->n_losses);
     emit_name_list(out, entry->name, "metrics", entry->metrics, entry->n_metrics);
-    emit_has_gradient(out, task, entry);
+    emit_has_gradient(out, writer->task, entry);
     out_line(out, "");
 }
 
-static void emit_entries(Out *out, Arena *arena, const Task *task)
+static void emit_entries(const TableWriter *writer)
 {
+    Out *out = writer->out;
+    Arena *arena = writer->arena;
+    const Task *task = writer->task;
     const char **graphs = arena_alloc(arena, 2 * (size_t)task->n_entries * sizeof *graphs + 1);
     for (int i = 0; i < task->n_entries; i++) {
-        emit_entry_tables(out, arena, task, &task->entries[i], graphs + 2 * i);
+        emit_entry_tables(writer, &task->entries[i], graphs + 2 * i);
     }
     out_line(out, "static const XvEntry entries[] = {");
     for (int i = 0; i < task->n_entries; i++) {
@@ -277,20 +292,20 @@ static void emit_text(Out *out, const char *text)
     }
 }
 
-void emit_tables(Out *out, Arena *arena, const Task *task)
+void emit_tables(Out *out, Arena *arena, const Task *task, const Target *target)
 {
     emit_parameters(out, arena, task);
     emit_names_of_state(out, arena, task);
     emit_load_rules(out, task);
-    emit_entries(out, arena, task);
+    emit_entries(&(TableWriter){out, arena, task, target});
     emit_decoders(out, task);
     out_line(out, "static const char config[] =");
     emit_text(out, task->config);
     out_line(out, "    \"\";");
     out_line(out, "");
     out_line(out, "const XvProgram xv_program = {");
-    out_line(out, "    .model = \"%s\", .task = \"%s\", .target = \"c\", .config = config, .ranks = %d,", task->model,
-             task->name, task->ranks);
+    out_line(out, "    .model = \"%s\", .task = \"%s\", .target = \"%s\", .config = config, .ranks = %d,", task->model,
+             task->name, target->name, task->ranks);
     out_line(out, "    .parameters = parameters, .n_parameters = %d, .parameter_count = %lld,", task->n_parameters,
              (long long)task->parameter_count);
     out_line(out, "    .aliases = %s, .n_aliases = %d, .buffers = %s, .n_buffers = %d,",
@@ -298,7 +313,8 @@ void emit_tables(Out *out, Arena *arena, const Task *task)
              task->n_buffers);
     out_line(out, "    .load_rules = %s, .n_load_rules = %d,", task->n_load_rules ? "load_rules" : "NULL",
              task->n_load_rules);
-    out_line(out, "    .entries = entries, .n_entries = %d, .decoders = %s, .n_decoders = %d, .update = update,",
-             task->n_entries, task->n_decoders ? "decoders" : "NULL", task->n_decoders);
+    out_line(out, "    .entries = entries, .n_entries = %d, .decoders = %s, .n_decoders = %d, %s", task->n_entries,
+             task->n_decoders ? "decoders" : "NULL", task->n_decoders,
+             target == &target_c ? ".update = update," : ".cuda = &cuda_program,");
     out_line(out, "};");
 }

@@ -73,7 +73,8 @@ const char *render_index(Rendering *rendering, const IndexExpr *index, int prece
         return parenthesised(rendering, text, PRECEDENCE_MULTIPLY, precedence);
     }
     case INDEX_VALUE:
-        return render_format(rendering, "(long)%s", render_scalar(rendering, index->scalar, PRECEDENCE_CALL));
+        return render_format(rendering, "(%s)%s", rendering->index_type,
+                             render_scalar(rendering, index->scalar, PRECEDENCE_CALL));
     }
     return "0";
 }
@@ -273,6 +274,9 @@ static const char *op_text(Rendering *rendering, const ScalarExpr *expr, int pre
 // A draw is prepared before the lane loop; here it is only named.
 static const char *keep_text(Rendering *rendering, const ScalarExpr *expr)
 {
+    if (rendering->dialect->keep) {
+        return rendering->dialect->keep(rendering, expr);
+    }
     bool is_per_lane = index_uses_lane(rendering, expr->index);
     int number = rendering->n_keeps;
     for (int i = 0; i < rendering->n_keeps; i++) {
@@ -295,6 +299,11 @@ static const char *keep_text(Rendering *rendering, const ScalarExpr *expr)
     return render_format(rendering, is_per_lane ? "keep%d_%d[c]" : "keep%d_%d", expr->draw, number);
 }
 
+static const char *lane_element(Rendering *rendering, const char *name)
+{
+    return render_format(rendering, "%s[%s]", name, rendering->dialect->lane_slot);
+}
+
 const char *render_scalar(Rendering *rendering, const ScalarExpr *expr, int precedence)
 {
     switch (expr->kind) {
@@ -313,7 +322,7 @@ const char *render_scalar(Rendering *rendering, const ScalarExpr *expr, int prec
         return op_text(rendering, expr, precedence);
     case SCALAR_LET:
     case SCALAR_ACC:
-        return rendering->is_array_id[expr->let] ? render_format(rendering, "%s[c]", rendering->id_names[expr->let])
+        return rendering->is_array_id[expr->let] ? lane_element(rendering, rendering->id_names[expr->let])
                                                  : rendering->id_names[expr->let];
     case SCALAR_KEEP:
         return keep_text(rendering, expr);
@@ -327,7 +336,7 @@ static const char *accumulate_text(Rendering *rendering, const Statement *statem
 {
     const char *name = rendering->id_names[statement->id];
     if (rendering->is_array_id[statement->id]) {
-        name = render_format(rendering, "%s[c]", name);
+        name = lane_element(rendering, name);
     }
     if (statement->op == OP_SUM) {
         return render_format(rendering, "%s += %s;", name, render_scalar(rendering, statement->value, PRECEDENCE_SELECT));
@@ -348,7 +357,7 @@ static const char *statement_text(Rendering *rendering, const Statement *stateme
         const char *value = render_scalar(rendering, statement->value, PRECEDENCE_SELECT);
         const char *name = rendering->id_names[statement->id];
         if (statement->is_buffered) {
-            return render_format(rendering, "%s[c] = %s;", name, value);
+            return render_format(rendering, "%s = %s;", lane_element(rendering, name), value);
         }
         return render_format(rendering, "const %s %s = %s;", dialect->type[statement->value->dtype], name, value);
     }
@@ -357,7 +366,8 @@ static const char *statement_text(Rendering *rendering, const Statement *stateme
         return accumulate_text(rendering, statement);
     case STATEMENT_COLUMN_ACCUMULATE: {
         const char *value = render_scalar(rendering, statement->value, PRECEDENCE_SELECT);
-        return render_format(rendering, "part_%s[c] += %s;", rendering->buffer_names[statement->buffer], value);
+        return render_format(rendering, "part_%s[%s] += %s;", rendering->buffer_names[statement->buffer],
+                             rendering->dialect->lane_slot, value);
     }
     case STATEMENT_STORE: {
         const char *value = render_scalar(rendering, statement->value, PRECEDENCE_SELECT);
@@ -402,7 +412,8 @@ static void declare_for_stages(Rendering *rendering, int first, int last)
 static void emit_prepared(Rendering *rendering)
 {
     for (int i = 0; i < rendering->n_hoists; i++) {
-        out_line(rendering->out, "const long %s = %s;", rendering->hoists[i].name, rendering->hoists[i].text);
+        out_line(rendering->out, "const %s %s = %s;", rendering->index_type, rendering->hoists[i].name,
+                 rendering->hoists[i].text);
     }
     for (int i = 0; i < rendering->n_keeps; i++) {
         rendering->dialect->declare_keep(rendering, rendering->keeps[i].expr, i, rendering->keeps[i].is_per_lane);
@@ -428,13 +439,25 @@ static void render_stage(Rendering *rendering, const Stage *stage)
         rendering->dialect->open_lanes(rendering, stage);
     }
     for (int i = 0; i < stage->n_statements; i++) {
-        out_line(rendering->out, "%s", lines[i]);
+        bool is_once = !is_lanes && stage->statements[i].kind == STATEMENT_STORE && rendering->dialect->store_once;
+        if (is_once) {
+            rendering->dialect->store_once(rendering, lines[i]);
+        } else {
+            out_line(rendering->out, "%s", lines[i]);
+        }
     }
     if (is_lanes) {
         rendering->dialect->close_lanes(rendering, stage);
         if (rendering->n_keeps > 0) {
             out_close(rendering->out, "");
         }
+    }
+}
+
+static void join_accumulators(Rendering *rendering, int first, int last)
+{
+    for (int s = first; s <= last && rendering->dialect->join_accumulators; s++) {
+        rendering->dialect->join_accumulators(rendering, &rendering->kernel->stages[s]);
     }
 }
 
@@ -447,7 +470,8 @@ static int render_reduce_group(Rendering *rendering, int first)
     }
     declare_for_stages(rendering, first, last);
     for (int i = 0; i < kernel->n_reduce_dims; i++) {
-        out_open(rendering->out, "for (long k%d = 0; k%d < %lld; k%d++)", i, i, (long long)kernel->reduce_dims[i], i);
+        out_open(rendering->out, "for (%s k%d = 0; k%d < %lld; k%d++)", rendering->index_type, i, i,
+                 (long long)kernel->reduce_dims[i], i);
     }
     for (int s = first; s <= last; s++) {
         render_stage(rendering, &kernel->stages[s]);
@@ -455,6 +479,7 @@ static int render_reduce_group(Rendering *rendering, int first)
     for (int i = 0; i < kernel->n_reduce_dims; i++) {
         out_close(rendering->out, "");
     }
+    join_accumulators(rendering, first, last);
     return last + 1;
 }
 
@@ -467,118 +492,9 @@ static void render_stages(Rendering *rendering)
         }
         declare_for_stages(rendering, s, s);
         render_stage(rendering, &rendering->kernel->stages[s]);
+        join_accumulators(rendering, s, s);
         s++;
     }
-}
-
-// Names ---------------------------------------------------------------------------------------------------------
-
-// The last part of a dotted name as an identifier: "attn.qkv.weight" -> "weight".
-static const char *short_name(Rendering *rendering, const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    const char *start = dot ? dot + 1 : name;
-    char text[64];
-    int length = 0;
-    for (const char *p = start; *p && length < (int)sizeof text - 1; p++) {
-        bool is_word = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '_';
-        text[length++] = is_word ? *p : '_';
-    }
-    text[length] = 0;
-    bool is_digit = text[0] >= '0' && text[0] <= '9';
-    return render_format(rendering, "%s%s", is_digit || !length ? "x" : "", text);
-}
-
-static const char *node_short_name(Rendering *rendering, NodeId id)
-{
-    const Graph *graph = rendering->graph;
-    const Node *node = &graph->nodes[id];
-    if (node->op == OP_PARAM) {
-        return short_name(rendering, graph->parameters[node->attr.index].name);
-    }
-    if (node->op == OP_INPUT) {
-        return short_name(rendering, graph->inputs[node->attr.index].name);
-    }
-    return short_name(rendering, node->name ? node->name : op_info(node->op)->name);
-}
-
-static bool is_reserved(const char *name)
-{
-    static const char *const words[] = {"c", "row", "float", "long", "int", "double", "auto", "return", "if", "else",
-        "for", "while", "do", "const", "static", "register", "volatile", "signed", "unsigned", "char", "short", "void",
-        "switch", "case", "default", "break", "continue", "goto", "sizeof", "struct", "union", "enum", "typedef", "extern",
-        "inline", "restrict", "exp", "log", "sqrt", "max", "min", "abs", "chunk", "scratch"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strcmp(name, words[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_name_taken(const Rendering *rendering, const char *name, int buffers, int ids)
-{
-    for (int i = 0; i < buffers; i++) {
-        if (strcmp(rendering->buffer_names[i], name) == 0) {
-            return true;
-        }
-    }
-    for (int i = 0; i < ids; i++) {
-        if (rendering->id_names[i] && strcmp(rendering->id_names[i], name) == 0) {
-            return true;
-        }
-    }
-    return is_reserved(name);
-}
-
-static const char *unique_name(Rendering *rendering, const char *base, int buffers, int ids)
-{
-    const char *name = base;
-    for (int i = 2; is_name_taken(rendering, name, buffers, ids); i++) {
-        name = render_format(rendering, "%s_%d", base, i);
-    }
-    return name;
-}
-
-static void name_ids(Rendering *rendering)
-{
-    const Kernel *kernel = rendering->kernel;
-    for (int s = 0; s < kernel->n_stages; s++) {
-        for (int i = 0; i < kernel->stages[s].n_statements; i++) {
-            const Statement *statement = &kernel->stages[s].statements[i];
-            bool is_named = statement->kind == STATEMENT_LET || statement->kind == STATEMENT_ACCUMULATE
-                || statement->kind == STATEMENT_LANE_ACCUMULATE;
-            if (!is_named) {
-                continue;
-            }
-            bool is_sum = statement->kind != STATEMENT_LET;
-            const char *base = is_sum ? op_info(statement->op)->name : node_short_name(rendering, statement->node);
-            rendering->id_names[statement->id] = unique_name(rendering, base, kernel->n_buffers, kernel->n_ids);
-            bool is_array = statement->kind == STATEMENT_LANE_ACCUMULATE
-                || (statement->kind == STATEMENT_LET && statement->is_buffered);
-            rendering->is_array_id[statement->id] = is_array;
-            bool in_lanes = kernel->stages[s].kind == STAGE_LANES && statement->kind == STATEMENT_LET;
-            rendering->is_lane_id[statement->id] = is_array || in_lanes;
-        }
-    }
-}
-
-static void name_everything(Rendering *rendering)
-{
-    const Kernel *kernel = rendering->kernel;
-    size_t ids = (size_t)kernel->n_ids + 1;
-    rendering->buffer_names = arena_alloc(rendering->arena, ((size_t)kernel->n_buffers + 1) * sizeof(char *));
-    rendering->id_names = arena_alloc(rendering->arena, ids * sizeof(char *));
-    rendering->is_lane_id = arena_alloc(rendering->arena, ids);
-    rendering->is_array_id = arena_alloc(rendering->arena, ids);
-    memset(rendering->id_names, 0, ids * sizeof(char *));
-    memset(rendering->is_lane_id, 0, ids);
-    memset(rendering->is_array_id, 0, ids);
-    for (int i = 0; i < kernel->n_buffers; i++) {
-        const char *base = node_short_name(rendering, kernel->buffers[i].node);
-        rendering->buffer_names[i] = unique_name(rendering, base, i, 0);
-    }
-    name_ids(rendering);
 }
 
 // Which row coordinates, draws and columns a kernel uses ----------------------------------------------------------
@@ -653,12 +569,23 @@ int64_t render_scratch_floats(const Kernel *kernel)
     return (int64_t)kernel_columns(kernel) * kernel->row_chunks * kernel->lanes;
 }
 
+static bool has_wide_index(const Kernel *kernel)
+{
+    int64_t largest = kernel_rows(kernel) * kernel->lanes;
+    for (int i = 0; i < kernel->n_buffers; i++) {
+        int64_t count = shape_count(&kernel->buffers[i].shape);
+        largest = count > largest ? count : largest;
+    }
+    return largest >= INT32_MAX - 1024;   // the last block of a launch may start beyond the last element
+}
+
 void render_kernel(Out *out, const Dialect *dialect, const Graph *graph, const Kernel *kernel, const char *name)
 {
     Arena *arena = graph->arena;
     Rendering rendering = {.out = out, .arena = arena, .dialect = dialect, .graph = graph, .kernel = kernel};
+    rendering.index_type = has_wide_index(kernel) ? dialect->wide_index : dialect->narrow_index;
     visit_kernel(kernel, rendering.row_used, NULL, NULL, 0);
-    name_everything(&rendering);
+    render_names(&rendering);
     dialect->open_kernel(&rendering, name);
     render_stages(&rendering);
     dialect->close_kernel(&rendering);

@@ -37,6 +37,7 @@ typedef struct Rendering {
     KeepUse *keeps;
     int n_keeps, keep_capacity;
     bool row_used[MAX_RANK];
+    const char *index_type;      // of row coordinates, subscripts and reduce loops
 } Rendering;
 
 // Renders one kernel as a function `name`, with its header comment. The text depends on nothing but the kernel and
@@ -48,9 +49,13 @@ void render_kernel(Out *out, const struct Dialect *dialect, const Graph *graph, 
 int render_draws(const Kernel *kernel, int *draws, int capacity);
 int64_t render_scratch_floats(const Kernel *kernel);
 
+// Names everything a kernel declares; used by the renderer.
+void render_names(Rendering *rendering);
+
 // Used by dialects.
 const char *render_format(Rendering *rendering, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *render_scalar(Rendering *rendering, const ScalarExpr *expr, int precedence);
 const char *render_index(Rendering *rendering, const IndexExpr *index, int precedence);
 int64_t kernel_rows(const Kernel *kernel);
+void render_row_coordinates(Rendering *rendering);   // those that are used, from `row`
 int kernel_columns(const Kernel *kernel);   // number of column accumulators

@@ -22,7 +22,7 @@ static const char USAGE[] =
     "       xvlmc inspect DIR               kernels, memory plan and parameters of a compiled task\n"
     "\n"
     "  --task NAME          one task instead of all\n"
-    "  --target c           what to emit (c is the default)\n"
+    "  --target NAME        c (the default), or cuda for NVIDIA GPUs\n"
     "  --config FILE        configuration, YAML or JSON, with the official names\n"
     "  --set KEY=VALUE      override one constant; may be repeated\n"
     "  --shapes FILE        bind symbolic dimensions from the tensors in a safetensors file\n"
@@ -38,6 +38,7 @@ typedef struct Options {
     const char *model;
     const char *task;
     const char *output;
+    const char *target;
     const char *shapes;
     const char *configs[16];
     int n_configs;
@@ -125,7 +126,9 @@ static int take_option(Options *options, const char *name, const char *value)
     } else if (strcmp(name, "--emit") == 0) {
         return emit_stage(value, &options->emit) ? 0 : wrong_usage("--emit knows ast, graph, backward, fused and plan, not '%s'", value);
     } else if (strcmp(name, "--target") == 0) {
-        return strcmp(value, "c") == 0 ? 0 : wrong_usage("there is no target '%s'; there is c", value);
+        options->target = value;
+        bool is_known = strcmp(value, "c") == 0 || strcmp(value, "cuda") == 0;
+        return is_known ? 0 : wrong_usage("there is no target '%s'; there are c and cuda", value);
     } else {
         return wrong_usage("unknown option '%s'", name);
     }
@@ -134,7 +137,7 @@ static int take_option(Options *options, const char *name, const char *value)
 
 static int read_options(int argc, char **argv, Options *options)
 {
-    *options = (Options){.is_built = true, .is_fused = true};
+    *options = (Options){.target = "c", .is_built = true, .is_fused = true};
     for (int i = 1; i < argc; i++) {
         char *argument = argv[i];
         if (strcmp(argument, "--no-build") == 0) {
@@ -324,12 +327,16 @@ static bool compile_task(Session *session, const Options *options, const AstFile
     if (options->emit != EMIT_NOTHING && options->emit != EMIT_C) {
         return true;
     }
+    if (task->ranks > 1 && strcmp(options->target, "cuda") == 0) {
+        fprintf(stderr, "xvlmc: a program for the target cuda is one process; leave --ranks out or use --target c\n");
+        return false;
+    }
     const char *directory = folder_of(session->arena, options, task);
     if (!make_folders(directory)) {
         fprintf(stderr, "xvlmc: cannot make the folder %s: %s\n", directory, strerror(errno));
         return false;
     }
-    return emit_program(session->arena, task, directory) && (!options->is_built || build(directory));
+    return emit_program(session->arena, task, options->target, directory) && (!options->is_built || build(directory));
 }
 
 // With several tasks, --set may name what only some of them know; what none knows is an error all the same.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "runtime/base/tensor.h"
+#include "runtime/device/kernel_types.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -68,16 +69,6 @@ typedef struct XvDrawInfo {
     int64_t shape[XV_MAX_RANK];
 } XvDrawInfo;
 
-// State of one draw during one run, set by the runtime before `run`. Element i is
-//   given ? given[i] (KEEP: 0/1 mask times scale) : drawn from Philox(key, counter i).
-typedef struct XvDraw {
-    uint64_t key;                // xv_key(xv_key(xv_key(seed, step), entry), draw)
-    uint32_t threshold;          // KEEP: kept when the word is >= threshold; 0 keeps all
-    float scale;                 // KEEP: value of a kept element; 1 when off
-    const float *given_mask;     // KEEP: 0/1 values, or NULL
-    const int32_t *given_index;  // SAMPLE: indices, or NULL
-} XvDraw;
-
 // Everything a generated function may touch.
 typedef struct XvRun {
     float *parameters;
@@ -85,7 +76,16 @@ typedef struct XvRun {
     char *arena;
     const XvDraw *draws;         // one per draw of the graph
     const struct XvComm *comm;   // the ranks that collectives span (runtime/comm/comm.h); NULL: one process
+    struct XvDevice *device;     // of the target cuda; NULL for c
 } XvRun;
+
+// What the target cuda adds; see runtime/cuda/device.h.
+typedef struct XvCudaProgram {
+    const char *const *kernel_names;  // of kernels.cu, in the order of their numbers
+    int n_kernels;
+    double beta1, beta2, epsilon;     // of AdamW
+    const char *kernel_text;          // kernels.cu
+} XvCudaProgram;
 
 // One compiled graph: a straight list of kernel calls over one arena.
 typedef struct XvGraph {
@@ -143,13 +143,6 @@ typedef struct XvDecoder {
     int32_t end_id, pad_id;
 } XvDecoder;
 
-// Scalars of one optimizer update (official AdamW, facts 4.2).
-typedef struct XvUpdate {
-    float step_size[2];          // lr * sqrt(1-b2^t) / (1-b1^t), plain and fresh
-    float decay_size[2];         // lr * weight_decay, plain and fresh
-    float gradient_scale;        // clipping factor
-} XvUpdate;
-
 // Where parameters are found in a checkpoint of another kind, as the task declares it. Names may hold one `*`, which
 // stands for the same characters on both sides. Of the rules that fit a name, the first whose tensor is there counts.
 typedef struct XvLoadRule {
@@ -181,6 +174,7 @@ typedef struct XvProgram {
     // One optimizer step on the parameters that has_gradient marks. Moments are laid out like parameters.
     void (*update)(float *parameters, const float *gradients, float *moment1, float *moment2,
                    const uint8_t *has_gradient, const XvUpdate *update);
+    const XvCudaProgram *cuda;   // target cuda: `update` is NULL, kernels run on a device; else NULL
 } XvProgram;
 
 extern const XvProgram xv_program;

@@ -3,11 +3,11 @@
 # Run by `make deps`. Uses sudo when not root. Installs only what is missing.
 set -eu
 
-packages="gcc make flex bison pkg-config libcjson-dev libyaml-dev libjpeg-dev libpng-dev zlib1g-dev
+packages="gcc g++ make flex bison pkg-config libcjson-dev libyaml-dev libjpeg-dev libpng-dev zlib1g-dev
 libutf8proc-dev libopenblas-openmp-dev libcurl4-openssl-dev libcmocka-dev openmpi-bin mpich"
 
 if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
-    echo "This is not a Debian or Ubuntu system. Please install: a C11 compiler with OpenMP, GNU make, Flex,"
+    echo "This is not a Debian or Ubuntu system. Please install: a C11 and a C++20 compiler with OpenMP, GNU make, Flex,"
     echo "Bison 3.8, and the development files of cJSON, libyaml, libjpeg-turbo, libpng, zlib, utf8proc,"
     echo "OpenBLAS (OpenMP build), libcurl and cmocka; Open MPI or MPICH to run, or test, several processes."
     exit 0

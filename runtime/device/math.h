@@ -7,68 +7,83 @@
 //
 // Needs -fno-math-errno -fno-trapping-math to vectorise; is correct without. Must not be compiled with
 // -ffast-math: rounding by adding and subtracting a large constant would be optimised away.
+//
+// One text for CPU and GPU: XV_FN says what a function is; runtime/cuda/device.cuh defines it for kernels.
 #pragma once
 
+#ifndef XV_FN
 #include <math.h>
 #include <stdint.h>
+#define XV_FN static inline
+#endif
 
 // a * b + c, fused where the machine does it in one instruction. Explicit, because -std=c11 forbids the
 // compiler to contract on its own.
-static inline float xv_fma(float a, float b, float c)
+XV_FN float xv_fma(float a, float b, float c)
 {
-#ifdef __FP_FAST_FMAF
+#if defined(__CUDACC_RTC__)
+    return fmaf(a, b, c);
+#elif defined(__FP_FAST_FMAF)
     return __builtin_fmaf(a, b, c);
 #else
     return a * b + c;
 #endif
 }
 
-static inline int32_t xv_bits_of(float x)
+XV_FN int32_t xv_bits_of(float x)
 {
+#if defined(__CUDACC_RTC__)
+    return __float_as_int(x);
+#else
     int32_t bits;
     __builtin_memcpy(&bits, &x, sizeof bits);
     return bits;
+#endif
 }
 
-static inline float xv_float_of(int32_t bits)
+XV_FN float xv_float_of(int32_t bits)
 {
+#if defined(__CUDACC_RTC__)
+    return __int_as_float(bits);
+#else
     float x;
     __builtin_memcpy(&x, &bits, sizeof x);
     return x;
+#endif
 }
 
 // 2^exponent for -126..127; any number for others.
-static inline float xv_power_of_two(int32_t exponent)
+XV_FN float xv_power_of_two(int32_t exponent)
 {
     return xv_float_of((int32_t)(((uint32_t)exponent + 127u) << 23));
 }
 
 // The larger / smaller of two; a NaN in either gives NaN.
-static inline float xv_max(float a, float b)
+XV_FN float xv_max(float a, float b)
 {
     float larger = a > b ? a : b;
     return a != a ? a : larger;
 }
 
-static inline float xv_min(float a, float b)
+XV_FN float xv_min(float a, float b)
 {
     float smaller = a < b ? a : b;
     return a != a ? a : smaller;
 }
 
 // -1, 0 or 1; 0 for NaN.
-static inline float xv_sign(float x)
+XV_FN float xv_sign(float x)
 {
     return (float)(x > 0.0f) - (float)(x < 0.0f);
 }
 
-static inline float xv_rsqrt(float x)
+XV_FN float xv_rsqrt(float x)
 {
     return 1.0f / sqrtf(x);
 }
 
 // e^x within 1e-7 relative; subnormal results and overflow to infinity as they should be.
-static inline float xv_exp(float x)
+XV_FN float xv_exp(float x)
 {
     const float round = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
     x = x > 89.0f ? 89.0f : x;
@@ -89,7 +104,7 @@ static inline float xv_exp(float x)
 }
 
 // Natural logarithm within 1e-7 relative (near 1: of the result); log(0) = -inf, log of negatives NaN.
-static inline float xv_log(float x)
+XV_FN float xv_log(float x)
 {
     float is_small = x < 1.17549435e-38f ? 1.0f : 0.0f;
     float scaled = is_small > 0.0f ? x * 8388608.0f : x;
@@ -115,7 +130,7 @@ static inline float xv_log(float x)
 }
 
 // Error function within 4e-7 absolute and relative, never beyond -1..1.
-static inline float xv_erf(float x)
+XV_FN float xv_erf(float x)
 {
     x = x > 3.92f ? 3.92f : x;
     x = x < -3.92f ? -3.92f : x;
@@ -140,7 +155,7 @@ static inline float xv_erf(float x)
 }
 
 // Hyperbolic tangent within 3e-7 relative.
-static inline float xv_tanh(float x)
+XV_FN float xv_tanh(float x)
 {
     float size = fabsf(x);
     float s = x * x;
@@ -155,14 +170,14 @@ static inline float xv_tanh(float x)
 }
 
 // 1 / (1 + e^-x) within 2e-7 relative.
-static inline float xv_sigmoid(float x)
+XV_FN float xv_sigmoid(float x)
 {
     return 1.0f / (1.0f + xv_exp(-x));
 }
 
 // Mills' ratio of the normal distribution, Phi(-size) / phi(size) for size >= 0, within 2e-7 relative: a
 // polynomial in 1 / (1 + 0.35 size).
-static inline float xv_mills_ratio(float size)
+XV_FN float xv_mills_ratio(float size)
 {
     float t = 1.0f / xv_fma(0.35f, size, 1.0f);
     float m = -0.0730579868f;
@@ -178,14 +193,14 @@ static inline float xv_mills_ratio(float size)
 }
 
 // Density of the normal distribution; 0 beyond +-14.
-static inline float xv_normal_density(float x)
+XV_FN float xv_normal_density(float x)
 {
     return 0.398942280f * xv_exp(-0.5f * x * x);
 }
 
 // x Phi(x) = x (1 + erf(x / sqrt 2)) / 2, within 3e-6 relative for -6 <= x < 0, 4e-7 for x > 0. The tail is
 // computed, not 1 - erf, so small values keep their digits.
-static inline float xv_gelu(float x)
+XV_FN float xv_gelu(float x)
 {
     float clamped = x > 30.0f ? 30.0f : x;
     clamped = clamped < -30.0f ? -30.0f : clamped;  // an infinity must not meet a density of zero
@@ -194,7 +209,7 @@ static inline float xv_gelu(float x)
 }
 
 // Derivative of xv_gelu: Phi(x) + x phi(x), within 4e-7 absolute.
-static inline float xv_gelu_grad(float x)
+XV_FN float xv_gelu_grad(float x)
 {
     float clamped = x > 30.0f ? 30.0f : x;
     clamped = clamped < -30.0f ? -30.0f : clamped;
@@ -205,14 +220,14 @@ static inline float xv_gelu_grad(float x)
 }
 
 // CLIP's x sigmoid(1.702 x), within 4e-7 relative or 1e-8 absolute.
-static inline float xv_quick_gelu(float x)
+XV_FN float xv_quick_gelu(float x)
 {
     x = x < -80.0f ? -80.0f : x;
     return x * xv_sigmoid(1.702f * x);
 }
 
 // Derivative of xv_quick_gelu: with z = 1.702 x, s + z s (1 - s), within 5e-7 absolute.
-static inline float xv_quick_gelu_grad(float x)
+XV_FN float xv_quick_gelu_grad(float x)
 {
     float z = 1.702f * x;
     z = z > 80.0f ? 80.0f : z;

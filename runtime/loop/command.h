@@ -21,6 +21,7 @@ int xv_command_replay(const XvCommand *command);
 int xv_command_bench(const XvCommand *command);
 int xv_command_checkpoint(const XvCommand *command);
 int xv_command_info(const XvCommand *command);
+int xv_command_kernels(const XvCommand *command);
 
 // Like xv_main, with other data sources.
 int xv_main_with(int argc, char **argv, const XvProgram *program, const XvSourceKind *sources);

@@ -70,6 +70,9 @@ bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEnt
                      xv_region_create(&host->moment1, bytes, "the first moments", error) &&
                      xv_region_create(&host->moment2, bytes, "the second moments", error);
     }
+    if (is_created && program->cuda) {
+        is_created = xv_device_open(&host->device, getenv("XV_DEVICE"), program->cuda, error);
+    }
     if (!is_created) {
         xv_host_free(host);
         return false;
@@ -80,6 +83,7 @@ bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEnt
 
 void xv_host_free(XvHost *host)
 {
+    xv_device_close(&host->device);
     xv_region_free(&host->parameters);
     xv_region_free(&host->gradients);
     xv_region_free(&host->moment1);
@@ -168,8 +172,11 @@ bool xv_host_fill(XvHost *host, const XvGraph *graph, const XvTensor *tensors, i
 void xv_host_run(XvHost *host, const XvGraph *graph)
 {
     XvRun run = {.parameters = host->parameters.data, .gradients = host->gradients.data, .arena = host->arena.data,
-                 .draws = host->draws, .comm = host->comm};
+                 .draws = host->draws, .comm = host->comm, .device = &host->device};
     graph->run(&run);
+    if (host->device.kind) {
+        xv_device_finish(&host->device);
+    }
 }
 
 static const XvValue *find_value(const XvValue *values, int n_values, const char *name)

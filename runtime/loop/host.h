@@ -8,6 +8,7 @@
 #include "runtime/base/region.h"
 #include "runtime/base/tensor.h"
 #include "runtime/comm/comm.h"
+#include "runtime/cuda/device.h"
 #include "runtime/program.h"
 
 typedef enum XvHostUse {
@@ -24,6 +25,7 @@ typedef struct XvHost {
     XvRegion parameters, gradients, moment1, moment2, arena;
     XvDraw *draws;     // room for the draws of any graph
     XvComm *comm;      // the ranks that run together, set by the caller; NULL after xv_host_create: one
+    XvDevice device;   // of a program for the target cuda: runs the kernels; kind NULL for c
 } XvHost;
 
 // Whether training runs the entry: it minimises something, and not with probability 0.
@@ -59,7 +61,8 @@ void xv_host_set_draws(XvHost *host, const XvEntry *entry, const XvGraph *graph,
 // differs in dtype or shape.
 bool xv_host_fill(XvHost *host, const XvGraph *graph, const XvTensor *tensors, int n_tensors, XvError *error);
 
-// Runs the graph with the draws set last.
+// Runs the graph with the draws set last, on the device that XV_DEVICE names if the program is for the target cuda.
+// A kernel that fails ends the process with a message: nothing on the device can be trusted afterwards.
 void xv_host_run(XvHost *host, const XvGraph *graph);
 
 // The named value, or NULL.

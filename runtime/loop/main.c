@@ -23,6 +23,7 @@ static const Row COMMANDS[] = {
     {"replay", "run on exactly the tensors of a file and write every output", xv_command_replay, true},
     {"bench", "time training steps beside what the machine could do", xv_command_bench, true},
     {"checkpoint", "say what of a file would be loaded, resampled, initialised, ignored", xv_command_checkpoint, false},
+    {"kernels", "compile the kernels for a GPU and print what they use (target cuda)", xv_command_kernels, false},
     {"info", "parameters, memory, kernels, draws, configuration", xv_command_info, false},
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
@@ -35,6 +36,9 @@ static void print_help(FILE *file, const XvProgram *program)
         fprintf(file, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
     }
     fprintf(file, "  %-10s this list\n\n`%s COMMAND --help` lists the options of a command.\n", "help", program->task);
+    if (program->cuda) {
+        fprintf(file, "Commands that run kernels take --device NAME (or the setting XV_DEVICE): simt, the emulator.\n");
+    }
 }
 
 static void print_unknown(const char *name, const XvProgram *program)
@@ -87,6 +91,29 @@ static int run_command(const Row *row, XvCommand *command)
     return status;
 }
 
+// Takes "--device NAME" out of the arguments, wherever it stands, into the setting XV_DEVICE. False after a message.
+static bool take_device(int *argc, char **argv, const XvProgram *program)
+{
+    int kept = 0;
+    for (int i = 0; i < *argc; i++) {
+        bool is_device = strncmp(argv[i], "--device", 8) == 0 && (argv[i][8] == '=' || argv[i][8] == 0);
+        if (!is_device) {
+            argv[kept++] = argv[i];
+            continue;
+        }
+        const char *name = argv[i][8] == '=' ? argv[i] + 9 : i + 1 < *argc ? argv[++i] : NULL;
+        if (!program->cuda || !name) {
+            fprintf(stderr, "%s: %s\n", program->task,
+                    name ? "--device: compiled for the target c, which has no devices; see xvlmc --target cuda"
+                         : "--device needs a name");
+            return false;
+        }
+        setenv("XV_DEVICE", name, 1);
+    }
+    *argc = kept;
+    return true;
+}
+
 int xv_main_with(int argc, char **argv, const XvProgram *program, const XvSourceKind *sources)
 {
     signal(SIGXFSZ, SIG_IGN);  // a file size limit shall be an error of write, not the end
@@ -94,7 +121,10 @@ int xv_main_with(int argc, char **argv, const XvProgram *program, const XvSource
         print_help(stderr, program);
         return XV_EXIT_USAGE;
     }
-    const char *name = argv[1];
+    if (!take_device(&argc, argv, program)) {
+        return XV_EXIT_USAGE;
+    }
+    const char *name = argc > 1 ? argv[1] : "help";
     if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
         print_help(stdout, program);
         return XV_EXIT_OK;

@@ -1,6 +1,7 @@
 // The optimizer step around the generated update; see optimizer.h.
 #include "runtime/loop/optimizer.h"
 
+#include "runtime/cuda/update.h"
 #include "runtime/device/rows.h"
 
 #include <math.h>
@@ -35,16 +36,36 @@ XvUpdate xv_optimizer_scalars(const XvOptimizer *optimizer, double norm)
     return update;
 }
 
+// On a device the norm is found and applied there; the scalars leave clipping to it.
+static double device_step(const XvOptimizer *optimizer, XvHost *host, const XvEntry *entry)
+{
+    XvDeviceUpdate update = {
+        .program = host->program,
+        .parameters = host->parameters.data,
+        .gradients = host->gradients.data,
+        .moment1 = host->moment1.data,
+        .moment2 = host->moment2.data,
+        .has_gradient = entry->has_gradient,
+        .rates = xv_optimizer_scalars(optimizer, 0.0),
+        .clip = optimizer->clip,
+    };
+    return xv_device_update(&host->device, &update);
+}
+
 double xv_optimizer_step(XvOptimizer *optimizer, XvHost *host, const XvEntry *entry)
 {
     const XvProgram *program = host->program;
-    double norm = xv_gradient_norm(program, host->gradients.data, entry->has_gradient);
+    bool is_on_device = host->device.kind != NULL;
+    double norm = is_on_device ? device_step(optimizer, host, entry)
+                               : xv_gradient_norm(program, host->gradients.data, entry->has_gradient);
     if (!isfinite(norm)) {
         return norm;
     }
-    XvUpdate update = xv_optimizer_scalars(optimizer, norm);
-    program->update(host->parameters.data, host->gradients.data, host->moment1.data, host->moment2.data,
-                    entry->has_gradient, &update);
+    if (!is_on_device) {
+        XvUpdate update = xv_optimizer_scalars(optimizer, norm);
+        program->update(host->parameters.data, host->gradients.data, host->moment1.data, host->moment2.data,
+                        entry->has_gradient, &update);
+    }
     optimizer->updates++;
     return norm;
 }

@@ -27,7 +27,7 @@
 #include <string.h>
 
 typedef struct ReplayOptions {
-    const char *weights, *inputs, *outputs, *grads, *after, *curve, *entry;
+    const char *weights, *inputs, *outputs, *grads, *after, *curve, *entry, *kernels;
     int64_t steps, seed;
     double lr, weight_decay, lr_mult, warmup, total, clip;
     bool trace, no_trace, partial;
@@ -477,6 +477,11 @@ static bool run_replay(Replay *replay, XvError *error)
     bool is_open = xv_safetensors_open(&replay->inputs, replay->options.inputs, error);
     bool is_done = xv_comm_agree(replay->command->comm, is_open, error) && prepare(replay, &entries, error) &&
                    run_decoders(replay, error) && replay_entries(replay, entries, error);
+    if (is_done && replay->options.kernels) {
+        is_done = replay->host.device.kind
+            ? xv_device_save_counts(&replay->host.device, replay->options.kernels, error)
+            : xv_fail(error, "--kernels: this program has no device to launch kernels on");
+    }
     if (is_open) {
         xv_safetensors_close(&replay->inputs);
     }
@@ -510,6 +515,7 @@ int xv_command_replay(const XvCommand *command)
         {"--grads", "F", XV_OPTION_TEXT, &o->grads, 0, 0, "where the gradients go"},
         {"--after", "F", XV_OPTION_TEXT, &o->after, 0, 0, "where the parameters after --steps updates go"},
         {"--curve", "F", XV_OPTION_TEXT, &o->curve, 0, 0, "losses, rate and gradient norm of each update, as JSON"},
+        {"--kernels", "F", XV_OPTION_TEXT, &o->kernels, 0, 0, "which kernels were launched and how often (target cuda)"},
         {"--steps", "N", XV_OPTION_INTEGER, &o->steps, 1, 1000000, "updates for --after and --curve (3)"},
         {"--entry", "NAME", XV_OPTION_TEXT, &o->entry, 0, 0, "one entry point or decoder instead of all that the inputs fit"},
         {"--trace", NULL, XV_OPTION_FLAG, &o->trace, 0, 0, "outputs of modules too (they are written anyway)"},

@@ -1,0 +1,124 @@
+// Kinds of devices and what is common to them; see device.h.
+#include "runtime/cuda/device.h"
+
+#include "runtime/base/options.h"
+#include "runtime/cuda/device_simt.h"
+#include "runtime/cuda/update.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const XvDeviceKind *const KINDS[] = {&xv_device_simt};
+enum { N_KINDS = sizeof KINDS / sizeof *KINDS };
+
+// ORDER LIBRARY
+static const char *const LIBRARY[XV_N_LIBRARY_KERNELS] = {
+    [XV_KERNEL_MATMUL] = "xv_matmul",
+    [XV_KERNEL_ATTENTION] = "xv_attention_forward",
+    [XV_KERNEL_ATTENTION_GRAD_QUERY] = "xv_attention_grad_query",
+    [XV_KERNEL_ATTENTION_GRAD_KEY] = "xv_attention_grad_key",
+    [XV_KERNEL_ATTENTION_GRAD_BIAS] = "xv_attention_grad_bias",
+    [XV_KERNEL_CLEAR] = "xv_clear",
+    [XV_KERNEL_SCATTER_ADD] = "xv_scatter_add",
+    [XV_KERNEL_SAMPLE] = "xv_sample",
+    [XV_KERNEL_TOP_K] = "xv_top_k",
+    [XV_KERNEL_ADD_CHUNKS] = "xv_add_chunks",
+    [XV_KERNEL_UPDATE_SQUARES] = "xv_update_squares",
+    [XV_KERNEL_UPDATE_NORM] = "xv_update_norm",
+    [XV_KERNEL_UPDATE_ADAMW] = "xv_update_adamw",
+};
+
+const char *xv_kernel_name(const XvCudaProgram *program, int kernel)
+{
+    return kernel < XV_N_LIBRARY_KERNELS ? LIBRARY[kernel] : program->kernel_names[kernel - XV_N_LIBRARY_KERNELS];
+}
+
+static bool open_kind(XvDevice *device, const XvDeviceKind *kind, XvError *error)
+{
+    device->counts = calloc((size_t)(XV_N_LIBRARY_KERNELS + device->program->n_kernels), sizeof *device->counts);
+    if (!device->counts) {
+        return xv_fail(error, "no memory");
+    }
+    if (!kind->open(device, error)) {
+        free(device->counts);
+        device->counts = NULL;
+        return false;
+    }
+    device->kind = kind;
+    return true;
+}
+
+bool xv_device_open(XvDevice *device, const char *name, const XvCudaProgram *program, XvError *error)
+{
+    *device = (XvDevice){.program = program};
+    char names[256] = "";
+    for (int i = 0; i < N_KINDS; i++) {
+        if (name && strcmp(name, KINDS[i]->name) == 0) {
+            return open_kind(device, KINDS[i], error);
+        }
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", KINDS[i]->name);
+    }
+    if (!name) {
+        return xv_fail(error, "this program is compiled for the target cuda and needs --device; there are: %s", names);
+    }
+    return xv_fail(error, "there is no device \"%s\"; there are: %s", name, names);
+}
+
+void xv_device_close(XvDevice *device)
+{
+    if (device->kind) {
+        xv_update_tables_free(device);
+        device->kind->close(device);
+        free(device->counts);
+    }
+    *device = (XvDevice){0};
+}
+
+void xv_device_launch(XvDevice *device, const XvKernelLaunch *launch)
+{
+    if (device->has_failed || launch->grid[0] == 0 || launch->grid[1] == 0 || launch->grid[2] == 0) {
+        return;
+    }
+    device->n_launches++;
+    device->counts[launch->kernel]++;
+    device->has_failed = !device->kind->launch(device, launch, &device->failure);
+}
+
+bool xv_device_save_counts(const XvDevice *device, const char *path, XvError *error)
+{
+    FILE *file = fopen(path, "w");
+    for (int i = 0; file && i < XV_N_LIBRARY_KERNELS + device->program->n_kernels; i++) {
+        if (device->counts[i] > 0) {
+            fprintf(file, "%s %" PRId64 "\n", xv_kernel_name(device->program, i), device->counts[i]);
+        }
+    }
+    bool is_saved = file && !ferror(file);
+    is_saved = (!file || fclose(file) == 0) && is_saved;
+    return is_saved || xv_fail(error, "cannot write '%s'", path);
+}
+
+bool xv_device_wait(XvDevice *device, XvError *error)
+{
+    if (device->has_failed) {
+        return xv_fail(error, "%s", device->failure.text);
+    }
+    return device->kind->wait(device, error);
+}
+
+void xv_device_fail(const XvDevice *device, const XvError *error)
+{
+    fflush(stdout);
+    fprintf(stderr, "device %s: %s\n", device->kind->name, error->text);
+    exit(XV_EXIT_FAILED);
+}
+
+void xv_device_finish(XvDevice *device)
+{
+    XvError error = {{0}};
+    if (!xv_device_wait(device, &error)) {
+        xv_device_fail(device, &error);
+    }
+}

@@ -1,0 +1,85 @@
+// Where the kernels of a program compiled for the target cuda run: one interface, one table of functions per kind.
+//
+// Calls are made in order and take effect in order, as on one stream. A launch that fails is remembered: later ones do
+// nothing, and xv_device_wait reports the first failure.
+#pragma once
+
+#include "runtime/base/error.h"
+#include "runtime/program.h"
+
+#include <stddef.h>
+
+// The library's kernels (runtime/cuda/*.cuh); a program's own follow, from XV_N_LIBRARY_KERNELS. ORDER LIBRARY
+typedef enum XvLibraryKernel {
+    XV_KERNEL_MATMUL,
+    XV_KERNEL_ATTENTION,
+    XV_KERNEL_ATTENTION_GRAD_QUERY,
+    XV_KERNEL_ATTENTION_GRAD_KEY,
+    XV_KERNEL_ATTENTION_GRAD_BIAS,
+    XV_KERNEL_CLEAR,
+    XV_KERNEL_SCATTER_ADD,
+    XV_KERNEL_SAMPLE,
+    XV_KERNEL_TOP_K,
+    XV_KERNEL_ADD_CHUNKS,
+    XV_KERNEL_UPDATE_SQUARES,
+    XV_KERNEL_UPDATE_NORM,
+    XV_KERNEL_UPDATE_ADAMW,
+    XV_N_LIBRARY_KERNELS,
+} XvLibraryKernel;
+
+typedef struct XvKernelLaunch {
+    int kernel;
+    uint32_t grid[3];
+    uint32_t threads;      // of a block, in one dimension
+    void **arguments;      // addresses of the arguments, as cuLaunchKernel takes them
+} XvKernelLaunch;
+
+typedef struct XvDevice XvDevice;
+
+typedef struct XvDeviceKind {
+    const char *name;            // "simt"
+    const char *summary;
+    bool (*open)(XvDevice *device, XvError *error);
+    void (*close)(XvDevice *device);
+    // Zeroed memory that kernels may use; NULL after a message.
+    void *(*allocate)(XvDevice *device, size_t bytes, XvError *error);
+    void (*release)(XvDevice *device, void *memory);
+    bool (*write)(XvDevice *device, void *to, const void *from, size_t bytes, XvError *error);
+    bool (*read)(XvDevice *device, void *to, const void *from, size_t bytes, XvError *error);
+    bool (*launch)(XvDevice *device, const XvKernelLaunch *launch, XvError *error);
+    bool (*wait)(XvDevice *device, XvError *error);
+    bool is_host_memory;         // kernels and host use the same memory: nothing needs to be copied
+} XvDeviceKind;
+
+typedef struct XvUpdateTables XvUpdateTables;
+
+struct XvDevice {
+    const XvDeviceKind *kind;
+    const XvCudaProgram *program;
+    void *state;                 // of the kind
+    XvUpdateTables *tables;      // of the optimizer; see update.h
+    XvError failure;             // of the first launch that failed
+    bool has_failed;
+    int64_t n_launches;
+    int64_t *counts;             // launches of each kernel
+};
+
+// Opens the device of that name for the kernels of a program; NULL names the first kind that works here. False after a
+// message that says what is missing.
+bool xv_device_open(XvDevice *device, const char *name, const XvCudaProgram *program, XvError *error);
+void xv_device_close(XvDevice *device);
+
+void xv_device_launch(XvDevice *device, const XvKernelLaunch *launch);
+
+// Waits for everything launched so far. False after a message when any launch failed.
+bool xv_device_wait(XvDevice *device, XvError *error);
+
+// The same; ends the process with the message when any launch failed. A device that failed once gives no second chance.
+void xv_device_finish(XvDevice *device);
+void xv_device_fail(const XvDevice *device, const XvError *error) __attribute__((noreturn));
+
+// Writes a line "kernel launches" for every kernel that ran. False after a message.
+bool xv_device_save_counts(const XvDevice *device, const char *path, XvError *error);
+
+// Name of a kernel by number.
+const char *xv_kernel_name(const XvCudaProgram *program, int kernel);

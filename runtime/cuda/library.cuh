@@ -1,0 +1,12 @@
+// Everything in front of a program's kernels, in this order; see runtime/cuda/texts.h for how NVRTC gets the same.
+#include "runtime/cuda/device.cuh"
+#include "runtime/device/math.h"
+#include "runtime/device/kernel_types.h"
+#include "runtime/cuda/tasks.h"
+#include "runtime/cuda/random.cuh"
+#include "runtime/cuda/integers.cuh"
+#include "runtime/cuda/matmul.cuh"
+#include "runtime/cuda/attention.cuh"
+#include "runtime/cuda/attention_grad.cuh"
+#include "runtime/cuda/rows.cuh"
+#include "runtime/cuda/optimizer.cuh"

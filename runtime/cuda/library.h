@@ -1,0 +1,27 @@
+// The steps that are not generated kernels, for the target cuda: the same problems as in runtime/device, launched on
+// run->device. Pointers are device memory. Results do not depend on the order in which blocks run.
+#pragma once
+
+#include "runtime/cuda/device.h"
+#include "runtime/device/attention.h"
+#include "runtime/device/gemm.h"
+#include "runtime/device/rows.h"
+
+// alpha must be 1; epilogues are not supported.
+void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm);
+
+// head_dim and value_dim are at most 128.
+void xv_cuda_attention(const XvRun *run, const XvAttention *attention);
+
+// The forward problem must hold out and lse as the forward pass left them. scratch: batch * heads * n_query floats.
+void xv_cuda_attention_grad(const XvRun *run, const XvAttentionGrad *grad, float *scratch);
+
+void xv_cuda_scatter_add_rows(const XvRun *run, const XvRows *rows, bool is_cleared);
+
+void xv_cuda_sample_categorical(const XvRun *run, const float *weights, int64_t n_rows, int64_t n, const XvDraw *draw,
+                                int32_t *index);
+
+void xv_cuda_top_k(const XvRun *run, const float *values, int64_t n_rows, int64_t n, int64_t k, int32_t *index);
+
+// out[c] = sum over chunks of parts[chunk * lanes + c].
+void xv_cuda_add_chunks(const XvRun *run, float *out, const float *parts, int64_t chunks, int64_t lanes);

@@ -1,0 +1,126 @@
+// Scatter, sampling and the ends of column sums; semantics of runtime/device/rows.h.
+
+XV_KERNEL(XV_ROWS_THREADS) xv_clear(XvSpan<float> values)
+{
+    const int64_t i = (int64_t)blockIdx.x * XV_ROWS_THREADS + threadIdx.x;
+    if (i < values.count) {
+        values[i] = 0.0f;
+    }
+}
+XV_ENTRY(xv_clear)
+
+// A block owns the row that position i names, if no earlier position names it; later positions follow in order.
+XV_KERNEL(XV_ROWS_THREADS) xv_scatter_add(XvScatterTask task)
+{
+    XV_SHARED(int, is_earlier, XV_ROWS_THREADS / 32);
+    const int64_t position = blockIdx.x, row = task.index[position];
+    bool is_taken = row < 0 || row >= task.n_rows;
+    for (int64_t j = threadIdx.x; j < position && !is_taken; j += XV_ROWS_THREADS) {
+        is_taken = task.index[j] == row;
+    }
+    const bool is_any = xv_any(0xffffffffu, is_taken);
+    if (threadIdx.x % 32 == 0) {
+        is_earlier[threadIdx.x / 32] = is_any;
+    }
+    xv_sync_block();
+    for (int warp = 0; warp < XV_ROWS_THREADS / 32; warp++) {
+        if (is_earlier[warp]) {
+            return;
+        }
+    }
+    for (int64_t j = position; j < task.count; j++) {
+        for (int64_t c = threadIdx.x; task.index[j] == row && c < task.width; c += XV_ROWS_THREADS) {
+            task.table[row * task.width + c] += task.rows[j * task.width + c];
+        }
+    }
+}
+XV_ENTRY(xv_scatter_add)
+
+XV_FN double xv_positive(float weight)
+{
+    return weight > 0.0f ? (double)weight : 0.0;
+}
+
+XV_KERNEL(XV_ROWS_THREADS) xv_sample(XvSampleTask task)
+{
+    const int64_t row = (int64_t)blockIdx.x * XV_ROWS_THREADS + threadIdx.x;
+    if (row >= task.n_rows) {
+        return;
+    }
+    const XvDraw draw = task.draw[0];
+    if (draw.given_index) {
+        task.index[row] = draw.given_index[row];
+        return;
+    }
+    const XvWords words = xv_philox(draw.key, (uint64_t)row);
+    const uint64_t bits = (uint64_t)(words.word[0] >> 5) << 26 | words.word[1] >> 6;
+    double total = 0;
+    for (int64_t i = 0; i < task.n; i++) {
+        total += xv_positive(task.weights[row * task.n + i]);
+    }
+    double left = (double)bits * (1.0 / 9007199254740992.0) * total;
+    int32_t last = 0;  // rounding may exhaust the row before `left`: then the last positive weight is meant
+    bool is_found = false;
+    for (int64_t i = 0; i < task.n && !is_found; i++) {
+        const double weight = xv_positive(task.weights[row * task.n + i]);
+        if (weight > 0.0) {
+            last = (int32_t)i;
+            is_found = left < weight;
+            left -= weight;
+        }
+    }
+    task.index[row] = last;
+}
+XV_ENTRY(xv_sample)
+
+// Whether a stands before b: larger, or equal and earlier; NaN is smaller than any number.
+XV_FN bool xv_is_above(XvPicked a, XvPicked b)
+{
+    const bool is_a_less = a.value < b.value || (a.value != a.value && b.value == b.value);
+    const bool is_b_less = b.value < a.value || (b.value != b.value && a.value == a.value);
+    return is_b_less || (!is_a_less && a.lane < b.lane);
+}
+
+// Lane -1 stands for nothing.
+struct XvTop {
+    static XV_INLINE_MEMBER XvPicked join(XvPicked a, XvPicked b)
+    {
+        return a.lane < 0 || (b.lane >= 0 && xv_is_above(b, a)) ? b : a;
+    }
+    static XV_INLINE_MEMBER const char *name() { return "largest of a team"; }
+};
+
+// A block owns a row and picks k times the first of those that stand after the last pick.
+XV_KERNEL(XV_ROWS_THREADS) xv_top_k(XvTopTask task)
+{
+    const int64_t row = blockIdx.x;
+    XvPicked last = {0.0f, -1};
+    for (int64_t pick = 0; pick < task.k; pick++) {
+        XvPicked best = {0.0f, -1};
+        for (int64_t i = threadIdx.x; i < task.n; i += XV_ROWS_THREADS) {
+            const XvPicked candidate = {task.values[row * task.n + i], (int32_t)i};
+            if (last.lane < 0 || xv_is_above(last, candidate)) {
+                best = XvTop::join(best, candidate);
+            }
+        }
+        last = xv_team_reduce<XV_ROWS_THREADS, XvTop>(best);
+        if (threadIdx.x == 0) {
+            task.index[row * task.k + pick] = last.lane;
+        }
+    }
+}
+XV_ENTRY(xv_top_k)
+
+XV_KERNEL(XV_ROWS_THREADS) xv_add_chunks(XvColumnsTask task)
+{
+    const int64_t c = (int64_t)blockIdx.x * XV_ROWS_THREADS + threadIdx.x;
+    if (c >= task.lanes) {
+        return;
+    }
+    float sum = 0;
+    for (int64_t chunk = 0; chunk < task.chunks; chunk++) {
+        sum += task.parts[chunk * task.lanes + c];
+    }
+    task.out[c] = sum;
+}
+XV_ENTRY(xv_add_chunks)

@@ -1,0 +1,132 @@
+// What the library's kernels are asked to do: structures passed by value from the host (C) to kernels (CUDA C++), of
+// equal layout on both sides. All sizes and strides count elements.
+#pragma once
+
+#ifdef XV_KERNEL
+#define XV_SPAN(T) XvSpan<T>
+#else
+#include "runtime/program.h"
+
+// A piece of device memory; `at` may be NULL.
+typedef struct XvSpan {
+    const void *at;
+    int64_t count;
+} XvSpan;
+#define XV_SPAN(T) XvSpan
+#endif
+
+// C[p,i,j] = sum over k of A[p,i,k] B[p,k,j] (+ C[p,i,j]), p < batch.
+typedef struct XvMatmulTask {
+    XV_SPAN(const float) a;
+    XV_SPAN(const float) b;
+    XV_SPAN(float) c;
+    int64_t m, n, k;
+    int64_t a_batch, a_row, a_step;
+    int64_t b_batch, b_step, b_column;
+    int64_t c_batch, c_row;
+    int32_t is_added;
+    int32_t unused;
+} XvMatmulTask;
+
+enum { XV_MATMUL_TILE = 64, XV_MATMUL_THREADS = 128 };
+
+// A view [batch, head, row, :] whose rows are contiguous.
+typedef struct XvHeadsTask {
+    XV_SPAN(float) data;
+    int64_t batch, head, row;
+} XvHeadsTask;
+
+// Added to the scores: element [b / divisor % modulus, h, i, j]; stride zero broadcasts.
+typedef struct XvBiasTask {
+    XV_SPAN(const float) data;
+    int64_t batch, head, query, key;
+    int64_t divisor, modulus;
+} XvBiasTask;
+
+// Attention and its gradient as in runtime/device/attention.h. The gradient also reads out and lse.
+typedef struct XvAttentionTask {
+    int64_t batch, heads, n_query, n_key, head_dim, value_dim;
+    XvHeadsTask q, k, v, out;
+    XvBiasTask bias[2];
+    XV_SPAN(float) lse;              // [batch, heads, n_query], or NULL
+    XV_SPAN(const XvDraw) keep;      // one draw, or NULL
+    XvHeadsTask d_out, dq, dk, dv;   // gradient only
+    XV_SPAN(float) delta;            // [batch, heads, n_query]: sum of d_out times out
+    int32_t n_biases;
+    float scale;
+} XvAttentionTask;
+
+enum { XV_ATTENTION_ROWS = 4, XV_ATTENTION_THREADS = 128, XV_ATTENTION_MAX_DIM = 128 };
+
+// d[c, h, i, j] of one bias: dense, row-major, 1 for dimensions that the bias broadcasts.
+typedef struct XvBiasGradTask {
+    XV_SPAN(float) d;
+    int64_t entries, heads, queries, keys;
+    int32_t which;                   // bias of the attention
+    int32_t unused;
+} XvBiasGradTask;
+
+enum { XV_ROWS_THREADS = 128 };      // of the kernels of rows.cuh
+
+// table[index[i],:] += rows[i,:] in the order of i, indices outside 0..n_rows-1 skipped.
+typedef struct XvScatterTask {
+    XV_SPAN(float) table;
+    XV_SPAN(const int32_t) index;
+    XV_SPAN(const float) rows;
+    int64_t n_rows, width, count;
+} XvScatterTask;
+
+// index[r] drawn from row r of weights [n_rows, n].
+typedef struct XvSampleTask {
+    XV_SPAN(const float) weights;
+    XV_SPAN(int32_t) index;
+    XV_SPAN(const XvDraw) draw;
+    int64_t n_rows, n;
+} XvSampleTask;
+
+// index[r, 0..k-1]: where the k largest of row r of values [., n] are, largest first, of equal ones the first.
+typedef struct XvTopTask {
+    XV_SPAN(const float) values;
+    XV_SPAN(int32_t) index;
+    int64_t n, k;
+} XvTopTask;
+
+// out[c] = sum over chunks, in order, of parts[chunk * lanes + c].
+typedef struct XvColumnsTask {
+    XV_SPAN(const float) parts;
+    XV_SPAN(float) out;
+    int64_t chunks, lanes;
+} XvColumnsTask;
+
+// A run of elements of one parameter.
+typedef struct XvPiece {
+    int64_t first;
+    int32_t count;                   // at most XV_PIECE
+    int32_t is_fresh, has_decay;
+    int32_t unused;
+} XvPiece;
+
+enum { XV_PIECE = 4096, XV_UPDATE_THREADS = 256 };
+
+// What an update found, in device memory: read by the update itself and, later, by the host.
+typedef struct XvUpdateState {
+    double norm;                     // of all gradients
+    float scale;                     // clipping factor; 0 when the norm is not finite
+    int32_t is_finite;               // 0: nothing was updated
+} XvUpdateState;
+
+typedef struct XvUpdateTask {
+    XV_SPAN(float) parameters;
+    XV_SPAN(const float) gradients;
+    XV_SPAN(float) moment1;
+    XV_SPAN(float) moment2;
+    XV_SPAN(const XvPiece) pieces;
+    XV_SPAN(double) squares;         // one per piece
+    XV_SPAN(const XvUpdate) rates;   // one; gradient_scale is not used
+    XV_SPAN(XvUpdateState) state;    // one
+    double clip;                     // 0 or less: none
+    float beta1, beta1_rest;         // b, 1 - b
+    float beta2, beta2_rest;
+    float epsilon;
+    int32_t unused;
+} XvUpdateTask;

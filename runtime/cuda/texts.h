@@ -1,0 +1,10 @@
+// The texts that NVRTC compiles: those of runtime/cuda in front of a program's kernels, joined into one source, because
+// kernels include nothing. They are embedded in the runtime's library.
+#pragma once
+
+#include <stddef.h>
+
+// device.cuh, math.h ... in the order of library.cuh, then `kernels`, as one text with #line directives, so that
+// messages name the file and line. Lines with #include and #pragma once are left empty. The caller frees it; NULL
+// without memory.
+char *xv_cuda_source(const char *kernels);

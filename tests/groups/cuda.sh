@@ -1,0 +1,102 @@
+# The target cuda on the emulator: library kernels against the target c, the official numbers at the tolerances of the
+# target c, training with dropout against the target c, and that every kernel of a program has run. No GPU is used.
+
+# emulated: the options with which the generated Makefiles compile kernels for the emulator.
+emulated="-std=c++20 -DXV_SIMT -O1 -fPIC -shared -Wall -Wextra -Werror -Wno-unused-function -Wno-unknown-pragmas
+    -ffp-contract=off -I. -include runtime/cuda/library.cuh"
+
+library() {
+    # shellcheck disable=SC2086
+    succeeds "library kernels compile" "${CXX:-g++}" $emulated -x c++ /dev/null -o "$BUILD/tests/kernels_simt.so" &&
+        succeeds "library kernels" "$BUILD/tests/simt_library"
+}
+
+# program FOLDER OPTIONS...: FOLDER/pretrain for the target cuda, with its kernels for the emulator.
+program() {
+    local folder=$1
+    shift
+    rm -rf "$folder"
+    timeout 600 "$BUILD/xvlmc" "$@" --task pretrain --target cuda --output "$folder" &&
+        timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt
+}
+
+# all_ran NAME FOLDER ENTRY: every kernel that the steps of an entry call is in FOLDER/kernels.txt.
+all_ran() {
+    grep -ohE '^    (k_[a-z0-9_A-Z]+)' "$2/$3_train.c" "$2/$3_observe.c" | tr -d ' ' | sort -u > "$WORK/called"
+    cut -d ' ' -f 1 "$2/kernels.txt" | sort > "$WORK/ran"
+    succeeds "$1: kernels are called" test -s "$WORK/called"
+    ends_with 1 "$1: every kernel ran" grep -vxFf "$WORK/ran" "$WORK/called"
+}
+
+# library_ran NAME: so are the library's, but for those that only other tests use.
+library_ran() {
+    for kernel in xv_matmul xv_attention_forward xv_attention_grad_query xv_attention_grad_key xv_attention_grad_bias \
+        xv_clear xv_scatter_add xv_sample xv_add_chunks xv_update_squares xv_update_norm xv_update_adamw; do
+        succeeds "$1: $kernel ran" grep -qx "$kernel" "$WORK/ran"
+    done
+}
+
+# replay CASE ENTRY OPTIONS...: outputs, gradients and, where the case has them, optimizer steps.
+replay() {
+    local name=$1 case=tests/replay/$1 entry=$2 folder=$WORK/cuda updates=
+    shift 2
+    [ -f "$case/after_steps.safetensors" ] &&
+        updates="--after $folder/after.safetensors --curve $folder/curve.json"
+    succeeds "$name $*: compiles" program "$folder" models/xvlm_base.dsl --config "$case/config.json" \
+        --shapes "$case/inputs.safetensors" "$@" || return
+    # shellcheck disable=SC2086
+    succeeds "$name $*: runs" timeout 600 "$folder/pretrain" replay --device simt --entry "$entry" \
+        --weights "$case/weights.safetensors" --inputs "$case/inputs.safetensors" \
+        --outputs "$folder/outputs.safetensors" \
+        --grads "$folder/grads.safetensors" $updates \
+        --kernels "$folder/kernels.txt" || return
+    succeeds "$name $*: losses, outputs" "$BUILD/tests/compare" --case "$case" --outputs "$folder/outputs.safetensors"
+    succeeds "$name $*: gradients" "$BUILD/tests/compare" --case "$case" --grads "$folder/grads.safetensors"
+    if [ -n "$updates" ]; then
+        succeeds "$name $*: updates" "$BUILD/tests/compare" --case "$case" --after "$folder/after.safetensors"
+        succeeds "$name $*: losses of three steps" "$BUILD/tests/compare" --case "$case" --curve "$folder/curve.json"
+    fi
+    all_ran "$name $*" "$folder" "$entry"
+}
+
+# losses FOLDER PROGRAM OPTIONS...: one step of both entries on drawn scenes; what is logged, without the pace.
+losses() {
+    local folder=$1 program=$2
+    shift 2
+    timeout 600 "$program" train --data "$WORK/scenes/train_images.jsonl" --regions "$WORK/scenes/train_regions.jsonl" \
+        --vocab "$WORK/scenes/vocab.txt" --output "$folder" --steps 1 --log-every 1 "$@" > "$folder.output" 2>&1 &&
+        grep -oE '"train_[a-z_]*loss[a-z_]*":[-0-9.e]*|"gradient_norm":[-0-9.e]*' "$folder/log.txt" |
+        sed 's/.*://' > "$folder.losses" && test -s "$folder.losses"
+}
+
+# Dropout, drop path and hard negatives are drawn: both targets must draw the same.
+training() {
+    local settings="--batch 8 --set images.image_key=image --set images.is_image_rpath=true
+        --set regions.image_key=image --set regions.is_image_rpath=true --set regions.max_images=4"
+    # shellcheck disable=SC2086
+    succeeds "the tiny program for cuda" program "$WORK/cuda" models/xvlm_tiny.dsl $settings &&
+        succeeds "the tiny program for c" tiny_program &&
+        succeeds "scenes are drawn" "$BUILD/xvlm" scenes --output "$WORK/scenes" --train 16 --val 8 --test 8 || return
+    succeeds "training on the emulator" losses "$WORK/run_cuda" "$WORK/cuda/pretrain" --device simt
+    succeeds "training on the CPU" losses "$WORK/run_c" "$TINY"
+    succeeds "the targets log the same losses" awk 'NR == FNR { want[FNR] = $1; n = FNR; next }
+        { d = $1 - want[FNR]; if (d < 0) d = -d; if (d > 1e-4 * want[FNR]) { print FNR, $1, want[FNR]; bad = 1 } }
+        END { exit bad || FNR != n || n < 10 }' "$WORK/run_c.losses" "$WORK/run_cuda.losses"
+}
+
+mistakes() {
+    local program=$WORK/cuda/pretrain
+    says 1 'needs --device; there are: simt' "a device must be named" "$program" bench --steps 1
+    says 1 'no device "gpu9"; there are: simt' "a device that does not exist" "$program" bench --steps 1 --device gpu9
+    says 2 'compiled for the target c' "a program without devices" "$TINY" bench --device simt
+    rm -f "$WORK/cuda/kernels_simt.so"
+    says 1 'make it with: make -C .* simt' "kernels that are not compiled" "$program" bench --device simt
+}
+
+library
+replay pretrain_swin_bert_images images && library_ran "images"
+replay pretrain_swin_bert_regions regions
+training && mistakes
+says 1 'target cuda is one process' "several ranks" "$BUILD/xvlmc" models/xvlm_tiny.dsl --task pretrain --target cuda \
+    --ranks 2 --no-build --output "$WORK/cuda"
+rm -rf "$WORK/cuda" "$WORK/scenes"

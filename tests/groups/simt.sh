@@ -1,0 +1,37 @@
+# The SIMT emulator on kernels of its own: sound ones compute what they must and raise no alarm, each planted fault is
+# reported with kernel, line and kind.
+
+# module NAME: tests/simt/NAME.cu as a shared object for the emulator.
+module() {
+    succeeds "tests/simt/$1.cu compiles" "${CXX:-g++}" -std=c++20 -DXV_SIMT -I. -O1 -fPIC -shared -Wall -Wextra \
+        -Werror -Wno-unused-function -Wno-unknown-pragmas -ffp-contract=off -include runtime/cuda/library.cuh -x c++ \
+        "tests/simt/$1.cu" -o "$WORK/$1.so"
+}
+
+# numbers NAME BLOCKS THREADS FIRST: the kernel's numbers start so.
+numbers() {
+    says 0 "^$4" "$1" "$BUILD/tests/simt_run" "$WORK/sound.so" "$1" "$2" "$3"
+}
+
+sound() {
+    numbers reversal 2 96 "95 94 93 .* 2 1 0 191 190 .* 97 96\$"
+    numbers collectives 2 64 "$(seq -s ' ' 0 63) $(seq -s ' ' 0 63)\$"
+    numbers halves 1 32 "15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0 16 16 16 16 16 16 16 16 16 16 16 16 16 16 16 16\$"
+    numbers ordered 2 64 "163 162 161 .* 101 100 163 .* 100\$"
+    numbers counter 2 64 "128 1 2 3"
+}
+
+faults() {
+    local kernel line pattern
+    # shellcheck disable=SC2013
+    for kernel in $(sed -n 's/^XV_ENTRY(\(.*\))/\1/p' tests/simt/faults.cu); do
+        line=$(awk -v name="$kernel" '/^XV_KERNEL/ { inside = index($0, " " name "(") }
+            inside && /FAULT/ { print NR }' tests/simt/faults.cu)
+        pattern=$(sed -n "${line}s/.*FAULT //p" tests/simt/faults.cu)
+        says 1 "^kernel $kernel, faults\.cu:$line: .*$pattern" "$kernel is reported" \
+            "$BUILD/tests/simt_run" "$WORK/faults.so" "$kernel" 1 64
+    done
+}
+
+module sound && sound
+module faults && faults
