@@ -34,10 +34,12 @@ fn relative_index(window) {
     return dy * (2 * window - 1) + dx
 }
 
-module WindowAttention(width, heads, grid, window, shift, spread) {
+module WindowAttention(config, width, heads, grid, window, shift) {
     let tokens = window * window
     let windows = (grid // window) ** 2
-    param relative_position_bias_table: [(2 * window - 1) ** 2, heads] init truncated(0, spread)
+    let spread = config.initializer_range
+    param relative_position_bias_table: [(2 * window - 1) ** 2, heads] init truncated(
+        0, config.position_range)
     buffer relative_position_index: int[tokens, tokens]
     qkv: Linear(width, 3 * width, spread = spread)
     proj: Linear(width, width, spread = spread)
@@ -55,13 +57,13 @@ module WindowAttention(width, heads, grid, window, shift, spread) {
     }
 }
 
-module SwinBlock(width, heads, grid, window_size, is_shifted, drop_rate, spread) {
-    let window = min(window_size, grid)
-    let shift = window_size // 2 if is_shifted and grid > window_size else 0
+module SwinBlock(config, width, heads, grid, is_shifted, drop_rate) {
+    let window = min(config.window_size, grid)
+    let shift = config.window_size // 2 if is_shifted and grid > config.window_size else 0
     norm1: LayerNorm(width)
-    attn: WindowAttention(width, heads, grid, window, shift, spread)
+    attn: WindowAttention(config, width, heads, grid, window, shift)
     norm2: LayerNorm(width)
-    mlp: Mlp(width, 4 * width, spread)
+    mlp: Mlp(width, 4 * width, config.initializer_range)
     if shift > 0 {
         buffer attn_mask: [(grid // window) ** 2, window * window, window * window]
     }
@@ -87,12 +89,13 @@ module PatchMerging(width, grid, spread) {
     }
 }
 
-module SwinStage(width, depth, heads, grid, window_size, drop_rates, spread, is_last) {
+module SwinStage(config, width, heads, grid, drop_rates, is_last) {
+    let depth = len(drop_rates)
     for i in 0..depth {
-        blocks[i]: SwinBlock(width, heads, grid, window_size, i % 2 == 1, drop_rates[i], spread) traced
+        blocks[i]: SwinBlock(config, width, heads, grid, i % 2 == 1, drop_rates[i]) traced
     }
     if not is_last {
-        downsample: PatchMerging(width, grid, spread)
+        downsample: PatchMerging(width, grid, config.initializer_range)
     }
 
     fn (x: [B, L, width]) {
@@ -120,20 +123,27 @@ module Swin(config, image_res, patch_size) {
     assert image_res == config.image_res, "image_res of the model and of vision_config differ"
     assert config.vision_width == none or config.vision_width == width, "vision_width must be 8 * embed_dim"
     assert patch_size == 2 ** (stages + 1), "patch_size of a model with Swin is 32, the stride of the whole encoder"
+    let patches = (config.image_res // 4) ** 2
     patch_embed: PatchEmbed(config.embed_dim) traced
+    if config.ape {
+        param absolute_pos_embed: [1, patches, config.embed_dim] init truncated(
+            0, config.position_range)
+    }
     for i in 0..stages {
         layers[i]: SwinStage(
-            config.embed_dim * 2 ** i, depths[i], config.num_heads[i],
-            config.image_res // 4 // 2 ** i, config.window_size,
+            config, config.embed_dim * 2 ** i, config.num_heads[i], config.image_res // 4 // 2 ** i,
             [
                 config.drop_path_rate * (sum(depths[:i]) + j) / max(blocks - 1, 1)
-                for j in 0..depths[i]], config.initializer_range, i == stages - 1) traced
+                for j in 0..depths[i]], i == stages - 1) traced
     }
     norm: LayerNorm(width)
 
     # Normalised tokens of the last stage: [B, P * P, D].
     fn tokens(image: [B, 3, image_res, image_res]) {
         x = patch_embed(image)
+        if config.ape {
+            x = x + absolute_pos_embed
+        }
         for i in 0..stages {
             x = layers[i](x)
         }

@@ -30,6 +30,8 @@ config vision_config {
     depths = [2, 2, 18, 2]
     num_heads = [4, 8, 16, 32]
     drop_path_rate = 0.1
+    ape = false
+    position_range = 0.02
 
     patch_size = 16
     hidden_act = "quick_gelu"

@@ -4,19 +4,21 @@ import "encoders.dsl"
 import "xvlm.dsl"
 import "../tasks/pretrain.dsl"
 
-config image_res = 128
-config patch_size = 32
+config image_res = 96
+config patch_size = 16
 config embed_dim = 64
 config temp = 0.07
 
 config vision_config {
     vision_width = none
     image_res = image_res
-    window_size = image_res // 32
+    window_size = image_res // 16
     embed_dim = 32
-    depths = [1, 1, 2, 1]
-    num_heads = [1, 2, 4, 8]
+    depths = [1, 2, 1]
+    num_heads = [2, 4, 8]
     drop_path_rate = 0.0
+    ape = true
+    position_range = 0.5
     initializer_range = 0.1
 }
 
@@ -47,6 +49,7 @@ task pretrain {
     set regions.image_key = "image"
     set regions.is_image_rpath = true
     set regions.batch_size = 32
+    set regions.iter_perc = 1.0
     set regions.max_images = 12
     set max_words = 16
     set max_tokens = 16
