@@ -99,12 +99,14 @@ test: all unit  ## run every test that needs no GPU
 	tests/run
 
 DEMO := $(BUILD)/demo
-DEMO_TRAIN ?= 8000
-DEMO_STEPS ?= 1500
+DEMO_TRAIN ?= 24000
+DEMO_STEPS ?= 3800
+# Scenes of two objects of fifty kinds, plain or striped, on every background; `xvlm scenes` draws harder ones by default.
+DEMO_KINDS := --max-objects 2 --shapes 5 --textures 2
 PRETRAIN := generated/xvlm_tiny/pretrain/pretrain
 
 $(DEMO)/scenes/vocab.txt: $(BUILD)/xvlm
-	$(BUILD)/xvlm scenes --output $(DEMO)/scenes --train $(DEMO_TRAIN) --val 100 --test 100
+	$(BUILD)/xvlm scenes --output $(DEMO)/scenes --train $(DEMO_TRAIN) --val 100 --test 100 $(DEMO_KINDS)
 
 $(PRETRAIN): all models/*.dsl tasks/*.dsl
 	$(BUILD)/xvlmc models/xvlm_tiny.dsl --task pretrain
@@ -113,7 +115,7 @@ demo: deps  ## draw scenes, compile the tiny model, train it on two cores, test 
 	@$(MAKE) --no-print-directory -s demo-run
 
 demo-long:  ## the same for most of an hour
-	@$(MAKE) --no-print-directory -s demo DEMO=$(BUILD)/demo-long DEMO_TRAIN=20000 DEMO_STEPS=30000
+	@$(MAKE) --no-print-directory -s demo DEMO=$(BUILD)/demo-long DEMO_TRAIN=50000 DEMO_STEPS=40000
 
 demo-run: all
 	@$(MAKE) --no-print-directory -s $(DEMO)/scenes/vocab.txt

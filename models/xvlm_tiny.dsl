@@ -4,7 +4,7 @@ import "encoders.dsl"
 import "xvlm.dsl"
 import "../tasks/pretrain.dsl"
 
-config image_res = 96
+config image_res = 64
 config patch_size = 16
 config embed_dim = 64
 config temp = 0.07
@@ -24,7 +24,7 @@ config vision_config {
 
 config text_config {
     hidden_size = 96
-    num_attention_heads = 4
+    num_attention_heads = 8
     num_hidden_layers = 4
     fusion_layer = 2
     intermediate_size = 192
@@ -51,9 +51,11 @@ task pretrain {
     set regions.batch_size = 32
     set regions.iter_perc = 1.0
     set regions.max_images = 12
+    set regions.min_margin = 0.9
     set max_words = 16
     set max_tokens = 16
     set max_masks = 4
-    set optimizer.lr = 1e-3
+    set optimizer.lr = 8e-4
+    set optimizer.lr_mult = 0.5
     set schedular.num_warmup_steps = 100
 }

@@ -24,6 +24,7 @@ task pretrain {
         max_images = 48
         max_regions = 5
         min_perc_in_image = 0.5
+        min_margin = 0.0
     }
 
     config calc_image_bbox_loss = false

@@ -192,6 +192,9 @@ static bool check_options(const XvLoaderOptions *options, XvError *error)
         return xv_fail(error, "the crop scale %g..%g is not a range within 0..1", options->scale_low,
                        options->scale_high);
     }
+    if (!(options->min_margin >= 0 && options->min_margin <= 1)) {
+        return xv_fail(error, "min_margin %g is not a share from 0 to 1", options->min_margin);
+    }
     return true;
 }
 

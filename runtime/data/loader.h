@@ -75,6 +75,7 @@ typedef struct XvLoaderOptions {
     int max_images;            // "regions": I; 0: what the inputs say
     int max_regions;           // "regions": samples per picture, 5
     double min_perc_in_image;  // "regions": share of a box that must lie in the crop, 0.5
+    double min_margin;         // "regions": share of the margins around an element that every crop keeps, 0
     XvChoice careful_hflip;    // do not mirror where captions say left or right; unset: regions no, boxes yes
 
     uint64_t seed;

@@ -64,10 +64,11 @@ bool xv_region_view(const XvRegionScene *scene, XvRegionView *view, XvError *err
         return xv_fail(error, "element %d: box [%d, %d, %d, %d] is empty or not inside the %dx%d picture",
                        picked + 1, box[X], box[Y], box[W], box[H], width, height);
     }
-    int x0 = draws->between(draws->state, 0, box[X]);
-    int y0 = draws->between(draws->state, 0, box[Y]);
-    int x1 = draws->between(draws->state, smaller(box[X] + box[W], width), width);
-    int y1 = draws->between(draws->state, smaller(box[Y] + box[H], height), height);
+    double cut = 1 - scene->options->min_margin;  // of each margin, at most
+    int x0 = draws->between(draws->state, 0, (int)(cut * box[X]));
+    int y0 = draws->between(draws->state, 0, (int)(cut * box[Y]));
+    int x1 = draws->between(draws->state, width - (int)(cut * (width - box[X] - box[W])), width);
+    int y1 = draws->between(draws->state, height - (int)(cut * (height - box[Y] - box[H])), height);
     view->crop = (XvCrop){x0, y0, x1 - x0, y1 - y0};
     view->is_flipped = draws->uniform(draws->state) < 0.5 && may_flip(scene);
     return true;

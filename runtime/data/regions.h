@@ -15,6 +15,7 @@ typedef struct XvRegionOptions {
     int patch_size;
     int max_regions;           // samples per picture, the whole-picture one included
     double min_perc_in_image;  // an element is kept when strictly more of its box lies in the crop
+    double min_margin;         // share of the margins around the drawn element that every crop keeps, 0
     bool careful_hflip;        // no mirroring when a caption contains "left" or "right"
 } XvRegionOptions;
 

@@ -86,6 +86,7 @@ static bool make_regions(const XvJob *job, const XvRecord *record, XvYield *yiel
         .patch_size = job->options->patch_size,
         .max_regions = job->options->max_regions,
         .min_perc_in_image = job->options->min_perc_in_image,
+        .min_margin = job->options->min_margin,
         .careful_hflip = job->options->careful_hflip == XV_YES,
     };
     XvRegionScene scene = {.record = record, .options = &options, .draws = &job->draws};

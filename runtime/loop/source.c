@@ -87,6 +87,7 @@ static void set_group(XvLoaderOptions *options, Group *group)
     options->max_regions = (int)xv_settings_number(settings, in_group(group, "max_regions"), options->max_regions);
     options->min_perc_in_image =
         xv_settings_number(settings, in_group(group, "min_perc_in_image"), options->min_perc_in_image);
+    options->min_margin = xv_settings_number(settings, in_group(group, "min_margin"), options->min_margin);
     options->scale_low = xv_settings_number(settings, in_group(group, "min_crop_scale"), options->scale_low);
     options->careful_hflip = choice_of(settings, in_group(group, "careful_hflip"));
     options->stream = choice_of(settings, in_group(group, "stream"));

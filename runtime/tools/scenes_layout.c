@@ -128,9 +128,9 @@ static void draw_kind(const XvScenesOptions *options, XvScene *scene, int object
 static void draw_extent(XvScene *scene, int object, XvStream *stream)
 {
     XvSceneObject *drawn = &scene->objects[object];
-    double shrink = scene->n_objects <= 3 ? 1 : sqrt(3.0 / scene->n_objects);
+    double scale = sqrt(3.0 / scene->n_objects);  // together they cover the same share of the picture
     double spread = xv_stream_uniform(stream);
-    drawn->radius = shrink * (drawn->is_large ? 0.19 + 0.04 * spread : 0.105 + 0.02 * spread);
+    drawn->radius = scale * (drawn->is_large ? 0.19 + 0.04 * spread : 0.105 + 0.02 * spread);
     double turn = 2 * xv_stream_uniform(stream) - 1;
     bool is_round = drawn->shape == XV_SHAPE_CIRCLE || drawn->shape == XV_SHAPE_RING;
     drawn->angle = is_round ? 0 : 0.2 * turn;

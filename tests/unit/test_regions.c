@@ -230,12 +230,45 @@ static void test_collation(void **state)
     }
 }
 
+// With min_margin, a share of the picture around the drawn element stays in every crop; without, a crop may touch it.
+static void test_margins(void **state)
+{
+    (void)state;
+    cJSON *json = cJSON_Parse("{\"elems\": [{\"bb\": [40, 30, 20, 10], \"caption\": \"a\"}]}");
+    XvRecord record = parse_record(json);
+    const double kept[] = {0, 0.75, 1};
+    const int low[][2] = {{40, 30}, {10, 7}, {0, 0}}, high[][2] = {{60, 40}, {90, 85}, {100, 100}};
+    for (int k = 0; k < 3; k++) {
+        XvRegionOptions options = {.image_res = 64, .patch_size = 16, .max_regions = 5, .min_margin = kept[k]};
+        int left = 0, top = 0, right = 100, bottom = 100;
+        for (uint64_t seed = 0; seed < 2000; seed++) {
+            XvStream stream = xv_stream(seed);
+            XvDraws draws = xv_stream_draws(&stream);
+            XvRegionScene scene = {&record, {100, 100}, &options, &draws};
+            XvRegionView view;
+            XvError error;
+            assert_true(xv_region_view(&scene, &view, &error));
+            left = view.crop.left > left ? view.crop.left : left;
+            top = view.crop.top > top ? view.crop.top : top;
+            right = view.crop.left + view.crop.width < right ? view.crop.left + view.crop.width : right;
+            bottom = view.crop.top + view.crop.height < bottom ? view.crop.top + view.crop.height : bottom;
+        }
+        assert_int_equal(left, low[k][0]);
+        assert_int_equal(top, low[k][1]);
+        assert_int_equal(right, high[k][0]);
+        assert_int_equal(bottom, high[k][1]);
+    }
+    xv_record_free(&record);
+    cJSON_Delete(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_traces),
         cmocka_unit_test(test_patches),
         cmocka_unit_test(test_collation),
+        cmocka_unit_test(test_margins),
     };
     return cmocka_run_group_tests(tests, open_vocabulary, close_vocabulary);
 }

@@ -101,7 +101,7 @@ static void test_pictures_and_boxes(void **state)
                 }
                 assert_true(box[0] >= 0 && box[1] >= 0 && box[2] >= 8 && box[3] >= 8);
                 assert_true(box[0] + box[2] <= PIXELS && box[1] + box[3] <= PIXELS);
-                assert_int_equal(scene_is_large(element), box[2] * box[3] > PIXELS * PIXELS / 12);
+                assert_int_equal(scene_is_large(element), box[2] * box[3] * 4 * n_elements > PIXELS * PIXELS);
             }
         }
     }
