@@ -3,8 +3,8 @@
     python torch_step.py [--batch 8] [--threads 2] [--steps 5] [--config FILE.json] [--compile] [--json]
 
 Without --config the sizes are those of models/xvlm_base.dsl, dropout and stochastic depth included; tiny.json has those
-of models/xvlm_tiny.dsl (--tokens 16 --masks 4). Pictures and tokens are random: no operation of the step
-depends on their values. The first step, which allocates, is not counted.
+of models/xvlm_tiny.dsl without its absolute positions (--tokens 16 --masks 4). Pictures and tokens are random: no
+operation of the step depends on their values. The first step, which allocates, is not counted.
 """
 
 import argparse
