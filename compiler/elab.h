@@ -1,4 +1,4 @@
-// State and services shared by the files of the elaborator (elaborate*.c, tensor_ops.c, builtins.c): everything that
+// State and services shared by the files of the elaborator (elaborate*.c, tensor_*.c, builtins*.c): everything that
 // turns a checked reading of the DSL into parameters and tensor graphs. Not used by later stages.
 #pragma once
 
@@ -67,7 +67,7 @@ typedef struct Elab {
     Map *traces;                     // modules whose output is already recorded: path -> itself; NULL: none is
 } Elab;
 
-// Tensor services (tensor_ops.c). All report errors at `span` and return an ERROR value.
+// Tensor services (tensor_ops.c, tensor_index.c). All report errors at `span` and return an ERROR value.
 Origin elab_origin(const Elab *elab, Span span);
 // A tensor or parameter as a node of the current graph; numbers do not convert. NO_NODE after a message.
 NodeId elab_node(Elab *elab, const Value *value, Span span);
