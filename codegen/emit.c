@@ -197,6 +197,21 @@ static bool save_program(Emission *emission, const char *directory)
     return emit_saved(emission->arena, directory, "main.c", main_file);
 }
 
+// By name, so that what another program left in the folder is not taken for a part of this one.
+void emit_objects(Out *out, const Task *task, const char *of_target)
+{
+    out_line(out, "OBJECTS := main.o program.o %s \\", of_target);
+    for (int i = 0; i < task->n_entries; i++) {
+        const Entry *entry = &task->entries[i];
+        const char *continued = i + 1 < task->n_entries ? " \\" : "";
+        if (entry->train) {
+            out_line(out, "    %s_train.o %s_observe.o%s", entry->name, entry->name, continued);
+        } else {
+            out_line(out, "    %s_observe.o%s", entry->name, continued);
+        }
+    }
+}
+
 static bool save_makefile(Emission *emission, const char *directory)
 {
     Out *out = out_new(emission->arena);
@@ -207,7 +222,7 @@ static bool save_makefile(Emission *emission, const char *directory)
     out_line(out, "LIBRARY ?= $(XVLMC)/build/libxv.a");
     out_line(out, "FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fopenmp -fno-math-errno -fno-trapping-math \\");
     out_line(out, "    -ffp-contract=fast -I$(XVLMC) $(CFLAGS)");
-    out_line(out, "OBJECTS := $(patsubst %%.c,%%.o,$(wildcard *.c))");
+    emit_objects(out, emission->task, "update.o kernels.o");
     out_line(out, "");
     out_line(out, "%s: $(OBJECTS) $(LIBRARY)", emission->task->name);
     out_line(out, "\t$(CC) $(FLAGS) -o $@ $(OBJECTS) $(LIBRARY) %s", PROGRAM_LIBRARIES);
@@ -261,16 +276,6 @@ static bool save_graphs(Emission *emission, const char *directory)
     return is_good;
 }
 
-// Files of another target that an earlier run may have left: the Makefile builds every .c file of the folder.
-static void remove_files(const char *directory, const char *const *files)
-{
-    for (; *files; files++) {
-        char path[4096];
-        snprintf(path, sizeof path, "%s/%s", directory, *files);
-        remove(path);
-    }
-}
-
 static bool save_c_files(Emission *emission, const char *directory)
 {
     Out *header = emission->kernel_header;
@@ -280,7 +285,6 @@ static bool save_c_files(Emission *emission, const char *directory)
     out_line(update, "#include \"kernels.h\"");
     out_line(update, "");
     emit_update(emission, update);
-    remove_files(directory, (const char *const[]){"kernels.cu", "launches.c", "launches.o", "kernels_simt.so", NULL});
     return emit_saved(emission->arena, directory, "update.c", update)
         && emit_saved(emission->arena, directory, "kernels.c", emission->kernel_sources)
         && save_makefile(emission, directory);
@@ -294,9 +298,6 @@ bool emit_program(Arena *arena, const Task *task, const char *target, const char
     bool is_good = save_graphs(&emission, directory);
     Out *inspection = out_new(arena);
     emit_inspection(inspection, &emission);
-    if (!is_c) {
-        remove_files(directory, (const char *const[]){"kernels.c", "kernels.o", "update.c", "update.o", NULL});
-    }
     return is_good && (is_c ? save_c_files(&emission, directory) : save_cuda_files(&emission, directory))
         && emit_saved(arena, directory, "kernels.h", emission.kernel_header)
         && emit_saved(arena, directory, "parameters.h", parameter_macros(arena, task))

@@ -144,7 +144,7 @@ static bool save_cuda_makefile(Emission *emission, const char *directory)
     out_line(out, "FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fopenmp -I$(XVLMC) $(CFLAGS)");
     out_line(out, "SIMT_FLAGS := -std=c++20 -DXV_SIMT -O1 -fPIC -Wall -Wextra -Werror -Wno-unused-function \\");
     out_line(out, "    -Wno-unknown-pragmas -ffp-contract=off -I$(XVLMC)");
-    out_line(out, "OBJECTS := $(patsubst %%.c,%%.o,$(wildcard *.c))");
+    emit_objects(out, emission->task, "launches.o");
     out_line(out, "");
     out_line(out, "%s: $(OBJECTS) $(LIBRARY)", emission->task->name);
     out_line(out, "\t$(CC) $(FLAGS) -o $@ $(OBJECTS) $(LIBRARY) %s", PROGRAM_LIBRARIES);

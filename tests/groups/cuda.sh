@@ -72,7 +72,8 @@ losses() {
 # Dropout, drop path and hard negatives are drawn: both targets must draw the same.
 training() {
     local settings="--batch 8 --set images.image_key=image --set images.is_image_rpath=true
-        --set regions.image_key=image --set regions.is_image_rpath=true --set regions.max_images=4"
+        --set regions.image_key=image --set regions.is_image_rpath=true --set regions.max_images=4
+        --set vision_config.ape=false"
     # shellcheck disable=SC2086
     succeeds "the tiny program for cuda" program "$WORK/cuda" models/xvlm_tiny.dsl $settings &&
         succeeds "the tiny program for c" tiny_program &&
