@@ -4,7 +4,8 @@
 CC ?= gcc
 WERROR ?= -Werror
 OPTIMISE ?= -O2
-WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-format-zero-length $(WERROR)
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+    -Wno-format-zero-length $(WERROR)
 SANITIZE ?=
 BUILD ?= build
 # Loop nests want the machine's vector width; math traps and errno would forbid it (ARCHITECTURE.md, Flags).
@@ -38,7 +39,7 @@ help:  ## list the targets
 deps:  ## install what the build needs (Debian and Ubuntu; sudo when not root)
 	@sh tests/deps.sh
 
-deps-cuda:  ## fetch NVIDIA's run-time compiler (a Python package, 100 MB) into build/cuda, for the tests of CUDA kernels
+deps-cuda:  ## fetch NVIDIA's run-time compiler (a Python package, 100 MB) into build/cuda, for tests of kernels
 	python3 -m pip install --quiet --no-deps --target $(BUILD)/cuda nvidia-cuda-nvrtc==13.0.88
 
 $(BUILD)/xvlmc: $(COMPILER_OBJECTS) $(BUILD)/libxv.a
@@ -101,7 +102,8 @@ test: all unit  ## run every test that needs no GPU
 DEMO := $(BUILD)/demo
 DEMO_TRAIN ?= 24000
 DEMO_STEPS ?= 3800
-# Scenes of two objects of fifty kinds, plain or striped, on every background; `xvlm scenes` draws harder ones by default.
+# Scenes of two objects of fifty kinds, plain or striped, on every background; `xvlm scenes` draws harder ones by
+# default.
 DEMO_KINDS := --max-objects 2 --shapes 5 --textures 2
 PRETRAIN := generated/xvlm_tiny/pretrain/pretrain
 
@@ -157,7 +159,8 @@ install: all  ## copy compiler, runtime, models and headers below PREFIX
 	install $(BUILD)/xvlmc $(BUILD)/xvlm $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/libxv.a $(DESTDIR)$(PREFIX)/lib/xvlmc
 	cp -r models tasks $(DESTDIR)$(PREFIX)/lib/xvlmc
-	cd runtime && find . \( -name '*.h' -o -name '*.cuh' \) -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/lib/xvlmc/runtime/{} \;
+	cd runtime && find . \( -name '*.h' -o -name '*.cuh' \) \
+	    -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/lib/xvlmc/runtime/{} \;
 
 clean:  ## remove build products
 	rm -rf $(BUILD)

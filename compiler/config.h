@@ -5,9 +5,9 @@
 //
 // A JSON file with an object "config" keeps its configuration there and in "vision_config" and "text_config"
 // beside it. Its other keys describe the case: plain values among them are optional entries, which count where
-// there is such a configuration and mean nothing elsewhere; groups are passed over. `vision_config` and `text_config` may be given as the path of a
-// JSON file, which then stands in their place; it is looked up from the working directory, the folder of the
-// configuration file and the two folders above that.
+// there is such a configuration and mean nothing elsewhere; groups are passed over. `vision_config` and
+// `text_config` may be given as the path of a JSON file, which then stands in their place; it is looked up from
+// the working directory, the folder of the configuration file and the two folders above that.
 #pragma once
 
 #include "compiler/base/map.h"

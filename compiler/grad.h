@@ -13,6 +13,6 @@
 
 Graph *grad(Arena *arena, const Graph *forward, NodeId loss);
 
-// The derivative of `score`, an f32 node with one element, by any f32 node `target`, as nodes added to the graph itself;
-// of the target's shape. NO_NODE where the score does not depend on the target through differentiable inputs.
+// The derivative of `score`, an f32 node with one element, by any f32 node `target`, as nodes added to the graph
+// itself; of the target's shape. NO_NODE where the score does not depend on the target through differentiable inputs.
 NodeId grad_between(Graph *graph, NodeId score, NodeId target);

@@ -18,8 +18,8 @@
         }                               \
     } while (0)
 
-// NULL, or the sentence that says which rule is broken (in the graph's arena). The inputs exist and their number is that
-// of op.def.
+// NULL, or the sentence that says which rule is broken (in the graph's arena). The inputs exist and their number is
+// that of op.def.
 typedef const char *Check(const Graph *graph, const Node *node);
 
 static inline const Node *input(const Graph *graph, const Node *node, int i)

@@ -28,7 +28,7 @@ static const char USAGE[] =
     "  --shapes FILE        bind symbolic dimensions from the tensors in a safetensors file\n"
     "  --batch N            bind dimension B of every entry point\n"
     "  --ranks N            processes that will run together: `world` (1, or those named by --shapes)\n"
-    "  --output DIR         where the sources and the program go (generated/<model>/<task>); several tasks: DIR/<task>\n"
+    "  --output DIR         where sources and program go (generated/<model>/<task>); several tasks: DIR/<task>\n"
     "  --no-build           write sources only\n"
     "  --no-fuse            one step per operation, for comparison\n"
     "  --emit STAGE         print ast, graph, backward, fused or plan instead of writing sources\n"

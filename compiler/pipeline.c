@@ -1,4 +1,5 @@
-// The passes in order. Each takes a graph and gives a new one; with --verify the rules of graph.h are checked in between.
+// The passes in order. Each takes a graph and gives a new one; with --verify the rules of graph.h are checked in
+// between.
 #include "compiler/pipeline.h"
 
 #include "compiler/expand.h"

@@ -8,7 +8,8 @@ module VqaModel() {
     let text = text_config
     let width = text.hidden_size
     assert not use_roberta, "answers are written by BERT; set use_roberta to false"
-    assert num_dec_layers == text.num_hidden_layers - text.fusion_layer, "num_dec_layers must be the number of fusion layers, whose weights the decoder starts from"
+    let n_fusion = text.num_hidden_layers - text.fusion_layer
+    assert num_dec_layers == n_fusion, "num_dec_layers must be the number of fusion layers, to start from their weights"
     encoders as "": XVLM(VisionEncoder, TextEncoder)
     text_decoder: MaskedLM(
         text, width, "nothing" if encoders.vision_encoder.width == width else "keys",

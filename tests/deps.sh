@@ -7,8 +7,8 @@ packages="gcc g++ make flex bison pkg-config libcjson-dev libyaml-dev libjpeg-de
 libutf8proc-dev libopenblas-openmp-dev libcurl4-openssl-dev libcmocka-dev openmpi-bin mpich"
 
 if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
-    echo "This is not a Debian or Ubuntu system. Please install: a C11 and a C++20 compiler with OpenMP, GNU make, Flex,"
-    echo "Bison 3.8, and the development files of cJSON, libyaml, libjpeg-turbo, libpng, zlib, utf8proc,"
+    echo "This is not a Debian or Ubuntu system. Please install: a C11 and a C++20 compiler with OpenMP, GNU make,"
+    echo "Flex, Bison 3.8, and the development files of cJSON, libyaml, libjpeg-turbo, libpng, zlib, utf8proc,"
     echo "OpenBLAS (OpenMP build), libcurl and cmocka; Open MPI or MPICH to run, or test, several processes."
     exit 0
 fi

@@ -60,9 +60,10 @@ globals() {
 }
 
 lengths() {
-    for file in $(git ls-files '*.c' '*.h' '*.l' '*.y' '*.dsl' '*.sh' '*.py' Makefile tests/run .ci ':!tests/errors'); do
-        awk -v file="$file" 'length($0) > 120 { print file ":" NR ": " length($0) " columns" }
-            END { if (NR > 600) print file ": " NR " lines: is there a seam?" }' "$file"
+    for file in $(git ls-files '*.c' '*.h' '*.l' '*.y' '*.dsl' '*.sh' '*.py' Makefile tests/run .ci \
+        ':!tests/errors'); do
+        grep -nE '.{121}' "$file" | sed "s|^\\([0-9]*\\):.*|$file:\\1: over 120 columns|"  # awk may count bytes
+        awk -v file="$file" 'END { if (NR > 600) print file ": " NR " lines: is there a seam?" }' "$file"
     done
 }
 
@@ -70,8 +71,10 @@ lengths() {
 long_functions() {
     for file in $(git ls-files '*.c'); do
         awk -v file="$file" '/^[a-zA-Z]/ { name = $0 } /^\{/ { start = NR }
-            /^\}/ && start { if (NR - start > 80) print "note: " file ":" start ": " NR - start " lines: " name; start = 0 }
-            ' "$file"
+            /^\}/ && start {
+                if (NR - start > 80) print "note: " file ":" start ": " NR - start " lines: " name
+                start = 0
+            }' "$file"
     done
 }
 

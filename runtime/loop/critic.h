@@ -1,5 +1,5 @@
-// Self-critical training (facts 2.8): before an update, captions are decoded with the parameters as they are, and scored
-// by CIDEr-D against reference captions of their images.
+// Self-critical training (facts 2.8): before an update, captions are decoded with the parameters as they are, and
+// scored by CIDEr-D against reference captions of their images.
 //
 // An entry asks for it by the names of its inputs, per decoder NAME of the program: NAME_tokens, NAME_lengths (what the
 // decoder found, see XvSequences), NAME_scores f32 (its captions' CIDEr-D). The batch brings the pictures and, in
@@ -41,13 +41,13 @@ bool xv_critic_serves(const XvProgram *program, const XvEntry *entry);
 // The entries that its decoders run in the host's arena, which must have room for them.
 XvEntrySet xv_critic_entries(const XvProgram *program, const XvEntry *entry);
 
-// Settings: `prompt`, and `cider_cached_tokens`, a file of document frequencies (ngrams.h); without it a batch's own are
-// counted, which is said on stderr.
+// Settings: `prompt`, and `cider_cached_tokens`, a file of document frequencies (ngrams.h); without it a batch's own
+// are counted, which is said on stderr.
 bool xv_critic_open(XvCritic *critic, XvHost *host, const XvEntry *entry, const char *vocab_path,
                     const XvSettings *settings, XvError *error);
 void xv_critic_close(XvCritic *critic);
 
-// Appends the inputs that the critic gives to the batch's tensors in `tensors`, valid until the next call. `key` is that
-// of the step's random draws.
+// Appends the inputs that the critic gives to the batch's tensors in `tensors`, valid until the next call. `key` is
+// that of the step's random draws.
 bool xv_critic_judge(XvCritic *critic, const XvBatch *batch, uint64_t key, XvTensor *tensors, int *n_tensors,
                      XvError *error);

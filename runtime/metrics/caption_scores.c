@@ -34,7 +34,8 @@ static int32_t count_in(const XvNgrams *ngrams, int32_t id)
     return 0;
 }
 
-// Matches are counted up to the most that any reference has; the reference nearest in length counts, of two the shorter.
+// Matches are counted up to the most that any reference has; the reference nearest in length counts, of two the
+// shorter.
 static BleuCounts bleu_counts(const XvNgrams *caption, const XvNgrams *references, int n_references)
 {
     BleuCounts counts = {.length = caption->lengths[0], .reference_length = references[0].lengths[0]};

@@ -1,5 +1,5 @@
-// BLEU 1 to 4, ROUGE-L and CIDEr of captions as pycocoevalcap computes them, on captions that are tokenised already: words
-// between spaces, in lower case, without punctuation.
+// BLEU 1 to 4, ROUGE-L and CIDEr of captions as pycocoevalcap computes them, on captions that are tokenised already:
+// words between spaces, in lower case, without punctuation.
 #pragma once
 
 #include "runtime/base/error.h"
@@ -21,6 +21,6 @@ typedef struct XvCaptionScores {
     double cider;
 } XvCaptionScores;
 
-// Scores of the whole set and, if `each` is not NULL, of every image [n]. BLEU of the set takes its counts together; the
-// others are means. Document frequencies of CIDEr are those of the set's references.
+// Scores of the whole set and, if `each` is not NULL, of every image [n]. BLEU of the set takes its counts together;
+// the others are means. Document frequencies of CIDEr are those of the set's references.
 bool xv_caption_scores(const XvCaptionSet *set, XvCaptionScores *all, XvCaptionScores *each, XvError *error);

@@ -15,8 +15,8 @@ typedef struct XvNgramTable XvNgramTable;
 XvNgramTable *xv_ngram_table_new(void);   // NULL without memory
 void xv_ngram_table_free(XvNgramTable *table);
 
-// Document frequencies from a file of lines "words of an n-gram", tab, count, the first being "#ref_len", tab, number of
-// documents; n-grams that are not listed are in no document. False with the line that is wrong.
+// Document frequencies from a file of lines "words of an n-gram", tab, count, the first being "#ref_len", tab, number
+// of documents; n-grams that are not listed are in no document. False with the line that is wrong.
 bool xv_ngram_table_read(XvNgramTable *table, const char *path, XvError *error);
 
 // The same from a file of either kind: such lines, or the pickle of the official code (ngrams_pickle.c).

@@ -1,5 +1,5 @@
-// libFuzzer target: any bytes are a file of records, which every kind of loader reads to its end, refusing what it must.
-// The first byte chooses the kind, the second the mode; the rest is the file.
+// libFuzzer target: any bytes are a file of records, which every kind of loader reads to its end, refusing what it
+// must. The first byte chooses the kind, the second the mode; the rest is the file.
 #include "runtime/data/loader.h"
 #include "runtime/data/loader_kind.h"
 

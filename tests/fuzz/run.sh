@@ -27,7 +27,8 @@ corpus() {
     fuzz_records)
         files=
         number=0
-        for records in tests/data/mini_coco/*.json* tests/data/text/json_edge.jsonl tests/data/text/vqa_train_items.jsonl; do
+        for records in tests/data/mini_coco/*.json* tests/data/text/json_edge.jsonl \
+            tests/data/text/vqa_train_items.jsonl; do
             for kind in 0 1 2 3 4 5 6 7 8 9 : \; '<'; do  # two bytes choose the kind and the mode
                 number=$((number + 1))
                 { printf '%s%s' "$kind" $((number % 10)); head -c 1500 "$records"; } > "$build/corpus_$1/$number"

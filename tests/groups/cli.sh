@@ -60,13 +60,16 @@ says 2 'did you mean clean' "xvlm data with a misspelt command" "$BUILD/xvlm" da
 says 2 'caption or question' "clean without a rule" "$BUILD/xvlm" data clean "$out/file"
 says 1 'none.jsonl' "clean of a file that is not there" "$BUILD/xvlm" data clean --rule caption "$out/none.jsonl"
 printf '{"text": "A Dog,cat", "max_words": 3}\n{"text": "!"}\nnone\n{"text": 1}\n' > "$out/texts.jsonl"
-says 1 'texts.jsonl:3: column 1' "clean of lines that are no JSON" "$BUILD/xvlm" data clean --rule caption "$out/texts.jsonl"
+says 1 'texts.jsonl:3: column 1' "clean of lines that are no JSON" "$BUILD/xvlm" data clean \
+    --rule caption "$out/texts.jsonl"
 ends_with 0 "clean left a line for each" test "$(grep -c '^{"\(out\|error\)": ".*"}$' "$WORK/output")" -eq 4
 
 says 2 'bert or roberta' "tokenize without a tokenizer" "$BUILD/xvlm" data tokenize "$out/texts.jsonl"
-says 2 'merges' "tokenize without merges" "$BUILD/xvlm" data tokenize --tokenizer roberta --vocab v.json "$out/texts.jsonl"
+says 2 'merges' "tokenize without merges" "$BUILD/xvlm" data tokenize --tokenizer roberta \
+    --vocab v.json "$out/texts.jsonl"
 says 1 'JSON object' "a vocabulary of the other tokenizer" "$BUILD/xvlm" data tokenize --tokenizer roberta \
-    --vocab tests/data/vocab/bert-base-uncased-vocab.txt --merges tests/data/vocab/roberta-base-merges.txt "$out/texts.jsonl"
+    --vocab tests/data/vocab/bert-base-uncased-vocab.txt --merges tests/data/vocab/roberta-base-merges.txt \
+    "$out/texts.jsonl"
 printf '{"text": "a dog"}\n' > "$out/dog.jsonl"
 says 0 '"ids": .1037, 3899., "tokens": ."a", "dog"' "tokenize" "$BUILD/xvlm" data tokenize --tokenizer bert \
     --vocab tests/data/vocab/bert-base-uncased-vocab.txt "$out/dog.jsonl"
@@ -76,8 +79,8 @@ says 2 'no picture' "decode without a picture" "$BUILD/xvlm" data decode --resol
 says 1 'zero_length.jpg: the image is empty' "decode of an empty picture" "$BUILD/xvlm" data decode --resolution 8 \
     --output "$out/o.safetensors" tests/data/images/corrupt/zero_length.jpg tests/data/images/tiny_1x1.jpg
 mkdir -p "$out/twin" && cp tests/data/images/tiny_1x1.jpg "$out/twin/"
-succeeds "decode of two pictures of one name" "$BUILD/xvlm" data decode --resolution 8 --output "$out/twin.safetensors" \
-    tests/data/images/tiny_1x1.jpg "$out/twin/tiny_1x1.jpg"
+succeeds "decode of two pictures of one name" "$BUILD/xvlm" data decode --resolution 8 \
+    --output "$out/twin.safetensors" tests/data/images/tiny_1x1.jpg "$out/twin/tiny_1x1.jpg"
 succeeds "the second keeps its path" grep -q "\"decoded/$out/twin/tiny_1x1.jpg\"" "$out/twin.safetensors"
 succeeds "the others were written" grep -q '"normalised/tiny_1x1.jpg"' "$out/o.safetensors"
 says 1 "$out/file" "decode below a file" "$BUILD/xvlm" data decode --resolution 8 --output "$out/file/o.safetensors" \
@@ -86,8 +89,8 @@ says 1 "$out/file" "decode below a file" "$BUILD/xvlm" data decode --resolution 
 says 2 'together' "bench of data without a vocabulary" "$BUILD/xvlm" data bench --data "$out/none.jsonl"
 says 1 'none.jsonl' "bench of data that are not there" "$BUILD/xvlm" data bench --data "$out/none.jsonl" \
     --vocab tests/data/vocab/bert-base-uncased-vocab.txt
-says 0 '"pictures_per_cpu_second": [0-9.]+.*"cores_for_one_h200": .[0-9.]+, ' "bench data --json" "$BUILD/xvlm" bench data \
-    --json --seconds 0 --threads 2 --resolution 32 --randaug 2
+says 0 '"pictures_per_cpu_second": [0-9.]+.*"cores_for_one_h200": .[0-9.]+, ' "bench data --json" \
+    "$BUILD/xvlm" bench data --json --seconds 0 --threads 2 --resolution 32 --randaug 2
 
 # A generated program.
 succeeds "the tiny program is built" tiny_program
@@ -115,7 +118,8 @@ says 1 'safetensors' "replay with the weights of another model" "$TINY" replay \
     --inputs tests/replay/pretrain_swin_bert_images/inputs.safetensors --outputs "$out/outputs.safetensors"
 ends_with 1 "a replay that failed wrote nothing" test -e "$out/outputs.safetensors"
 says 2 'data' "eval without data" "$TINY" eval
-says 1 'none' "eval with files that are not there" "$TINY" eval --data "$out/none.jsonl" --checkpoint "$out/none.safetensors"
+says 1 'none' "eval with files that are not there" "$TINY" eval --data "$out/none.jsonl" \
+    --checkpoint "$out/none.safetensors"
 says 0 'parameters' "info" "$TINY" info
 succeeds "bench --json" "$TINY" bench --steps 1 --json
 says 0 'kernel' "inspect of a compiled task" "$xvlmc" inspect "$WORK/tiny"

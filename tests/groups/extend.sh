@@ -20,8 +20,8 @@ succeeds "its task compiles" timeout 600 "$BUILD/xvlmc" "$own/mine.dsl" --task a
         --vocab "$own/scenes/vocab.txt" --output "$own/run" --steps 40 --log-every 10 &&
     succeeds "the loss falls" awk 'NR == 1 { first = $1 } END { exit !(NR == 4 && $1 < first / 2) }' \
         <(losses loss_pairs)
-succeeds "pre-training with its backbone compiles" timeout 600 "$BUILD/xvlmc" "$own/mine.dsl" --task pretrain --batch 8 \
-    --set images.image_key=image --set images.is_image_rpath=true --set regions.image_key=image \
+succeeds "pre-training with its backbone compiles" timeout 600 "$BUILD/xvlmc" "$own/mine.dsl" --task pretrain \
+    --batch 8 --set images.image_key=image --set images.is_image_rpath=true --set regions.image_key=image \
     --set regions.is_image_rpath=true --set regions.max_images=4 --output "$own/pretrain" &&
     succeeds "pre-training with its backbone runs" timeout 600 "$own/pretrain/pretrain" train \
         --data "$own/scenes/train_images.jsonl" --regions "$own/scenes/train_regions.jsonl" --output "$own/run2" \

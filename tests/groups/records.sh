@@ -57,8 +57,8 @@ done << 'END'
 END
 says 0 'regions.jsonl:9:[0-9]+: ' "check: column of a line" cat "$set/found"
 says 0 'regions.jsonl:11:[0-9]+: ' "check: blank lines count" cat "$set/found"
-printf '[{"question_id": 1, "question": "a", "image": "%s"},\n {"question_id": 1, "question": "b", "image": "%s", "answer": []}]\n' \
-    "$picture" "$picture" > "$set/vqa.json"
+printf '%s\n' "[{\"question_id\": 1, \"question\": \"a\", \"image\": \"$picture\"}," \
+    " {\"question_id\": 1, \"question\": \"b\", \"image\": \"$picture\", \"answer\": []}]" > "$set/vqa.json"
 says 1 'vqa.json:2:2: the same id as .*vqa.json:1' "check: ids" "$xvlm" data check "$set/vqa.json"
 printf '[{"question": "a"},\n' > "$set/vqa.json"
 says 1 'vqa.json:2:1: the array is not closed' "check: cut off" "$xvlm" data check "$set/vqa.json"
@@ -141,27 +141,32 @@ cat > "$set/coco.json" << 'END'
  "annotations": [{"image_id": 7, "id": 1, "caption": "one"}, {"image_id": 9, "id": 2, "caption": "two"},
                  {"image_id": 7, "id": 3, "caption": "three"}]}
 END
-# converts NAME EXPECTED ARGUMENTS...
+# converts NAME EXPECTED ARGUMENTS...; line ends count neither in the result nor in EXPECTED
 converts() {
     local name=$1 expected=$2
     shift 2
     succeeds "convert: $name" "$xvlm" data convert --output "$set/out" "$@"
     tr -d '\n' < "$set/out" > "$set/flat"
-    printf '%s' "$expected" > "$set/expected"
+    printf '%s' "$expected" | tr -d '\n' > "$set/expected"
     same "convert: $name, result" "$set/flat" "$set/expected"
 }
-converts "COCO, train" '[{"image":"v/a.jpg","caption":"two","image_id":"coco_9"},{"image":"v/b.jpg","caption":"one","image_id":"coco_7"},{"image":"v/b.jpg","caption":"three","image_id":"coco_7"}]' \
+converts "COCO, train" '[{"image":"v/a.jpg","caption":"two","image_id":"coco_9"},
+{"image":"v/b.jpg","caption":"one","image_id":"coco_7"},
+{"image":"v/b.jpg","caption":"three","image_id":"coco_7"}]' \
     --from coco-captions --prefix v/ "$set/coco.json"
 converts "COCO, test" '[{"image":"a.jpg","caption":["two"]},{"image":"b.jpg","caption":["one","three"]}]' \
     --from coco-captions --layout test "$set/coco.json"
 converts "COCO, images" '[{"image":"a.jpg","image_id":"coco_9"},{"image":"b.jpg","image_id":"coco_7"}]' \
     --from coco-captions --layout images "$set/coco.json"
 cat > "$set/karpathy.json" << 'END'
-{"images": [{"filepath": "val2014", "filename": "a.jpg", "cocoid": 5, "split": "test", "sentences": [{"raw": "A."}, {"raw": "B"}]},
-            {"filepath": "train2014", "filename": "b.jpg", "cocoid": 6, "split": "restval", "sentences": [{"raw": "C"}]},
+{"images": [{"filepath": "val2014", "filename": "a.jpg", "cocoid": 5, "split": "test",
+             "sentences": [{"raw": "A."}, {"raw": "B"}]},
+            {"filepath": "train2014", "filename": "b.jpg", "cocoid": 6, "split": "restval",
+             "sentences": [{"raw": "C"}]},
             {"filename": "c.jpg", "imgid": 3, "split": "train", "sentences": [{"raw": "D"}]}], "dataset": "coco"}
 END
-converts "Karpathy" '[{"image":"train2014/b.jpg","caption":"C","image_id":"coco_6"},{"image":"c.jpg","caption":"D","image_id":"flickr_3"}]' \
+converts "Karpathy" '[{"image":"train2014/b.jpg","caption":"C","image_id":"coco_6"},
+{"image":"c.jpg","caption":"D","image_id":"flickr_3"}]' \
     --from karpathy --split train,restval "$set/karpathy.json"
 converts "Karpathy, test" '[{"image":"val2014/a.jpg","caption":["A.","B"]}]' \
     --from karpathy --split test --layout test "$set/karpathy.json"
@@ -169,22 +174,29 @@ printf '10.jpg#0\tA "dog" .\n10.jpg#1\tB\n11.jpg#0\tC\n' > "$set/flickr.token"
 converts "Flickr30k" '[{"image":"f/10.jpg","caption":["A \"dog\" .","B"]},{"image":"f/11.jpg","caption":["C"]}]' \
     --from flickr30k --layout test --prefix f/ "$set/flickr.token"
 echo '[{"image_id": 1, "url": "https://x/rak248/VG_100K_2/1.jpg", "width": 80, "height": 60}]' > "$set/images.json"
-echo '[{"id": 1, "regions": [{"x": 1, "y": 2, "width": 3, "height": 4, "phrase": "a dog", "image_id": 1}]}, {"id": 2, "regions": []}]' > "$set/vg.json"
-converts "Visual Genome, regions" '{"image":"VG_100K_2/1.jpg","width":80,"height":60,"elems":[{"caption":"a dog","bb":[1,2,3,4]}]}' \
+echo '[{"id": 1, "regions": [{"x": 1, "y": 2, "width": 3, "height": 4, "phrase": "a dog", "image_id": 1}]},
+       {"id": 2, "regions": []}]' > "$set/vg.json"
+converts "Visual Genome, regions" '{"image":"VG_100K_2/1.jpg","width":80,"height":60,
+"elems":[{"caption":"a dog","bb":[1,2,3,4]}]}' \
     --from vg-regions --images "$set/images.json" "$set/vg.json"
-echo '[{"image_id": 1, "attributes": [{"x": 1, "y": 2, "w": 3, "h": 4, "names": ["clock"], "attributes": ["green"]}]}]' > "$set/vg.json"
-converts "Visual Genome, objects" '{"image":"p/1.jpg","elems":[{"caption":"clock","bb":[1,2,3,4],"attributes":["green"]}]}' \
+echo '[{"image_id": 1, "attributes": [{"x": 1, "y": 2, "w": 3, "h": 4,
+       "names": ["clock"], "attributes": ["green"]}]}]' > "$set/vg.json"
+converts "Visual Genome, objects" '{"image":"p/1.jpg",
+"elems":[{"caption":"clock","bb":[1,2,3,4],"attributes":["green"]}]}' \
     --from vg-objects --prefix p/ "$set/vg.json"
 echo '[{"id": 1, "qas": [{"image_id": 1, "question": "Who?", "answer": "A man.", "qa_id": 3}]}]' > "$set/vg.json"
 converts "Visual Genome, questions" '[{"image":"VG_100K_2/1.jpg","question":"Who?","answer":"A man.","dataset":"vg"}]' \
     --from vg-qa --images "$set/images.json" "$set/vg.json"
-echo '{"data_subtype": "val2014", "questions": [{"image_id": 42, "question": "Is it?", "question_id": 42000}]}' > "$set/questions.json"
+echo '{"data_subtype": "val2014",
+       "questions": [{"image_id": 42, "question": "Is it?", "question_id": 42000}]}' > "$set/questions.json"
 echo '{"annotations": [{"question_id": 42000, "answers": [{"answer": "yes"}, {"answer": "no"}]}]}' > "$set/answers.json"
-converts "VQA v2" '[{"question_id":42000,"question":"Is it?","answer":["yes","no"],"image":"val2014/COCO_val2014_000000000042.jpg","dataset":"vqa"}]' \
+converts "VQA v2" '[{"question_id":42000,"question":"Is it?","answer":["yes","no"],
+"image":"val2014/COCO_val2014_000000000042.jpg","dataset":"vqa"}]' \
     --from vqa2 --annotations "$set/answers.json" "$set/questions.json"
 printf '%s\n' '{"identifier": "dev-5-3-0", "sentence": "S", "label": "False"}' \
     '{"identifier": "train-7-1-2", "sentence": "T", "label": "True", "directory": 12}' > "$set/nlvr.jsonl"
-converts "NLVR2" '[{"sentence":"S","label":"False","images":["dev/dev-5-3-img0.png","dev/dev-5-3-img1.png"]},{"sentence":"T","label":"True","images":["train/12/train-7-1-img0.png","train/12/train-7-1-img1.png"]}]' \
+converts "NLVR2" '[{"sentence":"S","label":"False","images":["dev/dev-5-3-img0.png","dev/dev-5-3-img1.png"]},
+{"sentence":"T","label":"True","images":["train/12/train-7-1-img0.png","train/12/train-7-1-img1.png"]}]' \
     --from nlvr2 "$set/nlvr.jsonl"
 if command -v python3 > /dev/null; then
     mkdir -p "$set/refer/refcoco+"
@@ -193,13 +205,16 @@ import json
 import pickle
 import sys
 
-refs = [{"ref_id": i, "ann_id": 10 + i, "image_id": 7, "category_id": 1, "split": "train" if i < 2 else "testA", "file_name": "x",
-         "sent_ids": [i], "sentences": [{"sent_id": i, "sent": f"thing {i}", "raw": "x", "tokens": ["x"]}]} for i in range(3)]
+refs = [{"ref_id": i, "ann_id": 10 + i, "image_id": 7, "category_id": 1, "file_name": "x",
+         "split": "train" if i < 2 else "testA", "sent_ids": [i],
+         "sentences": [{"sent_id": i, "sent": f"thing {i}", "raw": "x", "tokens": ["x"]}]} for i in range(3)]
 pickle.dump(refs, open(sys.argv[1] + "/refs(unc).p", "wb"), protocol=2)
 boxes = [{"id": 10 + i, "image_id": 7, "bbox": [i, 2.5, 3, 4], "category_id": 1} for i in range(3)]
-json.dump({"images": [{"id": 7, "width": 64, "height": 48}], "annotations": boxes}, open(sys.argv[1] + "/instances.json", "w"))
+instances = {"images": [{"id": 7, "width": 64, "height": 48}], "annotations": boxes}
+json.dump(instances, open(sys.argv[1] + "/instances.json", "w"))
 END
-    converts "RefCOCO+" '[{"image":"train2014/COCO_train2014_000000000007.jpg","text":"thing 0","ref_id":0},{"image":"train2014/COCO_train2014_000000000007.jpg","text":"thing 1","ref_id":1}]' \
+    converts "RefCOCO+" '[{"image":"train2014/COCO_train2014_000000000007.jpg","text":"thing 0","ref_id":0},
+{"image":"train2014/COCO_train2014_000000000007.jpg","text":"thing 1","ref_id":1}]' \
         --from refcoco+ --split train "$set/refer/refcoco+"
     printf '[{"image": "%s", "text": "thing 1", "ref_id": 1}, {"image": "%s", "text": "thing 9", "ref_id": 9}]' \
         "$picture" "$picture" > "$set/grounding.json"
@@ -211,6 +226,8 @@ END
 else
     skip records "python3 writes the pickle of RefCOCO+"
 fi
-says 1 'no list "images"' "convert: wrong input" "$xvlm" data convert --from karpathy --output "$set/none" "$set/vg.json"
+says 1 'no list "images"' "convert: wrong input" "$xvlm" data convert --from karpathy \
+    --output "$set/none" "$set/vg.json"
 succeeds "convert: nothing is left behind" sh -c "! ls '$set' | grep -q none"
-says 2 'there are coco-captions' "convert: unknown source" "$xvlm" data convert --from x --output "$set/none" "$set/vg.json"
+says 2 'there are coco-captions' "convert: unknown source" "$xvlm" data convert --from x \
+    --output "$set/none" "$set/vg.json"

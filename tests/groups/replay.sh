@@ -136,9 +136,12 @@ tools() {
     {
         succeeds "a case agrees with itself" $compare --outputs $images/outputs.safetensors \
             --grads $images/grads.safetensors --after $images/after_steps.safetensors
-        says 1 'missing, want|got shape' "outputs of another case differ" $compare --outputs $regions/outputs.safetensors
-        says 1 'receives none' "gradients of unused parameters are noticed" $compare --grads $images/after_steps.safetensors
-        says 1 'update .*relative L2 1 >' "parameters that stayed are noticed" $compare --after $images/weights.safetensors
+        says 1 'missing, want|got shape' "outputs of another case differ" $compare \
+            --outputs $regions/outputs.safetensors
+        says 1 'receives none' "gradients of unused parameters are noticed" $compare \
+            --grads $images/after_steps.safetensors
+        says 1 'update .*relative L2 1 >' "parameters that stayed are noticed" $compare \
+            --after $images/weights.safetensors
         says 1 'loss_total: got 10\.' "losses of another case are noticed" "$BUILD/tests/compare" --case $images \
             --outputs $regions/outputs.safetensors
         ends_with 2 "a file that is not there is an error" $compare --outputs $images/nothing.safetensors

@@ -99,7 +99,8 @@ says 0 '123  hdfs://name/data/a.jsonl' "command: list" "$xvlm" files list hdfs:/
 succeeds "command: get" "$xvlm" files get "hdfs://name/data/big file%.bin" "$WORK/copy6"
 same "command: whole" "$WORK/big" "$WORK/copy6"
 touch "$WORK/break"
-says 1 'ended with status 1' "command: fails at its end" "$xvlm" files get "hdfs://name/data/big file%.bin" "$WORK/copy7"
+says 1 'ended with status 1' "command: fails at its end" "$xvlm" files get \
+    "hdfs://name/data/big file%.bin" "$WORK/copy7"
 succeeds "command: nothing is left behind" sh -c "! ls '$WORK' | grep -q copy7"
 rm "$WORK/break"
 succeeds "command: put" "$xvlm" files put "$WORK/big" hdfs://name/data/put

@@ -56,7 +56,8 @@ size() {
         aliases=24 config.batch_size=10 config.image_root=images/nlvr2/ entries.answers.data=nlvr
     configured vlue-base-test/NLVR.yaml nlvr $(size 384) parameters=263123834 config.batch_size=20
     configured Grounding.yaml grounding_weak $(size 384) $(recipe 2e-5 5 0.1) parameters=213959547 \
-        config.batch_size=20 config.max_tokens=40 config.block_num=9 "config.block_nums=[9]" config.image_root=images/coco/
+        config.batch_size=20 config.max_tokens=40 config.block_num=9 "config.block_nums=[9]" \
+        config.image_root=images/coco/
     configured vlue-base-test/Grounding_weakly.yaml grounding_weak $(size 384) parameters=213959547 config.block_num=9
     configured Grounding_bbox.yaml grounding_bbox $(size 384) $(recipe 3e-5 10 0.1) parameters=213503356 \
         parameter_tensors=590 config.batch_size=20 config.careful_hflip=true config.refcoco_data=data/finetune/
@@ -115,7 +116,8 @@ memory() {
 }
 
 # All tasks at once, each in a folder of its own; a step of every one fits 20 GiB at batch 2.
-succeeds "all tasks at batch 2" timeout 300 "$BUILD/xvlmc" models/xvlm_base.dsl --batch 2 --no-build --output "$WORK/task"
+succeeds "all tasks at batch 2" timeout 300 "$BUILD/xvlmc" models/xvlm_base.dsl --batch 2 --no-build \
+    --output "$WORK/task"
 for task in "$WORK"/task/*; do
     task=${task##*/}
     succeeds "$task: $(memory "$task") GiB at batch 2" test "$(memory "$task")" -le 20

@@ -118,8 +118,8 @@ succeeds "eval finds the loss of the log" test "$loss" = "$(logged "$runs/long/l
 echo "no picture" > "$scenes/images/train/text.jpg"
 head -c 100 "$scenes/images/train/000001.jpg" > "$scenes/images/train/cut.jpg"
 STEPS=9  # all 68 records at 8 a step
-ends_with 0 "a run over broken records" timeout 600 "$TINY" train --data "$scenes/broken.jsonl" --output "$runs/skipping" \
-    --steps $STEPS --log-every 1 --seed 3
+ends_with 0 "a run over broken records" timeout 600 "$TINY" train --data "$scenes/broken.jsonl" \
+    --output "$runs/skipping" --steps $STEPS --log-every 1 --seed 3
 cp "$WORK/output" "$WORK/skipping.output"
 for line in 65 66 67 68; do
     succeeds "record $line is named once" test "$(grep -c "broken.jsonl:$line:" "$WORK/skipping.output")" -eq 1

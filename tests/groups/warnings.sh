@@ -27,7 +27,8 @@ for file in "$WORK"/warnings/*.c; do
     succeeds "gcc, $(basename "$file")" compiles "$file" gcc -O1
 done
 
-if command -v clang > /dev/null && echo 'int main(void) { return 0; }' | clang -fopenmp -x c -o "$WORK/warnings.o" - 2> /dev/null; then
+if command -v clang > /dev/null &&
+    echo 'int main(void) { return 0; }' | clang -fopenmp -x c -o "$WORK/warnings.o" - 2> /dev/null; then
     for file in "$WORK"/warnings/*.c; do
         succeeds "clang, $(basename "$file")" compiles "$file" clang -fsyntax-only
     done

@@ -1,6 +1,6 @@
 // Which tensor of a pre-training checkpoint fills which parameter of every task, and which tensors are not used,
-// against what the official code does; with the vision width equal to the hidden size and different from it. The rules are the
-// `source` blocks of tasks/*.dsl.
+// against what the official code does; with the vision width equal to the hidden size and different from it. The
+// rules are the `source` blocks of tasks/*.dsl.
 #include "compiler/elaborate.h"
 #include "dsl/parse.h"
 #include "runtime/checkpoint/load_plan.h"

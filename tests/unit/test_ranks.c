@@ -51,7 +51,8 @@ static void test_contrast(void **state)
     fixture_free(fixture);
 }
 
-// What is sent must lie without gaps: a slice and a transpose become copies, parameters and inputs are sent as they are.
+// What is sent must lie without gaps: a slice and a transpose become copies, parameters and inputs are sent as they
+// are.
 static void test_operands(void **state)
 {
     (void)state;
