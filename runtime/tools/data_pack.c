@@ -422,7 +422,8 @@ int xv_data_pack(int argc, char **argv)
         printf(
             "usage: xvlm data pack --output DIR [options] FILE...\n\n"
             "Decodes every picture once, makes it smaller and stores it in shards that training reads without\n"
-            "decoding; writes the records that go with them, boxes included. Train on DIR/NAME.jsonl as on the original.\n\n");
+            "decoding; writes the records that go with them, boxes included. Train on DIR/NAME.jsonl as on the\n"
+            "original.\n\n");
         xv_options_print(stdout, options, N_OPTIONS);
         return XV_EXIT_OK;
     }

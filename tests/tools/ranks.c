@@ -3,7 +3,8 @@
 //   ranks RANKS [fail|agree|large]
 //
 // Without a second word it checks every collective and prints, on rank 0, `ranks: N passed, 0 failed`. `fail` makes
-// rank 1 fail while the others wait in a collective; `agree` lets all ranks know of it; `large` moves more than one piece.
+// rank 1 fail while the others wait in a collective; `agree` lets all ranks know of it; `large` moves more than
+// one piece.
 #include "runtime/comm/comm.h"
 #include "tests/tools/check.h"
 
