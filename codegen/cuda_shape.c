@@ -6,10 +6,10 @@
 enum {
     WARP = 32,
     FLAT_THREADS = 256,
-    TEAM_THREADS = 128,       // of a block of several teams
-    WARP_LANES = 1024,        // the widest row for one warp: 32 values a thread stay in registers
-    BLOCK_LANES = 8192,       // the widest row for a block of 256; beyond it 1024
-    MAX_CHUNKS = 1024,        // teams of a kernel with column accumulators: eight warps on each of 132 processors
+    TEAM_THREADS = 128,  // of a block of several teams
+    WARP_LANES = 1024,   // the widest row for one warp: 32 values a thread stay in registers
+    BLOCK_LANES = 8192,  // the widest row for a block of 256; beyond it 1024
+    MAX_CHUNKS = 1024,   // teams of a kernel with column accumulators: eight warps on each of 132 processors
 };
 
 // What keeps a kernel from giving each lane its own thread.
@@ -44,8 +44,10 @@ CudaShape cuda_shape(const Kernel *kernel)
 {
     int64_t rows = kernel_rows(kernel);
     bool has_columns = kernel_columns(kernel) > 0;
-    CudaShape shape = {.is_flat = !has_columns && (kernel->lanes == 1 || !has_joint_lanes(kernel)), .team = 1,
-                       .per_thread = 1, .threads = FLAT_THREADS};
+    CudaShape shape = {.is_flat = !has_columns && (kernel->lanes == 1 || !has_joint_lanes(kernel)),
+                       .team = 1,
+                       .per_thread = 1,
+                       .threads = FLAT_THREADS};
     if (shape.is_flat) {
         shape.blocks = (rows * kernel->lanes + FLAT_THREADS - 1) / FLAT_THREADS;
         return shape;

@@ -8,10 +8,10 @@
 // or a whole block. Kernels with column accumulators have one team per chunk of rows.
 typedef struct CudaShape {
     bool is_flat;
-    int team;            // threads of a row; 1 if flat
-    int per_thread;      // lanes of a thread; 1 if flat
-    int threads;         // of a block, in one dimension
-    int64_t chunks;      // of rows; 0 without column accumulators
+    int team;        // threads of a row; 1 if flat
+    int per_thread;  // lanes of a thread; 1 if flat
+    int threads;     // of a block, in one dimension
+    int64_t chunks;  // of rows; 0 without column accumulators
     int64_t blocks;
 } CudaShape;
 

@@ -6,32 +6,33 @@
 #include "codegen/render.h"
 
 typedef enum Precedence {
-    PRECEDENCE_SELECT = 1,   // a ? b : c
+    PRECEDENCE_SELECT = 1,  // a ? b : c
     PRECEDENCE_OR,
     PRECEDENCE_AND,
     PRECEDENCE_COMPARE,
     PRECEDENCE_ADD,
     PRECEDENCE_MULTIPLY,
     PRECEDENCE_UNARY,
-    PRECEDENCE_CALL,         // names, constants, calls: never need parentheses
+    PRECEDENCE_CALL,  // names, constants, calls: never need parentheses
 } Precedence;
 
 // How an op is written: operands are $0, $1, $2. Operands get parentheses when they bind weaker than `precedence`
 // (the right one of - and / also when they bind equally).
 typedef struct Spelling {
-    const char *text;        // NULL: the op has no spelling and must not reach the renderer
+    const char *text;  // NULL: the op has no spelling and must not reach the renderer
     Precedence precedence;
-    const char *integer;     // spelling on i32 operands where it differs
+    const char *integer;  // spelling on i32 operands where it differs
 } Spelling;
 
 typedef struct Dialect {
     const char *name;
-    const Spelling *spelling;             // by Op
-    const char *type[3];                  // by Dtype: of variables
-    const char *stored_type[3];           // by Dtype: of buffer elements
-    const char *narrow_index, *wide_index;  // type of indices where all buffers have less than 2^31 elements, else
-    const char *lane_slot;                // subscript of lane buffers within a lane loop
-    const char *const *reserved;          // names a variable must not have, beyond those of C; ends with NULL
+    const Spelling *spelling;    // by Op
+    const char *type[3];         // by Dtype: of variables
+    const char *stored_type[3];  // by Dtype: of buffer elements
+    const char *narrow_index,
+        *wide_index;              // type of indices where all buffers have less than 2^31 elements, else
+    const char *lane_slot;        // subscript of lane buffers within a lane loop
+    const char *const *reserved;  // names a variable must not have, beyond those of C; ends with NULL
     // Opens the function and the row loops; row coordinates are declared by the renderer inside.
     void (*open_kernel)(Rendering *rendering, const char *name);
     void (*close_kernel)(Rendering *rendering);

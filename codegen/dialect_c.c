@@ -26,7 +26,8 @@ static bool is_flat(const Kernel *kernel)
     const Stage *stage = &kernel->stages[0];
     for (int i = 0; i < stage->n_statements; i++) {
         StatementKind kind = stage->statements[i].kind;
-        if (kind == STATEMENT_ACCUMULATE || kind == STATEMENT_LANE_ACCUMULATE || kind == STATEMENT_COLUMN_ACCUMULATE) {
+        if (kind == STATEMENT_ACCUMULATE || kind == STATEMENT_LANE_ACCUMULATE ||
+            kind == STATEMENT_COLUMN_ACCUMULATE) {
             return false;
         }
     }
@@ -78,15 +79,15 @@ static void open_chunks(Rendering *rendering)
             const Statement *statement = &kernel->stages[s].statements[i];
             if (statement->kind == STATEMENT_COLUMN_ACCUMULATE) {
                 const char *name = rendering->buffer_names[statement->buffer];
-                out_line(out, "float *restrict part_%s = scratch + (%dL * %d + chunk) * %lld;", name, column++,
-                         kernel->row_chunks, (long long)kernel->lanes);
+                out_line(out, "float *restrict part_%s = scratch + (%dL * %d + chunk) * %lld;", name,
+                         column++, kernel->row_chunks, (long long)kernel->lanes);
                 out_line(out, "memset(part_%s, 0, %lld * sizeof(float));", name, (long long)kernel->lanes);
             }
         }
     }
     long long rows = (long long)kernel_rows(kernel);
-    out_open(out, "for (long row = chunk * %lld / %d; row < (chunk + 1) * %lld / %d; row++)", rows, kernel->row_chunks,
-             rows, kernel->row_chunks);
+    out_open(out, "for (long row = chunk * %lld / %d; row < (chunk + 1) * %lld / %d; row++)", rows,
+             kernel->row_chunks, rows, kernel->row_chunks);
 }
 
 static void add_chunks(Rendering *rendering)
@@ -156,7 +157,8 @@ static void open_lanes(Rendering *rendering, const Stage *stage)
     if (!has_argmax(stage) && kernel->lanes > 1) {
         const char *sums = reduction_clause(rendering, stage, OP_SUM, "+");
         const char *maxima = reduction_clause(rendering, stage, OP_REDUCE_MAX, "max");
-        out_line(rendering->out, "#pragma omp %ssimd%s%s", is_flat(kernel) ? "parallel for " : "", sums, maxima);
+        out_line(rendering->out, "#pragma omp %ssimd%s%s", is_flat(kernel) ? "parallel for " : "", sums,
+                 maxima);
     }
     out_open(rendering->out, "for (long c = 0; c < %lld; c++)", (long long)kernel->lanes);
 }
@@ -187,23 +189,28 @@ static void declare_keep(Rendering *rendering, const ScalarExpr *keep, int numbe
     const char *index = render_index(rendering, keep->index, PRECEDENCE_SELECT);
     if (!is_per_lane) {
         out_line(out, "float keep%d_%d;", keep->draw, number);
-        out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), 1, &keep%d_%d);", keep->draw, index, keep->draw, number);
+        out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), 1, &keep%d_%d);", keep->draw, index, keep->draw,
+                 number);
         return;
     }
     long long lanes = (long long)rendering->kernel->lanes;
     out_line(out, "_Alignas(64) float keep%d_%d[%lld];", keep->draw, number, lanes);
-    bool is_contiguous = keep->index->kind == INDEX_LANE
-        || (keep->index->kind == INDEX_ADD && (keep->index->a->kind == INDEX_LANE || keep->index->b->kind == INDEX_LANE));
+    bool is_contiguous = keep->index->kind == INDEX_LANE ||
+                         (keep->index->kind == INDEX_ADD &&
+                          (keep->index->a->kind == INDEX_LANE || keep->index->b->kind == INDEX_LANE));
     if (!is_contiguous) {
         out_open(out, "for (long c = 0; c < %lld; c++)", lanes);
-        out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), 1, &keep%d_%d[c]);", keep->draw, index, keep->draw, number);
+        out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), 1, &keep%d_%d[c]);", keep->draw, index, keep->draw,
+                 number);
         out_close(out, "");
         return;
     }
-    const IndexExpr *base = keep->index->kind == INDEX_LANE ? NULL
-        : keep->index->a->kind == INDEX_LANE ? keep->index->b : keep->index->a;
+    const IndexExpr *base = keep->index->kind == INDEX_LANE      ? NULL
+                            : keep->index->a->kind == INDEX_LANE ? keep->index->b
+                                                                 : keep->index->a;
     const char *first = base ? render_index(rendering, base, PRECEDENCE_SELECT) : "0";
-    out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), %lld, keep%d_%d);", keep->draw, first, lanes, keep->draw, number);
+    out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), %lld, keep%d_%d);", keep->draw, first, lanes,
+             keep->draw, number);
 }
 
 const Spelling c_spelling[OP_COUNT] = {

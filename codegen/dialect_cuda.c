@@ -5,7 +5,9 @@
 #include "codegen/dialect.h"
 #include "compiler/index_expr.h"
 
-enum { UNROLLED = 32 };   // lanes of a thread up to which loops are unrolled, so that lane buffers stay in registers
+enum {
+    UNROLLED = 32
+};  // lanes of a thread up to which loops are unrolled, so that lane buffers stay in registers
 
 // The kernel of a row that is loaded by all threads of a team and then overwritten by one of them.
 static bool loads_per_row(const ScalarExpr *expr)
@@ -35,8 +37,9 @@ static bool has_loads_per_row(const Kernel *kernel)
 
 static bool statement_uses_lane(const Statement *statement)
 {
-    return scalar_uses(statement->value, INDEX_LANE) || (statement->index && index_uses(statement->index, INDEX_LANE))
-        || (statement->kind == STATEMENT_ACCUMULATE && statement->op == OP_ARGMAX);
+    return scalar_uses(statement->value, INDEX_LANE) ||
+           (statement->index && index_uses(statement->index, INDEX_LANE)) ||
+           (statement->kind == STATEMENT_ACCUMULATE && statement->op == OP_ARGMAX);
 }
 
 static bool stage_uses_lane(const Stage *stage)
@@ -92,8 +95,8 @@ static const char *parameter_list(Rendering *rendering)
         }
         text = render_format(rendering, "%s%s%s(%s, %lld) %s", text, *text ? ", " : "",
                              buffer->kind == BUFFER_READ ? "XV_IN" : "XV_OUT",
-                             rendering->dialect->stored_type[buffer->dtype], (long long)shape_count(&buffer->shape),
-                             rendering->buffer_names[i]);
+                             rendering->dialect->stored_type[buffer->dtype],
+                             (long long)shape_count(&buffer->shape), rendering->buffer_names[i]);
     }
     int draws[64];
     int n_draws = render_draws(kernel, draws, 64);
@@ -125,8 +128,10 @@ static void open_flat(Rendering *rendering, const CudaShape *shape)
         out_line(out, "const %s row = element;", type);
     }
     if (kernel_uses_lane(kernel)) {
-        const char *lane = kernel->lanes == 1 ? "0" : rows == 1 ? "element"
-            : render_format(rendering, "element %% %lld", (long long)kernel->lanes);
+        const char *lane = kernel->lanes == 1 ? "0"
+                           : rows == 1
+                               ? "element"
+                               : render_format(rendering, "element %% %lld", (long long)kernel->lanes);
         out_line(out, "const %s c = %s;", type, lane);
     }
     if (has_lane_buffers(rendering)) {
@@ -160,14 +165,14 @@ static void open_chunk(Rendering *rendering, const CudaShape *shape)
     long long rows = (long long)kernel_rows(kernel);
     open_team(rendering, shape, "chunk", shape->chunks);
     for (int i = 0; i < kernel_columns(kernel); i++) {
-        out_line(rendering->out, "float part_%s[%d] = {};", rendering->buffer_names[cuda_column(kernel, i)->buffer],
-                 shape->per_thread);
+        out_line(rendering->out, "float part_%s[%d] = {};",
+                 rendering->buffer_names[cuda_column(kernel, i)->buffer], shape->per_thread);
     }
     const char *type = rendering->index_type;
     out_line(rendering->out, "const %s last = (%s)((int64_t)(chunk + 1) * %lld / %lld);", type, type, rows,
              (long long)shape->chunks);
-    out_open(rendering->out, "for (%s row = (%s)((int64_t)chunk * %lld / %lld); row < last; row++)", type, type, rows,
-             (long long)shape->chunks);
+    out_open(rendering->out, "for (%s row = (%s)((int64_t)chunk * %lld / %lld); row < last; row++)", type,
+             type, rows, (long long)shape->chunks);
 }
 
 static void open_kernel(Rendering *rendering, const char *name)
@@ -182,7 +187,7 @@ static void open_kernel(Rendering *rendering, const char *name)
         open_flat(rendering, &shape);
     } else if (kernel_rows(kernel) > 1 || uses_row(rendering)) {
         open_team(rendering, &shape, "row", kernel_rows(kernel));
-    } else if (shape.team < shape.threads) {   // one row: the block's first team
+    } else if (shape.team < shape.threads) {  // one row: the block's first team
         out_line(rendering->out, "const int lane = (int)threadIdx.x;");
         out_open(rendering->out, "if (lane >= %d)", shape.team);
         out_line(rendering->out, "return;");
@@ -262,8 +267,8 @@ static void join_accumulators(Rendering *rendering, const Stage *stage)
         }
         const char *name = rendering->id_names[statement->id];
         if (statement->op == OP_ARGMAX) {
-            out_line(rendering->out, "%s = xv_team_reduce<%d, XvArgmax>(XvPicked{best_%s, %s}).lane;", name, shape.team,
-                     name, name);
+            out_line(rendering->out, "%s = xv_team_reduce<%d, XvArgmax>(XvPicked{best_%s, %s}).lane;", name,
+                     shape.team, name, name);
         } else {
             out_line(rendering->out, "%s = xv_team_reduce<%d, %s>(%s);", name, shape.team,
                      statement->op == OP_SUM ? "XvSum" : "XvMaximum", name);
@@ -295,9 +300,11 @@ static void close_kernel(Rendering *rendering)
         out_close(rendering->out, "");
         open_lane_loop(rendering, &shape, true);
         for (int i = 0; i < kernel_columns(kernel); i++) {
-            const char *at = i ? render_format(rendering, "(%lld + chunk)", (long long)(i * shape.chunks)) : "chunk";
+            const char *at =
+                i ? render_format(rendering, "(%lld + chunk)", (long long)(i * shape.chunks)) : "chunk";
             const char *element =
-                kernel->lanes > 1 ? render_format(rendering, "%s * %lld + c", at, (long long)kernel->lanes) : at;
+                kernel->lanes > 1 ? render_format(rendering, "%s * %lld + c", at, (long long)kernel->lanes)
+                                  : at;
             out_line(rendering->out, "scratch[%s] = part_%s[u];", element,
                      rendering->buffer_names[cuda_column(kernel, i)->buffer]);
         }
@@ -306,10 +313,12 @@ static void close_kernel(Rendering *rendering)
     out_close(rendering->out, "");
 }
 
-static const char *const RESERVED[] = {"lane", "u", "element", "slot", "last", "threadIdx", "blockIdx", "bool", "true",
-    "false", "class", "new", "delete", "this", "template", "typename", "operator", "private", "public", "protected",
-    "namespace", "using", "and", "or", "not", "xor", "catch", "try", "throw", "friend", "virtual", "mutable",
-    "explicit", "export", "constexpr", "decltype", "nullptr", "requires", "concept", NULL};
+static const char *const RESERVED[] = {
+    "lane",     "u",       "element",   "slot",      "last",      "threadIdx", "blockIdx", "bool",
+    "true",     "false",   "class",     "new",       "delete",    "this",      "template", "typename",
+    "operator", "private", "public",    "protected", "namespace", "using",     "and",      "or",
+    "not",      "xor",     "catch",     "try",       "throw",     "friend",    "virtual",  "mutable",
+    "explicit", "export",  "constexpr", "decltype",  "nullptr",   "requires",  "concept",  NULL};
 
 const Dialect dialect_cuda = {
     .name = "cuda",

@@ -11,7 +11,7 @@ static int64_t cuda_step_scratch(const Step *step)
         return cuda_scratch_floats(step->kernel);
     }
     const View *q = &step->reads[0];
-    return step->kind == STEP_ATTENTION_GRAD ? q->dim[0] * q->dim[1] * q->dim[2] : 0;   // delta
+    return step->kind == STEP_ATTENTION_GRAD ? q->dim[0] * q->dim[1] * q->dim[2] : 0;  // delta
 }
 
 // ATTENTION_GRAD writes dq, dk, dv and the gradients of biases: one launch for dq, one for dk and dv, one a bias.
@@ -28,10 +28,10 @@ static int cuda_step_launches(const Step *step)
 // "const float *" of a buffer as the steps pass it.
 static const char *host_type(const KernelBuffer *buffer)
 {
-    static const char *const read[] = {[DTYPE_F32] = "const float *", [DTYPE_I32] = "const int32_t *",
-                                       [DTYPE_BOOL] = "const uint8_t *"};
-    static const char *const written[] = {[DTYPE_F32] = "float *", [DTYPE_I32] = "int32_t *",
-                                          [DTYPE_BOOL] = "uint8_t *"};
+    static const char *const read[] = {
+        [DTYPE_F32] = "const float *", [DTYPE_I32] = "const int32_t *", [DTYPE_BOOL] = "const uint8_t *"};
+    static const char *const written[] = {
+        [DTYPE_F32] = "float *", [DTYPE_I32] = "int32_t *", [DTYPE_BOOL] = "uint8_t *"};
     return buffer->kind == BUFFER_READ ? read[buffer->dtype] : written[buffer->dtype];
 }
 
@@ -64,11 +64,12 @@ static const char *launch_arguments(Emission *emission, const Kernel *kernel)
     for (int i = 0; i < n_draws; i++) {
         text = arena_format(arena, "%s%s(void *)&draw%d", text, *text ? ", " : "", draws[i]);
     }
-    return kernel_columns(kernel) > 0 ? arena_format(arena, "%s%s(void *)&scratch", text, *text ? ", " : "") : text;
+    return kernel_columns(kernel) > 0 ? arena_format(arena, "%s%s(void *)&scratch", text, *text ? ", " : "")
+                                      : text;
 }
 
-static void declare_cuda_kernel(Emission *emission, const Program *program, const Step *step, const char *name,
-                                const char *text)
+static void declare_cuda_kernel(Emission *emission, const Program *program, const Step *step,
+                                const char *name, const char *text)
 {
     (void)program;
     (void)text;
@@ -83,18 +84,23 @@ static void declare_cuda_kernel(Emission *emission, const Program *program, cons
     out_line(out, "void *arguments[] = {%s};", launch_arguments(emission, kernel));
     out_line(out, "xv_device_launch(run->device, &(XvKernelLaunch){.kernel = XV_N_LIBRARY_KERNELS + %d,",
              emission->n_kernels - 1);
-    out_line(out, "    .grid = {%lldu, 1, 1}, .threads = %d, .arguments = arguments});", (long long)shape.blocks,
-             shape.threads);
+    out_line(out, "    .grid = {%lldu, 1, 1}, .threads = %d, .arguments = arguments});",
+             (long long)shape.blocks, shape.threads);
     for (int i = 0; i < kernel_columns(kernel); i++) {
-        out_line(out, "xv_cuda_add_chunks(run, b%d, scratch + %lldL, %lld, %lld);", cuda_column(kernel, i)->buffer,
-                 (long long)(i * shape.chunks * kernel->lanes), (long long)shape.chunks, (long long)kernel->lanes);
+        out_line(out, "xv_cuda_add_chunks(run, b%d, scratch + %lldL, %lld, %lld);",
+                 cuda_column(kernel, i)->buffer, (long long)(i * shape.chunks * kernel->lanes),
+                 (long long)shape.chunks, (long long)kernel->lanes);
     }
     out_close(out, "");
     out_line(out, "");
 }
 
-const Target target_cuda = {.name = "cuda", .dialect = &dialect_cuda, .library = "xv_cuda_", .context = "run, ",
-                            .scratch_floats = cuda_step_scratch, .launches = cuda_step_launches,
+const Target target_cuda = {.name = "cuda",
+                            .dialect = &dialect_cuda,
+                            .library = "xv_cuda_",
+                            .context = "run, ",
+                            .scratch_floats = cuda_step_scratch,
+                            .launches = cuda_step_launches,
                             .declare_kernel = declare_cuda_kernel};
 
 // Files ---------------------------------------------------------------------------------------------------------
@@ -142,7 +148,8 @@ static bool save_cuda_makefile(Emission *emission, const char *directory)
     out_line(out, "CFLAGS ?= -O2");
     out_line(out, "LIBRARY ?= $(XVLMC)/build/libxv.a");
     out_line(out, "FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fopenmp -I$(XVLMC) $(CFLAGS)");
-    out_line(out, "SIMT_FLAGS := -std=c++20 -DXV_SIMT -O1 -fPIC -Wall -Wextra -Werror -Wno-unused-function \\");
+    out_line(out,
+             "SIMT_FLAGS := -std=c++20 -DXV_SIMT -O1 -fPIC -Wall -Wextra -Werror -Wno-unused-function \\");
     out_line(out, "    -Wno-unknown-pragmas -ffp-contract=off -I$(XVLMC)");
     emit_objects(out, emission->task, "launches.o");
     out_line(out, "");
@@ -166,7 +173,7 @@ static bool save_cuda_makefile(Emission *emission, const char *directory)
 bool save_cuda_files(Emission *emission, const char *directory)
 {
     emit_cuda_program(emission);
-    return emit_saved(emission->arena, directory, "kernels.cu", emission->kernel_sources)
-        && emit_saved(emission->arena, directory, "launches.c", emission->launches)
-        && save_cuda_makefile(emission, directory);
+    return emit_saved(emission->arena, directory, "kernels.cu", emission->kernel_sources) &&
+           emit_saved(emission->arena, directory, "launches.c", emission->launches) &&
+           save_cuda_makefile(emission, directory);
 }

@@ -6,10 +6,15 @@
 #include <string.h>
 
 static const char *const STEP_NAMES[] = {
-    [STEP_KERNEL] = "kernel",           [STEP_MATMUL] = "matmul",           [STEP_ATTENTION] = "attention",
-    [STEP_ATTENTION_GRAD] = "attention_grad", [STEP_SCATTER_ADD] = "scatter_add", [STEP_SAMPLE] = "sample",
+    [STEP_KERNEL] = "kernel",
+    [STEP_MATMUL] = "matmul",
+    [STEP_ATTENTION] = "attention",
+    [STEP_ATTENTION_GRAD] = "attention_grad",
+    [STEP_SCATTER_ADD] = "scatter_add",
+    [STEP_SAMPLE] = "sample",
     [STEP_TOP_K] = "top_k",
-    [STEP_ALL_GATHER] = "all_gather",   [STEP_OWN_ROWS] = "own_rows",
+    [STEP_ALL_GATHER] = "all_gather",
+    [STEP_OWN_ROWS] = "own_rows",
 };
 
 static const char *fused_ops(Arena *arena, const Program *program, const Step *step)
@@ -32,8 +37,9 @@ static void inspect_steps(Out *out, Arena *arena, const Program *program)
     for (int i = 0; i < program->n_steps; i++) {
         const Step *step = &program->steps[i];
         double flops = step->kind == STEP_KERNEL ? (double)step->kernel->flops : step->flops;
-        out_line(out, "%6d  %-15s %14.0f %14lld  %-28s %s", i, STEP_NAMES[step->kind], flops, (long long)step->bytes,
-                 diag_place(arena, program->graph->nodes[step->node].span), fused_ops(arena, program, step));
+        out_line(out, "%6d  %-15s %14.0f %14lld  %-28s %s", i, STEP_NAMES[step->kind], flops,
+                 (long long)step->bytes, diag_place(arena, program->graph->nodes[step->node].span),
+                 fused_ops(arena, program, step));
     }
     out_line(out, "");
 }

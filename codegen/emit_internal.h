@@ -16,10 +16,10 @@ typedef struct Emission Emission;
 
 // What differs between the programs for different machines: how kernels are written and how steps call them.
 typedef struct Target {
-    const char *name;               // "c"
+    const char *name;  // "c"
     const Dialect *dialect;
-    const char *library;            // prefix of the library's functions, "xv_"
-    const char *context;            // what every call gets in front of its arguments, "run, "
+    const char *library;                          // prefix of the library's functions, "xv_"
+    const char *context;                          // what every call gets in front of its arguments, "run, "
     int64_t (*scratch_floats)(const Step *step);  // that a step needs behind the arena
     int (*launches)(const Step *step);            // kernel launches of a step
     // Declares an emitted kernel for the steps; `text` is its source.
@@ -34,11 +34,11 @@ struct Emission {
     Arena *arena;
     const Task *task;
     const Target *target;
-    EmittedKernel *kernels;     // insertion order
+    EmittedKernel *kernels;  // insertion order
     int n_kernels, kernel_capacity;
-    Out *kernel_sources;        // bodies
-    Out *kernel_header;         // prototypes
-    Out *launches;              // cuda: how each kernel is launched
+    Out *kernel_sources;  // bodies
+    Out *kernel_header;   // prototypes
+    Out *launches;        // cuda: how each kernel is launched
 };
 
 // Bytes of scratch memory behind the arena: the largest need of any step.
@@ -57,7 +57,7 @@ void emit_inspection(Out *out, Emission *emission);
 #define PROGRAM_LIBRARIES "-lcjson -ljpeg -lpng -lz -lutf8proc -lopenblas -lcurl -lm -lpthread -ldl"
 
 // Used by the writers of targets.
-Out *emit_opened(Arena *arena, const char *purpose);   // a file that starts with the note and its purpose
+Out *emit_opened(Arena *arena, const char *purpose);  // a file that starts with the note and its purpose
 void emit_objects(Out *out, const Task *task, const char *of_target);  // OBJECTS of a Makefile
 bool emit_saved(Arena *arena, const char *directory, const char *file, Out *out);
 

@@ -58,7 +58,8 @@ static void note_place(StepWriter *writer, NodeId id)
 {
     const Node *node = &writer->program->graph->nodes[id];
     const char *path = node->path && *node->path ? node->path : "";
-    out_line(writer->out, "// %s%s%s", diag_place(writer->emission->arena, node->span), *path ? "  " : "", path);
+    out_line(writer->out, "// %s%s%s", diag_place(writer->emission->arena, node->span), *path ? "  " : "",
+             path);
 }
 
 static void kernel_step(StepWriter *writer, const Step *step)
@@ -111,12 +112,15 @@ static void matmul_step(StepWriter *writer, const Step *step)
     const View *result = &step->writes[0];
     Out *out = writer->out;
     out_line(out, "%s&(XvGemm){.m = %lld, .n = %lld, .k = %lld, .trans_a = %s, .trans_b = %s, .alpha = 1,",
-             call_text(writer, "gemm"), (long long)result->dim[last - 1], (long long)result->dim[last], (long long)a_view->dim[last],
-             a.is_transposed ? "true" : "false", b.is_transposed ? "true" : "false");
-    out_line(out, "    .accumulate = %s, .batch = %lld, .a = %s, .b = %s,", step->accumulates ? "true" : "false", batch,
-             a.pointer, b.pointer);
-    out_line(out, "    .c = %s, .lda = %lld, .ldb = %lld, .ldc = %lld, .batch_a = %lld, .batch_b = %lld, .batch_c = %lld});",
-             c.pointer, a.stride, b.stride, c.stride, a.batch_stride, b.batch_stride, c.batch_stride);
+             call_text(writer, "gemm"), (long long)result->dim[last - 1], (long long)result->dim[last],
+             (long long)a_view->dim[last], a.is_transposed ? "true" : "false",
+             b.is_transposed ? "true" : "false");
+    out_line(out, "    .accumulate = %s, .batch = %lld, .a = %s, .b = %s,",
+             step->accumulates ? "true" : "false", batch, a.pointer, b.pointer);
+    out_line(
+        out,
+        "    .c = %s, .lda = %lld, .ldb = %lld, .ldc = %lld, .batch_a = %lld, .batch_b = %lld, .batch_c = %lld});",
+        c.pointer, a.stride, b.stride, c.stride, a.batch_stride, b.batch_stride, c.batch_stride);
 }
 
 static const char *heads_text(StepWriter *writer, const View *view)
@@ -133,8 +137,9 @@ static void attention_biases(StepWriter *writer, const Step *step, int first)
         for (int j = 0; j < 4; j++) {
             stride[j] = bias->dim[j] == 1 ? 0 : (long long)bias->stride[j];
         }
-        out_line(writer->out, "    .bias[%d] = {%s, %lld, %lld, %lld, %lld, .divisor = 1, .modulus = %lld},", i - first,
-                 view_text(writer, bias), stride[0], stride[1], stride[2], stride[3], (long long)bias->dim[0]);
+        out_line(writer->out, "    .bias[%d] = {%s, %lld, %lld, %lld, %lld, .divisor = 1, .modulus = %lld},",
+                 i - first, view_text(writer, bias), stride[0], stride[1], stride[2], stride[3],
+                 (long long)bias->dim[0]);
     }
 }
 
@@ -144,11 +149,14 @@ static void attention_problem(StepWriter *writer, const Step *step, int biases)
     const Node *node = &writer->program->graph->nodes[step->node];
     const View *q = &step->reads[0];
     Out *out = writer->out;
-    out_line(out, "    .batch = %lld, .heads = %lld, .n_query = %lld, .n_key = %lld, .head_dim = %lld, .value_dim = %lld,",
-             (long long)q->dim[0], (long long)q->dim[1], (long long)q->dim[2], (long long)step->reads[1].dim[2],
-             (long long)q->dim[3], (long long)step->reads[2].dim[3]);
+    out_line(
+        out,
+        "    .batch = %lld, .heads = %lld, .n_query = %lld, .n_key = %lld, .head_dim = %lld, .value_dim = %lld,",
+        (long long)q->dim[0], (long long)q->dim[1], (long long)q->dim[2], (long long)step->reads[1].dim[2],
+        (long long)q->dim[3], (long long)step->reads[2].dim[3]);
     const char *keep = node->attr.index >= 0 ? text_of(writer, "&run->draws[%d]", node->attr.index) : "NULL";
-    out_line(out, "    .scale = (float)%.9g, .keep = %s, .n_biases = %d,", node->attr.number, keep, step->n_reads - biases);
+    out_line(out, "    .scale = (float)%.9g, .keep = %s, .n_biases = %d,", node->attr.number, keep,
+             step->n_reads - biases);
     attention_biases(writer, step, biases);
     out_line(out, "    .q = %s,", heads_text(writer, q));
     out_line(out, "    .k = %s,", heads_text(writer, &step->reads[1]));
@@ -170,8 +178,9 @@ static void attention_grad_step(StepWriter *writer, const Step *step)
     out_line(out, "%s&(XvAttentionGrad){.forward = &(XvAttention){", call_text(writer, "attention_grad"));
     attention_problem(writer, step, 6);
     bool is_cuda = writer->emission->target == &target_cuda;
-    if (is_cuda) {   // reads what the forward pass left instead of computing it again
-        out_line(out, "    .out = %s, .lse = %s,", heads_text(writer, &step->reads[3]), view_text(writer, &step->reads[4]));
+    if (is_cuda) {  // reads what the forward pass left instead of computing it again
+        out_line(out, "    .out = %s, .lse = %s,", heads_text(writer, &step->reads[3]),
+                 view_text(writer, &step->reads[4]));
     }
     out_line(out, "    },");
     int write = 3;
@@ -193,9 +202,11 @@ static void scatter_add_step(StepWriter *writer, const Step *step)
     int64_t count = shape_count(&graph->nodes[node->inputs[0]].shape);
     int64_t width = shape_count(&node->shape) / (node->shape.dim[0] ? node->shape.dim[0] : 1);
     out_line(writer->out, "%s&(XvRows){.table = %s, .n_rows = %lld, .width = %lld,",
-             call_text(writer, "scatter_add_rows"), view_text(writer, &step->writes[0]), (long long)node->shape.dim[0], (long long)width);
-    out_line(writer->out, "    .index = %s, .rows = %s, .count = %lld}, %s);", view_text(writer, &step->reads[0]),
-             view_text(writer, &step->reads[1]), (long long)count, step->accumulates ? "false" : "true");
+             call_text(writer, "scatter_add_rows"), view_text(writer, &step->writes[0]),
+             (long long)node->shape.dim[0], (long long)width);
+    out_line(writer->out, "    .index = %s, .rows = %s, .count = %lld}, %s);",
+             view_text(writer, &step->reads[0]), view_text(writer, &step->reads[1]), (long long)count,
+             step->accumulates ? "false" : "true");
 }
 
 static void sample_step(StepWriter *writer, const Step *step)
@@ -213,9 +224,9 @@ static void top_k_step(StepWriter *writer, const Step *step)
     const Graph *graph = writer->program->graph;
     const Node *node = &graph->nodes[step->node];
     const Shape *shape = &graph->nodes[node->inputs[0]].shape;
-    out_line(writer->out, "%s%s, %lld, %lld, %lld, %s);", call_text(writer, "top_k"), view_text(writer, &step->reads[0]),
-             (long long)shape->dim[0], (long long)shape->dim[1], (long long)node->shape.dim[1],
-             view_text(writer, &step->writes[0]));
+    out_line(writer->out, "%s%s, %lld, %lld, %lld, %s);", call_text(writer, "top_k"),
+             view_text(writer, &step->reads[0]), (long long)shape->dim[0], (long long)shape->dim[1],
+             (long long)node->shape.dim[1], view_text(writer, &step->writes[0]));
 }
 
 // Collectives move 4-byte words, whatever they mean; what is one rank's is given in words.
@@ -226,43 +237,29 @@ static void collective_step(StepWriter *writer, const Step *step)
     const Node *node = &graph->nodes[step->node];
     const Shape *own = is_gather ? &graph->nodes[node->inputs[0]].shape : &node->shape;
     out_line(writer->out, "%s(run, %s, %s, %lld);", is_gather ? "xv_gather_ranks" : "xv_own_rank",
-             view_text(writer, &step->reads[0]), view_text(writer, &step->writes[0]), (long long)shape_count(own));
+             view_text(writer, &step->reads[0]), view_text(writer, &step->writes[0]),
+             (long long)shape_count(own));
 }
 
 static void emit_step(StepWriter *writer, const Step *step)
 {
     switch (step->kind) {
-    case STEP_KERNEL:
-        kernel_step(writer, step);
-        break;
-    case STEP_MATMUL:
-        matmul_step(writer, step);
-        break;
-    case STEP_ATTENTION:
-        attention_step(writer, step);
-        break;
-    case STEP_ATTENTION_GRAD:
-        attention_grad_step(writer, step);
-        break;
-    case STEP_SCATTER_ADD:
-        scatter_add_step(writer, step);
-        break;
-    case STEP_SAMPLE:
-        sample_step(writer, step);
-        break;
-    case STEP_TOP_K:
-        top_k_step(writer, step);
-        break;
+    case STEP_KERNEL: kernel_step(writer, step); break;
+    case STEP_MATMUL: matmul_step(writer, step); break;
+    case STEP_ATTENTION: attention_step(writer, step); break;
+    case STEP_ATTENTION_GRAD: attention_grad_step(writer, step); break;
+    case STEP_SCATTER_ADD: scatter_add_step(writer, step); break;
+    case STEP_SAMPLE: sample_step(writer, step); break;
+    case STEP_TOP_K: top_k_step(writer, step); break;
     case STEP_ALL_GATHER:
-    case STEP_OWN_ROWS:
-        collective_step(writer, step);
-        break;
+    case STEP_OWN_ROWS: collective_step(writer, step); break;
     }
 }
 
 static void emit_values(StepWriter *writer)
 {
-    static const char *const macros[] = {[DTYPE_F32] = "XV_AT_F32", [DTYPE_I32] = "XV_AT_I32", [DTYPE_BOOL] = "XV_AT_U8"};
+    static const char *const macros[] = {
+        [DTYPE_F32] = "XV_AT_F32", [DTYPE_I32] = "XV_AT_I32", [DTYPE_BOOL] = "XV_AT_U8"};
     const Program *program = writer->program;
     out_line(writer->out, "// Values in the arena: bytes from its start, chosen by the memory plan.");
     for (NodeId id = 0; id < program->graph->n_nodes; id++) {

@@ -30,15 +30,18 @@ static void emit_parameters(Out *out, Arena *arena, const Task *task)
         out_line(out, "    {.name = \"%s\", .rank = %d, .shape = %s, .offset = %lld, .count = %lld,", p->name,
                  p->shape.rank, dims_text(arena, &p->shape), (long long)task->offsets[i],
                  (long long)shape_count(&p->shape));
-        out_line(out, "     .init = %s, .init_a = %.17g, .init_b = %.17g, .is_trainable = %s, .has_decay = %s,",
+        out_line(out,
+                 "     .init = %s, .init_a = %.17g, .init_b = %.17g, .is_trainable = %s, .has_decay = %s,",
                  INIT_NAMES[p->init], p->init_a, p->init_b, p->is_trainable ? "true" : "false",
                  p->has_decay ? "true" : "false");
         if (p->has_zero_row) {
             out_line(out, "     .has_zero_row = true, .zero_row = %lld,", (long long)p->zero_row);
         }
-        out_line(out, "     .is_fresh = %s, .has_clamp = %s, .clamp_low = %.17g, .clamp_high = %.17g, .source = \"%s\"},",
-                 p->is_fresh ? "true" : "false", p->has_clamp ? "true" : "false", p->clamp_low, p->clamp_high,
-                 diag_place(arena, p->span));
+        out_line(
+            out,
+            "     .is_fresh = %s, .has_clamp = %s, .clamp_low = %.17g, .clamp_high = %.17g, .source = \"%s\"},",
+            p->is_fresh ? "true" : "false", p->has_clamp ? "true" : "false", p->clamp_low, p->clamp_high,
+            diag_place(arena, p->span));
     }
     out_line(out, "};");
     out_line(out, "");
@@ -49,7 +52,8 @@ static void emit_names_of_state(Out *out, Arena *arena, const Task *task)
     if (task->n_aliases > 0) {
         out_line(out, "static const XvAlias aliases[] = {");
         for (int i = 0; i < task->n_aliases; i++) {
-            out_line(out, "    {.name = \"%s\", .parameter = %d},", task->aliases[i].name, task->aliases[i].parameter);
+            out_line(out, "    {.name = \"%s\", .parameter = %d},", task->aliases[i].name,
+                     task->aliases[i].parameter);
         }
         out_line(out, "};");
         out_line(out, "");
@@ -87,7 +91,8 @@ static void emit_value(Out *out, Arena *arena, const Program *program, const cha
 {
     const Node *value = &program->graph->nodes[node];
     out_line(out, "    {.name = \"%s\", .dtype = %s, .rank = %d, .shape = %s, .offset = %lldu},", name,
-             value->dtype == DTYPE_F32 ? "XV_F32" : "XV_I32", value->shape.rank, dims_text(arena, &value->shape),
+             value->dtype == DTYPE_F32 ? "XV_F32" : "XV_I32", value->shape.rank,
+             dims_text(arena, &value->shape),
              (long long)program->storage[storage_root(program, node)].offset);
 }
 
@@ -143,8 +148,8 @@ typedef struct TableWriter {
     const Target *target;
 } TableWriter;
 
-static const char *graph_initializer(const TableWriter *writer, const Program *program, const char *prefix, int inputs,
-                                     int outputs)
+static const char *graph_initializer(const TableWriter *writer, const Program *program, const char *prefix,
+                                     int inputs, int outputs)
 {
     const Target *target = writer->target;
     double flops = 0;
@@ -154,13 +159,14 @@ static const char *graph_initializer(const TableWriter *writer, const Program *p
         bytes += (double)program->steps[i].bytes;
     }
     char *text = arena_alloc(writer->arena, 1024);
-    snprintf(text, 1024,
-             "{.arena_bytes = %lldu, .run = %s, .inputs = %s_inputs, .n_inputs = %d, .outputs = %s_outputs, "
-             ".n_outputs = %d,\n               .draws = %s%s, .n_draws = %d, .matmul_flops = %.0f, .bytes = %.0f, "
-             ".n_kernels = %d}",
-             (long long)(program->arena_bytes + scratch_bytes(target, program)), prefix, prefix, inputs, prefix, outputs,
-             program->graph->n_draws ? prefix : "NULL", program->graph->n_draws ? "_draws" : "", program->graph->n_draws,
-             flops, bytes, program_launches(target, program));
+    snprintf(
+        text, 1024,
+        "{.arena_bytes = %lldu, .run = %s, .inputs = %s_inputs, .n_inputs = %d, .outputs = %s_outputs, "
+        ".n_outputs = %d,\n               .draws = %s%s, .n_draws = %d, .matmul_flops = %.0f, .bytes = %.0f, "
+        ".n_kernels = %d}",
+        (long long)(program->arena_bytes + scratch_bytes(target, program)), prefix, prefix, inputs, prefix,
+        outputs, program->graph->n_draws ? prefix : "NULL", program->graph->n_draws ? "_draws" : "",
+        program->graph->n_draws, flops, bytes, program_launches(target, program));
     return text;
 }
 
@@ -225,14 +231,15 @@ static void emit_entries(const TableWriter *writer)
     out_line(out, "static const XvEntry entries[] = {");
     for (int i = 0; i < task->n_entries; i++) {
         const Entry *entry = &task->entries[i];
-        out_line(out, "    {.name = \"%s\", .data = \"%s\", .probability = %.17g, .advances_schedule = %s,", entry->name,
-                 entry->data, entry->probability, entry->advances_schedule ? "true" : "false");
+        out_line(out, "    {.name = \"%s\", .data = \"%s\", .probability = %.17g, .advances_schedule = %s,",
+                 entry->name, entry->data, entry->probability, entry->advances_schedule ? "true" : "false");
         const char *loss = entry->total ? arena_format(arena, "\"%s\"", entry->total) : "NULL";
-        out_line(out, "     .loss = %s, .losses = %s_losses, .n_losses = %d,", loss, entry->name, entry->n_losses);
+        out_line(out, "     .loss = %s, .losses = %s_losses, .n_losses = %d,", loss, entry->name,
+                 entry->n_losses);
         out_line(out, "     .train = %s,", graphs[2 * i]);
         out_line(out, "     .observe = %s,", graphs[2 * i + 1]);
-        out_line(out, "     .has_gradient = %s_has_gradient, .metrics = %s_metrics, .n_metrics = %d},", entry->name,
-                 entry->name, entry->n_metrics);
+        out_line(out, "     .has_gradient = %s_has_gradient, .metrics = %s_metrics, .n_metrics = %d},",
+                 entry->name, entry->name, entry->n_metrics);
     }
     out_line(out, "};");
     out_line(out, "");
@@ -250,19 +257,20 @@ static int entry_index(const Task *task, Sym name)
 
 static void emit_decoders(Out *out, const Task *task)
 {
-    static const char *const methods[] = {
-        [DECODE_GREEDY] = "XV_DECODE_GREEDY", [DECODE_SAMPLE] = "XV_DECODE_SAMPLE", [DECODE_BEAM] = "XV_DECODE_BEAM"};
+    static const char *const methods[] = {[DECODE_GREEDY] = "XV_DECODE_GREEDY",
+                                          [DECODE_SAMPLE] = "XV_DECODE_SAMPLE",
+                                          [DECODE_BEAM] = "XV_DECODE_BEAM"};
     if (task->n_decoders == 0) {
         return;
     }
     out_line(out, "static const XvDecoder decoders[] = {");
     for (int i = 0; i < task->n_decoders; i++) {
         const Decoder *decoder = &task->decoders[i];
-        out_line(out, "    {.name = \"%s\", .method = %s, .prefill = %d, .step = %d, .max_length = %lld,", decoder->name,
-                 methods[decoder->method], entry_index(task, decoder->prefill), entry_index(task, decoder->step),
-                 (long long)decoder->max_length);
-        out_line(out, "     .min_length = %lld, .end_id = %lld, .pad_id = %lld},", (long long)decoder->min_length,
-                 (long long)decoder->end_id, (long long)decoder->pad_id);
+        out_line(out, "    {.name = \"%s\", .method = %s, .prefill = %d, .step = %d, .max_length = %lld,",
+                 decoder->name, methods[decoder->method], entry_index(task, decoder->prefill),
+                 entry_index(task, decoder->step), (long long)decoder->max_length);
+        out_line(out, "     .min_length = %lld, .end_id = %lld, .pad_id = %lld},",
+                 (long long)decoder->min_length, (long long)decoder->end_id, (long long)decoder->pad_id);
     }
     out_line(out, "};");
     out_line(out, "");
@@ -304,17 +312,17 @@ void emit_tables(Out *out, Arena *arena, const Task *task, const Target *target)
     out_line(out, "    \"\";");
     out_line(out, "");
     out_line(out, "const XvProgram xv_program = {");
-    out_line(out, "    .model = \"%s\", .task = \"%s\", .target = \"%s\", .config = config, .ranks = %d,", task->model,
-             task->name, target->name, task->ranks);
-    out_line(out, "    .parameters = parameters, .n_parameters = %d, .parameter_count = %lld,", task->n_parameters,
-             (long long)task->parameter_count);
+    out_line(out, "    .model = \"%s\", .task = \"%s\", .target = \"%s\", .config = config, .ranks = %d,",
+             task->model, task->name, target->name, task->ranks);
+    out_line(out, "    .parameters = parameters, .n_parameters = %d, .parameter_count = %lld,",
+             task->n_parameters, (long long)task->parameter_count);
     out_line(out, "    .aliases = %s, .n_aliases = %d, .buffers = %s, .n_buffers = %d,",
              task->n_aliases ? "aliases" : "NULL", task->n_aliases, task->n_buffers ? "buffers" : "NULL",
              task->n_buffers);
     out_line(out, "    .load_rules = %s, .n_load_rules = %d,", task->n_load_rules ? "load_rules" : "NULL",
              task->n_load_rules);
-    out_line(out, "    .entries = entries, .n_entries = %d, .decoders = %s, .n_decoders = %d, %s", task->n_entries,
-             task->n_decoders ? "decoders" : "NULL", task->n_decoders,
+    out_line(out, "    .entries = entries, .n_entries = %d, .decoders = %s, .n_decoders = %d, %s",
+             task->n_entries, task->n_decoders ? "decoders" : "NULL", task->n_decoders,
              target == &target_c ? ".update = update," : ".cuda = &cuda_program,");
     out_line(out, "};");
 }

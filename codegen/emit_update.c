@@ -17,7 +17,8 @@ static const ScalarExpr *number(Arena *arena, double value)
 static const ScalarExpr *op2(Arena *arena, Op op, const ScalarExpr *a, const ScalarExpr *b)
 {
     ScalarExpr *expr = arena_alloc(arena, sizeof *expr);
-    *expr = (ScalarExpr){.kind = SCALAR_OP, .dtype = DTYPE_F32, .op = op, .args = {a, b}, .n_args = b ? 2 : 1};
+    *expr =
+        (ScalarExpr){.kind = SCALAR_OP, .dtype = DTYPE_F32, .op = op, .args = {a, b}, .n_args = b ? 2 : 1};
     return expr;
 }
 
@@ -72,18 +73,24 @@ static const ScalarExpr *let(UpdateKernel *kernel, const char *name, const Scala
 
 static void store(UpdateKernel *kernel, int buffer, const ScalarExpr *value)
 {
-    kernel->statements[kernel->n_statements++] = (Statement){.kind = STATEMENT_STORE, .value = value, .buffer = buffer,
-                                                             .index = kernel->lane, .node = 0};
+    kernel->statements[kernel->n_statements++] = (Statement){
+        .kind = STATEMENT_STORE, .value = value, .buffer = buffer, .index = kernel->lane, .node = 0};
 }
 
 static void build_statements(UpdateKernel *k, const Optimizer *optimizer)
 {
     Arena *a = k->arena;
-    const ScalarExpr *g = let(k, "g", op2(a, OP_MUL, load(k, BUFFER_GRADIENT, k->lane), scalar(k, SCALAR_GRADIENT_SCALE)));
-    const ScalarExpr *m = let(k, "m", op2(a, OP_ADD, op2(a, OP_MUL, number(a, optimizer->beta1), load(k, BUFFER_MOMENT1, k->lane)),
-                                          op2(a, OP_MUL, number(a, 1 - optimizer->beta1), g)));
+    const ScalarExpr *g =
+        let(k, "g", op2(a, OP_MUL, load(k, BUFFER_GRADIENT, k->lane), scalar(k, SCALAR_GRADIENT_SCALE)));
+    const ScalarExpr *m =
+        let(k, "m",
+            op2(a, OP_ADD, op2(a, OP_MUL, number(a, optimizer->beta1), load(k, BUFFER_MOMENT1, k->lane)),
+                op2(a, OP_MUL, number(a, 1 - optimizer->beta1), g)));
     const ScalarExpr *square = op2(a, OP_MUL, op2(a, OP_MUL, number(a, 1 - optimizer->beta2), g), g);
-    const ScalarExpr *v = let(k, "v", op2(a, OP_ADD, op2(a, OP_MUL, number(a, optimizer->beta2), load(k, BUFFER_MOMENT2, k->lane)), square));
+    const ScalarExpr *v =
+        let(k, "v",
+            op2(a, OP_ADD, op2(a, OP_MUL, number(a, optimizer->beta2), load(k, BUFFER_MOMENT2, k->lane)),
+                square));
     const ScalarExpr *root = op2(a, OP_ADD, op2(a, OP_SQRT, v, NULL), number(a, optimizer->epsilon));
     const ScalarExpr *step = op2(a, OP_DIV, op2(a, OP_MUL, scalar(k, SCALAR_STEP_SIZE), m), root);
     const ScalarExpr *p = let(k, "p", op2(a, OP_SUB, load(k, BUFFER_PARAMETER, k->lane), step));
@@ -111,8 +118,13 @@ static const Kernel *update_kernel(UpdateKernel *k, const Optimizer *optimizer, 
     Stage *stage = arena_alloc(k->arena, sizeof *stage);
     *stage = (Stage){.kind = STAGE_LANES, .statements = k->statements, .n_statements = k->n_statements};
     Kernel *kernel = arena_alloc(k->arena, sizeof *kernel);
-    *kernel = (Kernel){.name = "adamw", .lanes = lanes, .buffers = buffers, .n_buffers = N_BUFFERS, .stages = stage,
-                       .n_stages = 1, .n_ids = k->n_statements};
+    *kernel = (Kernel){.name = "adamw",
+                       .lanes = lanes,
+                       .buffers = buffers,
+                       .n_buffers = N_BUFFERS,
+                       .stages = stage,
+                       .n_stages = 1,
+                       .n_ids = k->n_statements};
     return kernel;
 }
 
@@ -141,7 +153,9 @@ void emit_update(Emission *emission, Out *out)
     out_line(out, "continue;");
     out_close(out, "");
     out_line(out, "const float scalars[] = {rates->step_size[parameter->is_fresh],");
-    out_line(out, "    parameter->has_decay ? rates->decay_size[parameter->is_fresh] : 0.0f, rates->gradient_scale};");
+    out_line(
+        out,
+        "    parameter->has_decay ? rates->decay_size[parameter->is_fresh] : 0.0f, rates->gradient_scale};");
     out_line(out, "const int64_t first = parameter->offset;");
     out_line(out, "const int64_t count = (parameter->count + 15) / 16 * 16;");
     out_line(out, "#pragma omp parallel for schedule(static) if (count > 65536)");

@@ -4,7 +4,7 @@
 #include "compiler/task.h"
 
 typedef struct ValueNames {
-    const char **name;   // one per node; NULL for nodes without storage in the arena
+    const char **name;  // one per node; NULL for nodes without storage in the arena
 } ValueNames;
 
 ValueNames name_values(Arena *arena, const Program *program);

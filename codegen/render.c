@@ -47,20 +47,18 @@ static const char *parenthesised(Rendering *rendering, const char *text, int own
 const char *render_index(Rendering *rendering, const IndexExpr *index, int precedence)
 {
     switch (index->kind) {
-    case INDEX_CONST:
-        return render_format(rendering, "%lld", (long long)index->value);
+    case INDEX_CONST: return render_format(rendering, "%lld", (long long)index->value);
     case INDEX_ROW:
         return rendering->kernel->n_row_dims == 1 ? "row" : render_format(rendering, "i%d", index->variable);
-    case INDEX_REDUCE:
-        return render_format(rendering, "k%d", index->variable);
-    case INDEX_LANE:
-        return "c";
+    case INDEX_REDUCE: return render_format(rendering, "k%d", index->variable);
+    case INDEX_LANE: return "c";
     case INDEX_ADD: {
         const char *left = render_index(rendering, index->a, PRECEDENCE_ADD);
         if (index->b->kind == INDEX_CONST && index->b->value < 0) {
             left = render_format(rendering, "%s - %lld", left, -(long long)index->b->value);
         } else {
-            left = render_format(rendering, "%s + %s", left, render_index(rendering, index->b, PRECEDENCE_ADD));
+            left =
+                render_format(rendering, "%s + %s", left, render_index(rendering, index->b, PRECEDENCE_ADD));
         }
         return parenthesised(rendering, left, PRECEDENCE_ADD, precedence);
     }
@@ -122,7 +120,8 @@ static bool index_gathers(const IndexExpr *index)
 }
 
 // Splits a sum into the part that changes with the lane and the rest; either may come back NULL.
-static void split_lane_terms(Rendering *rendering, const IndexExpr *index, const char **lane, const char **rest)
+static void split_lane_terms(Rendering *rendering, const IndexExpr *index, const char **lane,
+                             const char **rest)
 {
     if (index->kind == INDEX_ADD) {
         split_lane_terms(rendering, index->a, lane, rest);
@@ -237,7 +236,8 @@ static const char *op_text(Rendering *rendering, const ScalarExpr *expr, int pre
         }
         if (expr->dtype == DTYPE_BOOL) {
             const char *tested = render_scalar(rendering, expr->args[0], PRECEDENCE_ADD);
-            return parenthesised(rendering, render_format(rendering, "%s != 0", tested), PRECEDENCE_COMPARE, precedence);
+            return parenthesised(rendering, render_format(rendering, "%s != 0", tested), PRECEDENCE_COMPARE,
+                                 precedence);
         }
         const char *text = render_format(rendering, "(%s)%s", rendering->dialect->type[expr->dtype],
                                          render_scalar(rendering, expr->args[0], PRECEDENCE_CALL));
@@ -249,7 +249,8 @@ static const char *op_text(Rendering *rendering, const ScalarExpr *expr, int pre
     if (!pattern) {
         XV_BUG("op %s has no spelling for target %s", op_info(expr->op)->name, rendering->dialect->name);
     }
-    bool is_call = strchr(pattern, '(') != NULL && pattern[0] != '$' && pattern[0] != '-' && pattern[0] != '!';
+    bool is_call =
+        strchr(pattern, '(') != NULL && pattern[0] != '$' && pattern[0] != '-' && pattern[0] != '!';
     const char *text = "";
     for (const char *p = pattern; *p; p++) {
         if (*p != '$') {
@@ -258,9 +259,11 @@ static const char *op_text(Rendering *rendering, const ScalarExpr *expr, int pre
         }
         int i = *++p - '0';
         int needed = is_call ? PRECEDENCE_SELECT : (int)spelling->precedence;
-        bool is_right = i > 0 && (expr->op == OP_SUB || expr->op == OP_DIV || expr->op == OP_MOD || expr->op == OP_IDIV);
-        bool is_compare = spelling->precedence == PRECEDENCE_COMPARE || spelling->precedence == PRECEDENCE_SELECT
-            || spelling->precedence == PRECEDENCE_AND || spelling->precedence == PRECEDENCE_OR;
+        bool is_right =
+            i > 0 && (expr->op == OP_SUB || expr->op == OP_DIV || expr->op == OP_MOD || expr->op == OP_IDIV);
+        bool is_compare = spelling->precedence == PRECEDENCE_COMPARE ||
+                          spelling->precedence == PRECEDENCE_SELECT ||
+                          spelling->precedence == PRECEDENCE_AND || spelling->precedence == PRECEDENCE_OR;
         bool is_tight = is_right || is_compare || spelling->precedence == PRECEDENCE_UNARY;
         needed += !is_call && is_tight ? 1 : 0;
         bool was_conditional = rendering->is_conditional;
@@ -316,16 +319,13 @@ const char *render_scalar(Rendering *rendering, const ScalarExpr *expr, int prec
                                          render_index(rendering, expr->index, PRECEDENCE_CALL));
         return parenthesised(rendering, text, PRECEDENCE_UNARY, precedence);
     }
-    case SCALAR_LOAD:
-        return load_text(rendering, expr, precedence);
-    case SCALAR_OP:
-        return op_text(rendering, expr, precedence);
+    case SCALAR_LOAD: return load_text(rendering, expr, precedence);
+    case SCALAR_OP: return op_text(rendering, expr, precedence);
     case SCALAR_LET:
     case SCALAR_ACC:
         return rendering->is_array_id[expr->let] ? lane_element(rendering, rendering->id_names[expr->let])
                                                  : rendering->id_names[expr->let];
-    case SCALAR_KEEP:
-        return keep_text(rendering, expr);
+    case SCALAR_KEEP: return keep_text(rendering, expr);
     }
     return "0";
 }
@@ -339,12 +339,13 @@ static const char *accumulate_text(Rendering *rendering, const Statement *statem
         name = lane_element(rendering, name);
     }
     if (statement->op == OP_SUM) {
-        return render_format(rendering, "%s += %s;", name, render_scalar(rendering, statement->value, PRECEDENCE_SELECT));
+        return render_format(rendering, "%s += %s;", name,
+                             render_scalar(rendering, statement->value, PRECEDENCE_SELECT));
     }
     const char *value = render_scalar(rendering, statement->value, PRECEDENCE_COMPARE + 1);
     if (statement->op == OP_ARGMAX) {
-        return render_format(rendering, "if (%s > best_%s) { best_%s = %s; %s = (int32_t)c; }", value, name, name, value,
-                             name);
+        return render_format(rendering, "if (%s > best_%s) { best_%s = %s; %s = (int32_t)c; }", value, name,
+                             name, value, name);
     }
     return render_format(rendering, "%s = %s > %s ? %s : %s;", name, value, name, value, name);
 }
@@ -359,11 +360,11 @@ static const char *statement_text(Rendering *rendering, const Statement *stateme
         if (statement->is_buffered) {
             return render_format(rendering, "%s = %s;", lane_element(rendering, name), value);
         }
-        return render_format(rendering, "const %s %s = %s;", dialect->type[statement->value->dtype], name, value);
+        return render_format(rendering, "const %s %s = %s;", dialect->type[statement->value->dtype], name,
+                             value);
     }
     case STATEMENT_ACCUMULATE:
-    case STATEMENT_LANE_ACCUMULATE:
-        return accumulate_text(rendering, statement);
+    case STATEMENT_LANE_ACCUMULATE: return accumulate_text(rendering, statement);
     case STATEMENT_COLUMN_ACCUMULATE: {
         const char *value = render_scalar(rendering, statement->value, PRECEDENCE_SELECT);
         return render_format(rendering, "part_%s[%s] += %s;", rendering->buffer_names[statement->buffer],
@@ -401,8 +402,8 @@ static void declare_for_stages(Rendering *rendering, int first, int last)
             const Statement *statement = &stage->statements[i];
             if (statement->kind == STATEMENT_ACCUMULATE) {
                 declare_accumulator(rendering, statement);
-            } else if (statement->kind == STATEMENT_LANE_ACCUMULATE
-                       || (statement->kind == STATEMENT_LET && statement->is_buffered)) {
+            } else if (statement->kind == STATEMENT_LANE_ACCUMULATE ||
+                       (statement->kind == STATEMENT_LET && statement->is_buffered)) {
                 rendering->dialect->declare_lane_buffer(rendering, statement);
             }
         }
@@ -416,7 +417,8 @@ static void emit_prepared(Rendering *rendering)
                  rendering->hoists[i].text);
     }
     for (int i = 0; i < rendering->n_keeps; i++) {
-        rendering->dialect->declare_keep(rendering, rendering->keeps[i].expr, i, rendering->keeps[i].is_per_lane);
+        rendering->dialect->declare_keep(rendering, rendering->keeps[i].expr, i,
+                                         rendering->keeps[i].is_per_lane);
     }
     rendering->n_hoists = 0;
 }
@@ -439,7 +441,8 @@ static void render_stage(Rendering *rendering, const Stage *stage)
         rendering->dialect->open_lanes(rendering, stage);
     }
     for (int i = 0; i < stage->n_statements; i++) {
-        bool is_once = !is_lanes && stage->statements[i].kind == STATEMENT_STORE && rendering->dialect->store_once;
+        bool is_once =
+            !is_lanes && stage->statements[i].kind == STATEMENT_STORE && rendering->dialect->store_once;
         if (is_once) {
             rendering->dialect->store_once(rendering, lines[i]);
         } else {
@@ -576,10 +579,11 @@ static bool has_wide_index(const Kernel *kernel)
         int64_t count = shape_count(&kernel->buffers[i].shape);
         largest = count > largest ? count : largest;
     }
-    return largest >= INT32_MAX - 1024;   // the last block of a launch may start beyond the last element
+    return largest >= INT32_MAX - 1024;  // the last block of a launch may start beyond the last element
 }
 
-void render_kernel(Out *out, const Dialect *dialect, const Graph *graph, const Kernel *kernel, const char *name)
+void render_kernel(Out *out, const Dialect *dialect, const Graph *graph, const Kernel *kernel,
+                   const char *name)
 {
     Arena *arena = graph->arena;
     Rendering rendering = {.out = out, .arena = arena, .dialect = dialect, .graph = graph, .kernel = kernel};

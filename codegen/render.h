@@ -25,24 +25,25 @@ typedef struct Rendering {
     const struct Dialect *dialect;
     const Graph *graph;
     const Kernel *kernel;
-    const char **buffer_names;   // one per buffer: the parameter's name
-    const char **id_names;       // one per let and accumulator
-    bool *is_lane_id;            // value differs from lane to lane
-    bool *is_array_id;           // lives in a lane buffer: written name[lane]
-    bool is_lane_loop;           // rendering the statements of a LANES stage
-    bool is_conditional;         // inside a branch of a select: indices read from memory may not exist otherwise
+    const char **buffer_names;  // one per buffer: the parameter's name
+    const char **id_names;      // one per let and accumulator
+    bool *is_lane_id;           // value differs from lane to lane
+    bool *is_array_id;          // lives in a lane buffer: written name[lane]
+    bool is_lane_loop;          // rendering the statements of a LANES stage
+    bool is_conditional;  // inside a branch of a select: indices read from memory may not exist otherwise
     Hoist *hoists;
     int n_hoists, hoist_capacity;
-    int hoist_names;             // names given so far, counted per kernel
+    int hoist_names;  // names given so far, counted per kernel
     KeepUse *keeps;
     int n_keeps, keep_capacity;
     bool row_used[MAX_RANK];
-    const char *index_type;      // of row coordinates, subscripts and reduce loops
+    const char *index_type;  // of row coordinates, subscripts and reduce loops
 } Rendering;
 
 // Renders one kernel as a function `name`, with its header comment. The text depends on nothing but the kernel and
 // the DSL names in it, so equal kernels give equal text.
-void render_kernel(Out *out, const struct Dialect *dialect, const Graph *graph, const Kernel *kernel, const char *name);
+void render_kernel(Out *out, const struct Dialect *dialect, const Graph *graph, const Kernel *kernel,
+                   const char *name);
 
 // The parameters of the rendered function, in order: buffers first, then "const XvDraw *draw<i>" for the draws that
 // render_draws lists, then the scratch memory of column accumulators if the kernel has any.
@@ -53,9 +54,10 @@ int64_t render_scratch_floats(const Kernel *kernel);
 void render_names(Rendering *rendering);
 
 // Used by dialects.
-const char *render_format(Rendering *rendering, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *render_format(Rendering *rendering, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 const char *render_scalar(Rendering *rendering, const ScalarExpr *expr, int precedence);
 const char *render_index(Rendering *rendering, const IndexExpr *index, int precedence);
 int64_t kernel_rows(const Kernel *kernel);
-void render_row_coordinates(Rendering *rendering);   // those that are used, from `row`
-int kernel_columns(const Kernel *kernel);   // number of column accumulators
+void render_row_coordinates(Rendering *rendering);  // those that are used, from `row`
+int kernel_columns(const Kernel *kernel);           // number of column accumulators

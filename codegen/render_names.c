@@ -13,7 +13,8 @@ static const char *short_name(Rendering *rendering, const char *name)
     char text[64];
     int length = 0;
     for (const char *p = start; *p && length < (int)sizeof text - 1; p++) {
-        bool is_word = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '_';
+        bool is_word =
+            (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '_';
         text[length++] = is_word ? *p : '_';
     }
     text[length] = 0;
@@ -36,10 +37,12 @@ static const char *node_short_name(Rendering *rendering, NodeId id)
 
 static bool is_reserved(const Dialect *dialect, const char *name)
 {
-    static const char *const words[] = {"c", "row", "float", "long", "int", "double", "auto", "return", "if", "else",
-        "for", "while", "do", "const", "static", "register", "volatile", "signed", "unsigned", "char", "short", "void",
-        "switch", "case", "default", "break", "continue", "goto", "sizeof", "struct", "union", "enum", "typedef", "extern",
-        "inline", "restrict", "exp", "log", "sqrt", "max", "min", "abs", "chunk", "scratch"};
+    static const char *const words[] = {
+        "c",        "row",    "float",  "long",  "int",    "double",  "auto",     "return",   "if",
+        "else",     "for",    "while",  "do",    "const",  "static",  "register", "volatile", "signed",
+        "unsigned", "char",   "short",  "void",  "switch", "case",    "default",  "break",    "continue",
+        "goto",     "sizeof", "struct", "union", "enum",   "typedef", "extern",   "inline",   "restrict",
+        "exp",      "log",    "sqrt",   "max",   "min",    "abs",     "chunk",    "scratch"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(name, words[i]) == 0) {
             return true;
@@ -83,16 +86,18 @@ static void name_ids(Rendering *rendering)
     for (int s = 0; s < kernel->n_stages; s++) {
         for (int i = 0; i < kernel->stages[s].n_statements; i++) {
             const Statement *statement = &kernel->stages[s].statements[i];
-            bool is_named = statement->kind == STATEMENT_LET || statement->kind == STATEMENT_ACCUMULATE
-                || statement->kind == STATEMENT_LANE_ACCUMULATE;
+            bool is_named = statement->kind == STATEMENT_LET || statement->kind == STATEMENT_ACCUMULATE ||
+                            statement->kind == STATEMENT_LANE_ACCUMULATE;
             if (!is_named) {
                 continue;
             }
             bool is_sum = statement->kind != STATEMENT_LET;
-            const char *base = is_sum ? op_info(statement->op)->name : node_short_name(rendering, statement->node);
-            rendering->id_names[statement->id] = unique_name(rendering, base, kernel->n_buffers, kernel->n_ids);
-            bool is_array = statement->kind == STATEMENT_LANE_ACCUMULATE
-                || (statement->kind == STATEMENT_LET && statement->is_buffered);
+            const char *base =
+                is_sum ? op_info(statement->op)->name : node_short_name(rendering, statement->node);
+            rendering->id_names[statement->id] =
+                unique_name(rendering, base, kernel->n_buffers, kernel->n_ids);
+            bool is_array = statement->kind == STATEMENT_LANE_ACCUMULATE ||
+                            (statement->kind == STATEMENT_LET && statement->is_buffered);
             rendering->is_array_id[statement->id] = is_array;
             bool in_lanes = kernel->stages[s].kind == STAGE_LANES && statement->kind == STATEMENT_LET;
             rendering->is_lane_id[statement->id] = is_array || in_lanes;

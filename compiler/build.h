@@ -11,8 +11,8 @@ typedef struct Build {
 } Build;
 
 const Shape *build_shape(const Build *build, NodeId x);
-int64_t build_last(const Build *build, NodeId x);                 // extent of the last dimension
-uint32_t build_last_axis(const Build *build, NodeId x);           // its axis as a mask
+int64_t build_last(const Build *build, NodeId x);        // extent of the last dimension
+uint32_t build_last_axis(const Build *build, NodeId x);  // its axis as a mask
 
 NodeId build_unary(Build *build, Op op, NodeId x);
 NodeId build_add(Build *build, NodeId x, NodeId y);
@@ -20,13 +20,13 @@ NodeId build_sub(Build *build, NodeId x, NodeId y);
 NodeId build_mul(Build *build, NodeId x, NodeId y);
 NodeId build_div(Build *build, NodeId x, NodeId y);
 NodeId build_compare(Build *build, Op op, NodeId x, NodeId y);
-NodeId build_number(Build *build, double number, NodeId like);    // f32, of like's shape
-NodeId build_scale(Build *build, NodeId x, double factor);        // x * factor; x itself for 1
-NodeId build_shift(Build *build, NodeId x, double offset);        // x + offset
+NodeId build_number(Build *build, double number, NodeId like);  // f32, of like's shape
+NodeId build_scale(Build *build, NodeId x, double factor);      // x * factor; x itself for 1
+NodeId build_shift(Build *build, NodeId x, double offset);      // x + offset
 NodeId build_select(Build *build, NodeId condition, NodeId x, double otherwise);
-NodeId build_grow(Build *build, NodeId x, NodeId like);           // EXPAND to like's shape, ranks equal
+NodeId build_grow(Build *build, NodeId x, NodeId like);  // EXPAND to like's shape, ranks equal
 NodeId build_sum(Build *build, NodeId x, uint32_t axes);
-NodeId build_mean_last(Build *build, NodeId x);                   // [..., C] -> [..., 1]
+NodeId build_mean_last(Build *build, NodeId x);  // [..., C] -> [..., 1]
 NodeId build_reshape(Build *build, NodeId x, int rank, const int64_t *dims);
 NodeId build_transpose(Build *build, NodeId x);
 NodeId build_matmul(Build *build, NodeId a, NodeId b);
@@ -40,12 +40,12 @@ typedef struct SoftmaxParts {
 } SoftmaxParts;
 
 SoftmaxParts build_softmax_parts(Build *build, NodeId x);
-NodeId build_log_sum_exp(Build *build, const SoftmaxParts *parts);      // [..., 1]
+NodeId build_log_sum_exp(Build *build, const SoftmaxParts *parts);  // [..., 1]
 
 // Biased variance over the last axis, as PyTorch's layer_norm.
 typedef struct NormParts {
-    NodeId rstd;          // [..., 1], 1 / sqrt(variance + epsilon)
-    NodeId normalised;    // [..., C], (x - mean) * rstd
+    NodeId rstd;        // [..., 1], 1 / sqrt(variance + epsilon)
+    NodeId normalised;  // [..., C], (x - mean) * rstd
 } NormParts;
 
 NormParts build_norm_parts(Build *build, NodeId x, double epsilon);

@@ -69,8 +69,8 @@ bool shape_argument(Call *call, int i, Shape *shape)
     }
     for (int j = 0; j < shape->rank; j++) {
         if (shape->dim[j] < 1) {
-            diag_error(call->elab->diag, call->place[i], "%s: dimension %d would be %lld", call->builtin->name, j,
-                       (long long)shape->dim[j]);
+            diag_error(call->elab->diag, call->place[i], "%s: dimension %d would be %lld",
+                       call->builtin->name, j, (long long)shape->dim[j]);
             return false;
         }
     }
@@ -228,11 +228,11 @@ static bool place_arguments(Call *call, const Argument *arguments, int n_argumen
         int position = arguments[i].name ? parameter_position(builtin, arguments[i].name) : i;
         if (position < 0 || position >= n_parameters || given[position]) {
             if (arguments[i].name) {
-                diag_error(call->elab->diag, arguments[i].span, "%s has no free parameter '%s'", builtin->name,
-                           arguments[i].name);
+                diag_error(call->elab->diag, arguments[i].span, "%s has no free parameter '%s'",
+                           builtin->name, arguments[i].name);
             } else {
-                diag_error(call->elab->diag, arguments[i].span, "%s takes at most %d argument%s", builtin->name,
-                           n_parameters, n_parameters == 1 ? "" : "s");
+                diag_error(call->elab->diag, arguments[i].span, "%s takes at most %d argument%s",
+                           builtin->name, n_parameters, n_parameters == 1 ? "" : "s");
             }
             return false;
         }
@@ -242,7 +242,8 @@ static bool place_arguments(Call *call, const Argument *arguments, int n_argumen
     }
     for (int i = 0; i < builtin->n_required; i++) {
         if (!given[i]) {
-            diag_error(call->elab->diag, call->span, "%s needs an argument for '%s'", builtin->name, builtin->parameters[i]);
+            diag_error(call->elab->diag, call->span, "%s needs an argument for '%s'", builtin->name,
+                       builtin->parameters[i]);
             return false;
         }
     }

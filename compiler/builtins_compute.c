@@ -16,7 +16,8 @@ Value call_unary(Call *call)
 // `min`, `max`, `minimum` and `maximum`, of numbers and of tensors.
 Value call_binary(Call *call)
 {
-    return elab_binary(call->elab, (Op)call->builtin->detail, call->argument[0], call->argument[1], call->span);
+    return elab_binary(call->elab, (Op)call->builtin->detail, call->argument[0], call->argument[1],
+                       call->span);
 }
 
 Value call_where(Call *call)
@@ -92,13 +93,15 @@ Value call_sum(Call *call)
     }
     Graph *graph = call->elab->graph;
     if (graph->nodes[node].dtype == DTYPE_BOOL) {
-        diag_error(call->elab->diag, call->span, "sum does not work on bool tensors; use float(...) or int(...)");
+        diag_error(call->elab->diag, call->span,
+                   "sum does not work on bool tensors; use float(...) or int(...)");
         return value_error();
     }
     Origin origin = elab_origin(call->elab, call->span);
     NodeId result = graph_reduce(graph, OP_SUM, node, axes, &origin);
-    if (call->builtin->detail) {   // mean
-        double count = (double)shape_count(&graph->nodes[node].shape) / (double)shape_count(&graph->nodes[result].shape);
+    if (call->builtin->detail) {  // mean
+        double count =
+            (double)shape_count(&graph->nodes[node].shape) / (double)shape_count(&graph->nodes[result].shape);
         const Shape shape = graph->nodes[result].shape;
         NodeId scale = graph_const(graph, 1.0 / count, DTYPE_F32, &shape, &origin);
         result = graph_binary(graph, OP_MUL, result, scale, &origin);
@@ -161,8 +164,8 @@ Value call_full(Call *call)
 {
     Shape shape;
     double number = call->builtin->detail;
-    if (!needs_graph(call) || !shape_argument(call, 0, &shape)
-        || (call->builtin->detail < 0 && !number_argument(call, 1, &number))) {
+    if (!needs_graph(call) || !shape_argument(call, 0, &shape) ||
+        (call->builtin->detail < 0 && !number_argument(call, 1, &number))) {
         return value_error();
     }
     Origin origin = elab_origin(call->elab, call->span);
@@ -171,11 +174,13 @@ Value call_full(Call *call)
 
 // Compounds -----------------------------------------------------------------------------------------------------
 
-static Value compound(Call *call, Op op, const Shape *shape, const NodeId *inputs, int n_inputs, double number)
+static Value compound(Call *call, Op op, const Shape *shape, const NodeId *inputs, int n_inputs,
+                      double number)
 {
     Attr attr = {.number = number};
     Origin origin = elab_origin(call->elab, call->span);
-    return node_value(call, graph_add(call->elab->graph, op, DTYPE_F32, shape, inputs, n_inputs, &attr, &origin));
+    return node_value(call,
+                      graph_add(call->elab->graph, op, DTYPE_F32, shape, inputs, n_inputs, &attr, &origin));
 }
 
 Value call_softmax(Call *call)
@@ -185,7 +190,8 @@ Value call_softmax(Call *call)
         return value_error();
     }
     if (shape_at(call, node)->rank < 1 || call->elab->graph->nodes[node].dtype != DTYPE_F32) {
-        diag_error(call->elab->diag, call->span, "%s needs a float tensor with dimensions", call->builtin->name);
+        diag_error(call->elab->diag, call->span, "%s needs a float tensor with dimensions",
+                   call->builtin->name);
         return value_error();
     }
     const Shape shape = *shape_at(call, node);
@@ -210,7 +216,8 @@ Value call_layer_norm(Call *call)
         const Shape *vector = shape_at(call, inputs[i]);
         if (shape.rank < 1 || vector->rank != 1 || vector->dim[0] != shape.dim[shape.rank - 1]) {
             diag_error(call->elab->diag, call->span, "layer_norm of %s cannot use a %s of shape %s",
-                       elab_shape(call->elab, inputs[0]), call->builtin->parameters[i], elab_shape(call->elab, inputs[i]));
+                       elab_shape(call->elab, inputs[0]), call->builtin->parameters[i],
+                       elab_shape(call->elab, inputs[i]));
             elab_note_operand(call->elab, &call->argument[0], "the tensor");
             elab_note_operand(call->elab, &call->argument[i], call->builtin->parameters[i]);
             return value_error();
@@ -227,10 +234,12 @@ Value call_cross_entropy(Call *call)
     }
     const Shape *logits = shape_at(call, inputs[0]);
     const Shape *labels = shape_at(call, inputs[1]);
-    bool fits = logits->rank == 2 && labels->rank == 1 && logits->dim[0] == labels->dim[0]
-        && call->elab->graph->nodes[inputs[1]].dtype == DTYPE_I32 && call->elab->graph->nodes[inputs[0]].dtype == DTYPE_F32;
+    bool fits = logits->rank == 2 && labels->rank == 1 && logits->dim[0] == labels->dim[0] &&
+                call->elab->graph->nodes[inputs[1]].dtype == DTYPE_I32 &&
+                call->elab->graph->nodes[inputs[0]].dtype == DTYPE_F32;
     if (!fits) {
-        diag_error(call->elab->diag, call->span, "cross_entropy needs logits [rows, classes] and int labels [rows], got %s and %s %s",
+        diag_error(call->elab->diag, call->span,
+                   "cross_entropy needs logits [rows, classes] and int labels [rows], got %s and %s %s",
                    elab_shape(call->elab, inputs[0]), dtype_name(call->elab->graph->nodes[inputs[1]].dtype),
                    elab_shape(call->elab, inputs[1]));
         return value_error();

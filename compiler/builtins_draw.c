@@ -25,7 +25,8 @@ static Value dropped(Call *call, const Shape *mask_shape, double rate, const cha
 {
     Elab *elab = call->elab;
     if (rate < 0 || rate >= 1) {
-        diag_error(elab->diag, call->place[1], "%s: the rate must be at least 0 and below 1, got %g", call->builtin->name, rate);
+        diag_error(elab->diag, call->place[1], "%s: the rate must be at least 0 and below 1, got %g",
+                   call->builtin->name, rate);
         return value_error();
     }
     if (rate == 0) {
@@ -77,7 +78,8 @@ Value call_sample(Call *call)
     Shape shape = shape_of(1, &shape_at(call, node)->dim[0]);
     Attr attr = {.index = elab_draw(call->elab, DRAW_SAMPLE, 0, &shape, "sample", call->span)};
     Origin origin = elab_origin(call->elab, call->span);
-    return node_value(call, graph_add(call->elab->graph, OP_SAMPLE, DTYPE_I32, &shape, &node, 1, &attr, &origin));
+    return node_value(call,
+                      graph_add(call->elab->graph, OP_SAMPLE, DTYPE_I32, &shape, &node, 1, &attr, &origin));
 }
 
 Value call_top_k(Call *call)
@@ -122,7 +124,8 @@ Value call_all_gather(Call *call)
     call->elab->is_world_used = true;
     Origin origin = elab_origin(call->elab, call->span);
     Attr attr = {0};
-    return node_value(call, graph_add(call->elab->graph, OP_ALL_GATHER, dtype, &shape, &node, 1, &attr, &origin));
+    return node_value(call,
+                      graph_add(call->elab->graph, OP_ALL_GATHER, dtype, &shape, &node, 1, &attr, &origin));
 }
 
 // The derivative of a scalar by any tensor it was computed from.
@@ -134,10 +137,11 @@ Value call_gradient(Call *call)
         if (nodes[i] == NO_NODE) {
             return value_error();
         }
-        if (elab->graph->nodes[nodes[i]].dtype != DTYPE_F32 || (i == 0 && shape_count(shape_at(call, nodes[i])) != 1)) {
-            diag_error(elab->diag, call->place[i], "gradient: %s must be a float %s, got %s%s", call->builtin->parameters[i],
-                       i == 0 ? "scalar" : "tensor", dtype_name(elab->graph->nodes[nodes[i]].dtype),
-                       elab_shape(elab, nodes[i]));
+        if (elab->graph->nodes[nodes[i]].dtype != DTYPE_F32 ||
+            (i == 0 && shape_count(shape_at(call, nodes[i])) != 1)) {
+            diag_error(elab->diag, call->place[i], "gradient: %s must be a float %s, got %s%s",
+                       call->builtin->parameters[i], i == 0 ? "scalar" : "tensor",
+                       dtype_name(elab->graph->nodes[nodes[i]].dtype), elab_shape(elab, nodes[i]));
             return value_error();
         }
     }

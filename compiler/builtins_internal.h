@@ -8,7 +8,7 @@ enum { MAX_ARGUMENTS = 5 };
 typedef struct Call {
     Elab *elab;
     Span span;
-    Value argument[MAX_ARGUMENTS];   // by parameter position; VALUE_NONE kind where absent
+    Value argument[MAX_ARGUMENTS];  // by parameter position; VALUE_NONE kind where absent
     Span place[MAX_ARGUMENTS];
     const struct Builtin *builtin;
 } Call;
@@ -18,7 +18,7 @@ struct Builtin {
     Value (*call)(Call *call);
     int n_required;
     const char *parameters[MAX_ARGUMENTS];
-    int detail;                      // Op of the functions that share an implementation
+    int detail;  // Op of the functions that share an implementation
 };
 
 // Arguments by parameter position (builtins.c). False, or NO_NODE, after a message.

@@ -11,7 +11,8 @@ Value call_reshape(Call *call)
         return value_error();
     }
     if (shape_count(&shape) != shape_count(shape_at(call, node))) {
-        diag_error(call->elab->diag, call->span, "reshape of %s to %s changes the number of elements from %lld to %lld",
+        diag_error(call->elab->diag, call->span,
+                   "reshape of %s to %s changes the number of elements from %lld to %lld",
                    elab_shape(call->elab, node), shape_text(call->elab->arena, &shape),
                    (long long)shape_count(shape_at(call, node)), (long long)shape_count(&shape));
         elab_note_operand(call->elab, &call->argument[0], "the tensor");
@@ -39,8 +40,9 @@ Value call_permute(Call *call)
         dims[i] = (int32_t)order[i];
     }
     if (n_order != rank || seen != (1u << rank) - 1) {
-        diag_error(call->elab->diag, call->place[1], "permute needs each of the dimensions 0..%d once, for a tensor of shape %s",
-                   rank - 1, elab_shape(call->elab, node));
+        diag_error(call->elab->diag, call->place[1],
+                   "permute needs each of the dimensions 0..%d once, for a tensor of shape %s", rank - 1,
+                   elab_shape(call->elab, node));
         return value_error();
     }
     Origin origin = elab_origin(call->elab, call->span);
@@ -79,7 +81,8 @@ Value call_roll(Call *call)
     }
     const Shape *shape = shape_at(call, node);
     if (n_shift != shape->rank) {
-        diag_error(call->elab->diag, call->place[1], "roll needs one shift per dimension: %d given for shape %s", n_shift,
+        diag_error(call->elab->diag, call->place[1],
+                   "roll needs one shift per dimension: %d given for shape %s", n_shift,
                    elab_shape(call->elab, node));
         return value_error();
     }
@@ -104,16 +107,19 @@ Value call_concat(Call *call)
     int axis = 0;
     for (int i = 0; i < n_parts; i++) {
         nodes[i] = elab_node(call->elab, &parts->list->items[i], call->place[0]);
-        if (nodes[i] == NO_NODE || (i == 0 && !axis_argument(call, 1, shape_at(call, nodes[0])->rank, &axis))) {
+        if (nodes[i] == NO_NODE ||
+            (i == 0 && !axis_argument(call, 1, shape_at(call, nodes[0])->rank, &axis))) {
             return value_error();
         }
         Shape a = *shape_at(call, nodes[0]);
         Shape b = *shape_at(call, nodes[i]);
         a.dim[axis] = b.dim[axis < b.rank ? axis : 0];
-        if (!shape_equal(&a, &b) || call->elab->graph->nodes[nodes[0]].dtype != call->elab->graph->nodes[nodes[i]].dtype) {
-            diag_error(call->elab->diag, call->span, "concat along dimension %d cannot join %s %s and %s %s", axis,
-                       dtype_name(call->elab->graph->nodes[nodes[0]].dtype), elab_shape(call->elab, nodes[0]),
-                       dtype_name(call->elab->graph->nodes[nodes[i]].dtype), elab_shape(call->elab, nodes[i]));
+        if (!shape_equal(&a, &b) ||
+            call->elab->graph->nodes[nodes[0]].dtype != call->elab->graph->nodes[nodes[i]].dtype) {
+            diag_error(call->elab->diag, call->span, "concat along dimension %d cannot join %s %s and %s %s",
+                       axis, dtype_name(call->elab->graph->nodes[nodes[0]].dtype),
+                       elab_shape(call->elab, nodes[0]), dtype_name(call->elab->graph->nodes[nodes[i]].dtype),
+                       elab_shape(call->elab, nodes[i]));
             return value_error();
         }
     }
@@ -131,8 +137,8 @@ Value call_tile(Call *call)
     }
     const Shape from = *shape_at(call, node);
     if (times < 1 || from.rank < 1 || from.rank >= MAX_RANK) {
-        diag_error(call->elab->diag, call->span, "tile cannot repeat %s %lld times", elab_shape(call->elab, node),
-                   (long long)times);
+        diag_error(call->elab->diag, call->span, "tile cannot repeat %s %lld times",
+                   elab_shape(call->elab, node), (long long)times);
         return value_error();
     }
     Shape one = {.rank = from.rank + 1, .dim = {1}};

@@ -13,8 +13,8 @@ enum { N_MODEL_CONFIGS = sizeof MODEL_CONFIGS / sizeof *MODEL_CONFIGS };
 
 typedef struct Adding {
     Config *config;
-    const char *folder;              // of the configuration file, for paths in it; NULL for --set
-    const char *origin;              // of --set, else NULL: the place in the file
+    const char *folder;  // of the configuration file, for paths in it; NULL for --set
+    const char *origin;  // of --set, else NULL: the place in the file
     bool is_optional;
 } Adding;
 

@@ -24,26 +24,26 @@ typedef enum ConfigKind {
 
 typedef struct ConfigValue {
     ConfigKind kind;
-    Span span;                                // of the value, for messages
-    int64_t integer;                          // INT
-    double number;                            // FLOAT
-    bool truth;                               // BOOL
-    Sym text;                                 // STRING; for others the text as it was written, for lists NULL
-    const struct ConfigValue *items;          // LIST
+    Span span;                        // of the value, for messages
+    int64_t integer;                  // INT
+    double number;                    // FLOAT
+    bool truth;                       // BOOL
+    Sym text;                         // STRING; for others the text as it was written, for lists NULL
+    const struct ConfigValue *items;  // LIST
     int n_items;
 } ConfigValue;
 
 typedef struct ConfigEntry {
-    Sym path;                                 // "optimizer.lr"
-    Span key;                                 // of the last component where it is given
+    Sym path;  // "optimizer.lr"
+    Span key;  // of the last component where it is given
     ConfigValue value;
-    bool is_optional;                         // of a case's description, see above
-    const char *origin;                       // "configs/VQA.yaml:42" or "--set optimizer.lr=1e-5"
+    bool is_optional;    // of a case's description, see above
+    const char *origin;  // "configs/VQA.yaml:42" or "--set optimizer.lr=1e-5"
 } ConfigEntry;
 
 typedef struct Config {
     const ParseContext *context;
-    Map *entries;                             // Sym -> ConfigEntry *, in order
+    Map *entries;  // Sym -> ConfigEntry *, in order
 } Config;
 
 Config *config_new(const ParseContext *context);

@@ -11,9 +11,9 @@ enum { DEEPEST = 64 };
 typedef struct Reader {
     const ParseContext *context;
     const Source *source;
-    uint32_t begin;                  // of the text that libyaml sees
+    uint32_t begin;  // of the text that libyaml sees
     yaml_document_t *document;
-    Span left_out;                   // first group found in a list of the node being read
+    Span left_out;  // first group found in a list of the node being read
 } Reader;
 
 // Places ----------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ static ConfigNode *read_node(Reader *reader, int index, int depth)
     result->is_group = node->type == YAML_MAPPING_NODE;
     reader->left_out = (Span){0};
     bool is_good = result->is_group ? read_group(reader, node, depth, result)
-        : read_value(reader, index, depth, &result->value);
+                                    : read_value(reader, index, depth, &result->value);
     result->left_out = reader->left_out;
     return is_good ? result : NULL;
 }

@@ -10,7 +10,7 @@ typedef struct ConfigNode {
     Span left_out;                   // the first such group
     const struct ConfigNode *first;  // is_group: members in order
     const struct ConfigNode *next;
-    Sym key;                         // of a member
+    Sym key;  // of a member
     Span key_span;
 } ConfigNode;
 

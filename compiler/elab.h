@@ -11,14 +11,14 @@
 // Names and their values. A function's scope stands in its module instance's, that in the globals.
 typedef struct Scope {
     const struct Scope *parent;
-    Map *values;                     // Sym -> Value *
+    Map *values;  // Sym -> Value *
 } Scope;
 
 typedef struct Instance {
     const AstItem *module;
-    Sym path;                        // "" for the root
+    Sym path;  // "" for the root
     Scope *scope;
-    const struct FunctionValue *call;   // unnamed function, or NULL
+    const struct FunctionValue *call;  // unnamed function, or NULL
     bool is_traced;
     Span span;
 } Instance;
@@ -29,7 +29,7 @@ typedef struct ClassValue {
 
 typedef struct FunctionValue {
     const AstItem *item;
-    Instance *instance;              // NULL for functions outside modules
+    Instance *instance;  // NULL for functions outside modules
 } FunctionValue;
 
 // Marks that an instance hands down to every parameter below it.
@@ -50,21 +50,21 @@ typedef struct Elab {
     int n_buffers, buffer_capacity;
     // The graph under construction; NULL outside an entry.
     Graph *graph;
-    NodeId *parameter_nodes;         // PARAM node of each parameter in the graph, or NO_NODE
+    NodeId *parameter_nodes;  // PARAM node of each parameter in the graph, or NO_NODE
     Draw *draws;
     int n_draws, draw_capacity;
-    Map *draw_counts;                // automatic draw names given so far
-    Sym draw_name;                   // inside `draw name = ...`: the name, else NULL
+    Map *draw_counts;  // automatic draw names given so far
+    Sym draw_name;     // inside `draw name = ...`: the name, else NULL
     // Where new nodes come from.
-    Sym path;                        // module being called
-    Sym variable;                    // variable being assigned, or NULL
-    int depth;                       // of nested calls, against runaway recursion
+    Sym path;      // module being called
+    Sym variable;  // variable being assigned, or NULL
+    int depth;     // of nested calls, against runaway recursion
     // Configuration and globals (elaborate.c).
     Scope *globals;
-    int64_t world;                   // number of ranks
-    const Value *world_value;        // what the name `world` stands for where nothing else is called so
-    bool is_world_used;              // something depends on the number of ranks
-    Map *traces;                     // modules whose output is already recorded: path -> itself; NULL: none is
+    int64_t world;             // number of ranks
+    const Value *world_value;  // what the name `world` stands for where nothing else is called so
+    bool is_world_used;        // something depends on the number of ranks
+    Map *traces;               // modules whose output is already recorded: path -> itself; NULL: none is
 } Elab;
 
 // Tensor services (tensor_ops.c, tensor_index.c). All report errors at `span` and return an ERROR value.
@@ -73,26 +73,26 @@ Origin elab_origin(const Elab *elab, Span span);
 NodeId elab_node(Elab *elab, const Value *value, Span span);
 // A number, tensor or parameter as a node of dtype `like` (for numbers) with rank 0 if it was a number.
 NodeId elab_operand(Elab *elab, const Value *value, Dtype like, Span span);
-Value elab_binary(Elab *elab, Op op, Value a, Value b, Span span);     // elementwise with broadcasting
+Value elab_binary(Elab *elab, Op op, Value a, Value b, Span span);  // elementwise with broadcasting
 Value elab_unary(Elab *elab, Op op, Value x, Span span);
 Value elab_matmul(Elab *elab, Value a, Value b, Span span);
 Value elab_where(Elab *elab, Value condition, Value a, Value b, Span span);
 Value elab_transpose(Elab *elab, Value x, Span span);
-const char *elab_shape(Elab *elab, NodeId node);                       // "[4, 12]"
+const char *elab_shape(Elab *elab, NodeId node);                           // "[4, 12]"
 void elab_note_operand(Elab *elab, const Value *value, const char *what);  // "note: `what` has shape ..."
 
 // One subscript of x[...]: exactly one of the forms is set.
 typedef struct Subscript {
     enum { SUBSCRIPT_INDEX, SUBSCRIPT_SLICE, SUBSCRIPT_NEW_AXIS, SUBSCRIPT_ELLIPSIS } kind;
-    Value index;                     // INDEX: integer or i32 tensor
-    Value start, stop, step;         // SLICE: integer or none
+    Value index;              // INDEX: integer or i32 tensor
+    Value start, stop, step;  // SLICE: integer or none
     Span span;
 } Subscript;
 Value elab_index(Elab *elab, Value base, const Subscript *subscripts, int n_subscripts, Span span);
 
 // Built-in functions (builtins.c).
 typedef struct Argument {
-    Sym name;                        // of `name = value` arguments, else NULL
+    Sym name;  // of `name = value` arguments, else NULL
     Value value;
     Span span;
 } Argument;
@@ -100,7 +100,7 @@ typedef struct Argument {
 typedef struct Builtin Builtin;
 const Builtin *builtin_find(const char *name);
 const char *builtin_name(const Builtin *builtin);
-int builtin_names(const char **names, int capacity);                   // for "did you mean"
+int builtin_names(const char **names, int capacity);  // for "did you mean"
 Value builtin_call(Elab *elab, const Builtin *builtin, const Argument *arguments, int n_arguments, Span span);
 // A random draw of the given shape, named after the `draw` statement or the module path.
 int elab_draw(Elab *elab, DrawKind kind, double rate, const Shape *shape, const char *stem, Span span);
@@ -108,8 +108,9 @@ int elab_draw(Elab *elab, DrawKind kind, double rate, const Shape *shape, const 
 // Configuration (elaborate_config.c): fills the globals with groups and constants; groups as JSON.
 struct ElaborateOptions;
 // `task` with all its items, or NULL.
-void elab_configuration(Elab *elab, const AstFile *files, const AstItem *task, const struct ElaborateOptions *options);
-const Value *elab_constant(Elab *elab, const char *path);              // by its path, or NULL
+void elab_configuration(Elab *elab, const AstFile *files, const AstItem *task,
+                        const struct ElaborateOptions *options);
+const Value *elab_constant(Elab *elab, const char *path);  // by its path, or NULL
 const char *elab_json(Elab *elab, const Map *map);
 
 // Expressions and statements (elaborate_expr.c).
@@ -127,8 +128,8 @@ Value elab_call(Elab *elab, const Value *callee, const Argument *arguments, int 
 bool elab_shape_of_type(Elab *elab, Scope *scope, const AstType *type, Shape *shape, Dtype *dtype);
 // Members of a module or task into `instance` (modules.c).
 void elab_members(Elab *elab, Instance *instance, const AstItems *items, Marks marks);
-Instance *elab_instantiate(Elab *elab, const ClassValue *class, const Argument *arguments, int n_arguments, Sym path,
-                           Marks marks, Span span);
+Instance *elab_instantiate(Elab *elab, const ClassValue *class, const Argument *arguments, int n_arguments,
+                           Sym path, Marks marks, Span span);
 // Binds arguments to parameters in `scope`; checks types. `what` names the callee in messages.
 bool elab_bind(Elab *elab, Scope *scope, const AstParam *params, const Argument *arguments, int n_arguments,
                const char *what, Span span);

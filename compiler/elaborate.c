@@ -97,8 +97,9 @@ static void read_optimizer(Elaboration *e, const AstItem *item)
         }
         if (!is_known) {
             const char *nearest = diag_nearest(setting->name.text, known, N_KNOWN);
-            diag_error(e->elab.diag, setting->name.span, "adamw has no setting '%s'%s%s%s", setting->name.text,
-                       nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+            diag_error(e->elab.diag, setting->name.span, "adamw has no setting '%s'%s%s%s",
+                       setting->name.text, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+                       nearest ? "'?" : "");
         }
     }
     e->optimizer.beta1 = optimizer_number(e, e->task_scope, item, "beta1");
@@ -124,26 +125,20 @@ static void run_task_declarations(Elaboration *e, const AstItem *task)
 {
     Elab *elab = &e->elab;
     Instance *root = arena_alloc(elab->arena, sizeof *root);
-    *root = (Instance){.module = task, .path = intern(elab->names, ""), .scope = e->task_scope, .span = task->head};
+    *root = (Instance){
+        .module = task, .path = intern(elab->names, ""), .scope = e->task_scope, .span = task->head};
     for (const AstItem *item = task->items.first; item; item = item->next) {
         switch (item->kind) {
-        case AST_OPTIMIZER:
-            read_optimizer(e, item);
-            break;
-        case AST_NO_DECAY:
-            e->no_decay = elab_expr(elab, e->task_scope, item->value);
-            break;
-        case AST_SOURCE:
-            elaborate_source(e, item);
-            break;
+        case AST_OPTIMIZER: read_optimizer(e, item); break;
+        case AST_NO_DECAY: e->no_decay = elab_expr(elab, e->task_scope, item->value); break;
+        case AST_SOURCE: elaborate_source(e, item); break;
         case AST_CONFIG:
         case AST_SET:
         case AST_DIM:
         case AST_LET:
         case AST_ASSERT:
         case AST_ENTRY:
-        case AST_DECODER:
-            break;
+        case AST_DECODER: break;
         default: {
             AstItem alone = *item;
             alone.next = NULL;
@@ -259,12 +254,22 @@ static Task *finished_task(Elaboration *e, const char *config)
 {
     Elab *elab = &e->elab;
     Task *task = arena_alloc(elab->arena, sizeof *task);
-    *task = (Task){.model = intern(elab->names, e->options->model), .name = e->task->name.text, .config = config,
-                   .parameters = elab->parameters, .n_parameters = elab->n_parameters, .aliases = elab->aliases,
-                   .n_aliases = elab->n_aliases, .buffers = elab->buffers, .n_buffers = elab->n_buffers,
-                   .load_rules = e->load_rules, .n_load_rules = e->n_load_rules,
-                   .entries = e->entries, .n_entries = e->n_entries, .decoders = e->decoders,
-                   .n_decoders = e->n_decoders, .optimizer = e->optimizer,
+    *task = (Task){.model = intern(elab->names, e->options->model),
+                   .name = e->task->name.text,
+                   .config = config,
+                   .parameters = elab->parameters,
+                   .n_parameters = elab->n_parameters,
+                   .aliases = elab->aliases,
+                   .n_aliases = elab->n_aliases,
+                   .buffers = elab->buffers,
+                   .n_buffers = elab->n_buffers,
+                   .load_rules = e->load_rules,
+                   .n_load_rules = e->n_load_rules,
+                   .entries = e->entries,
+                   .n_entries = e->n_entries,
+                   .decoders = e->decoders,
+                   .n_decoders = e->n_decoders,
+                   .optimizer = e->optimizer,
                    .ranks = elab->is_world_used ? (int)elab->world : 0};
     place_parameters(elab, task);
     return task;
@@ -329,7 +334,8 @@ static Scope *given_by_compiler(Elab *elab, const ElaborateOptions *options)
     return scope;
 }
 
-Task *elaborate(Arena *arena, Interner *names, Diag *diag, const AstFile *files, const ElaborateOptions *options)
+Task *elaborate(Arena *arena, Interner *names, Diag *diag, const AstFile *files,
+                const ElaborateOptions *options)
 {
     Elaboration e = {.elab = {.arena = arena, .names = names, .diag = diag}, .options = options};
     e.elab.globals = scope_new(arena, given_by_compiler(&e.elab, options));

@@ -19,7 +19,7 @@ typedef struct Default {
 
 typedef struct Configuration {
     Elab *elab;
-    Default *defaults;               // in the order of declaration
+    Default *defaults;  // in the order of declaration
     int n_defaults, capacity;
 } Configuration;
 
@@ -92,11 +92,13 @@ static const char *path_text(Elab *elab, const AstExpr *path)
     return base ? arena_format(elab->arena, "%s.%s", base, path->text) : NULL;
 }
 
-static void collect_paths(Elab *elab, const Map *map, const char *prefix, const char **paths, int *n_paths, int capacity)
+static void collect_paths(Elab *elab, const Map *map, const char *prefix, const char **paths, int *n_paths,
+                          int capacity)
 {
     for (int i = 0; i < map->n_entries; i++) {
         const Value *value = map->entries[i].value;
-        const char *path = arena_format(elab->arena, "%s%s%s", prefix, *prefix ? "." : "", (const char *)map->entries[i].key);
+        const char *path = arena_format(elab->arena, "%s%s%s", prefix, *prefix ? "." : "",
+                                        (const char *)map->entries[i].key);
         if (value->kind == VALUE_GROUP) {
             collect_paths(elab, value->group, path, paths, n_paths, capacity);
         } else if (*n_paths < capacity) {
@@ -159,8 +161,9 @@ static void apply_override(Configuration *configuration, Override *override)
     if (!slot || slot->kind == VALUE_GROUP) {
         if (override->is_strict) {
             const char *nearest = nearest_path(elab, override->path);
-            diag_error(elab->diag, none, "%s: no configuration is called '%s'%s%s%s", override->origin, override->path,
-                       nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+            diag_error(elab->diag, none, "%s: no configuration is called '%s'%s%s%s", override->origin,
+                       override->path, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+                       nearest ? "'?" : "");
         }
         return;
     }
@@ -220,7 +223,8 @@ static void settle_defaults(Configuration *configuration)
     }
 }
 
-void elab_configuration(Elab *elab, const AstFile *files, const AstItem *task, const ElaborateOptions *options)
+void elab_configuration(Elab *elab, const AstFile *files, const AstItem *task,
+                        const ElaborateOptions *options)
 {
     Configuration configuration = {.elab = elab};
     for (const AstFile *file = files; file; file = file->next) {
@@ -279,8 +283,9 @@ const char *elab_json(Elab *elab, const Map *map)
     for (int i = 0; i < map->n_entries; i++) {
         const char *item = json_value(elab, map->entries[i].value);
         if (item) {
-            text = append(elab, text, arena_format(elab->arena, "%s%s: %s", is_first ? "" : ", ",
-                                                   json_text(elab, map->entries[i].key), item));
+            text = append(elab, text,
+                          arena_format(elab->arena, "%s%s: %s", is_first ? "" : ", ",
+                                       json_text(elab, map->entries[i].key), item));
             is_first = false;
         }
     }
@@ -292,7 +297,8 @@ static const char *json_value(Elab *elab, const Value *value)
     switch (value->kind) {
     case VALUE_NONE: return "null";
     case VALUE_INT: return arena_format(elab->arena, "%lld", (long long)value->integer);
-    case VALUE_FLOAT: return isfinite(value->number) ? arena_format(elab->arena, "%.17g", value->number) : "null";
+    case VALUE_FLOAT:
+        return isfinite(value->number) ? arena_format(elab->arena, "%.17g", value->number) : "null";
     case VALUE_BOOL: return value->truth ? "true" : "false";
     case VALUE_STRING: return json_text(elab, value->text);
     case VALUE_GROUP: return elab_json(elab, value->group);

@@ -21,8 +21,9 @@ static const struct {
     SettingKind kind;
     bool is_optional;
 } SETTINGS[] = {
-    {"method", SETTING_TEXT, false},        {"prefill", SETTING_TEXT, false},      {"step", SETTING_TEXT, false},
-    {"max_length", SETTING_INTEGER, false}, {"min_length", SETTING_INTEGER, true}, {"end_id", SETTING_INTEGER, false},
+    {"method", SETTING_TEXT, false},       {"prefill", SETTING_TEXT, false},
+    {"step", SETTING_TEXT, false},         {"max_length", SETTING_INTEGER, false},
+    {"min_length", SETTING_INTEGER, true}, {"end_id", SETTING_INTEGER, false},
     {"pad_id", SETTING_INTEGER, false},
 };
 
@@ -68,8 +69,8 @@ static Value setting_value(DecoderBuilder *builder, int index, Value absent)
     const AstItem *setting = setting_named(builder->item, SETTINGS[index].name);
     if (!setting) {
         if (!SETTINGS[index].is_optional) {
-            diag_error(elab->diag, builder->item->head, "decoder '%s' needs a value for '%s'", builder->item->name.text,
-                       SETTINGS[index].name);
+            diag_error(elab->diag, builder->item->head, "decoder '%s' needs a value for '%s'",
+                       builder->item->name.text, SETTINGS[index].name);
             builder->is_good = false;
         }
         return absent;
@@ -122,8 +123,9 @@ static const Entry *entry_named(DecoderBuilder *builder, const char *setting, co
         }
     }
     const char *nearest = diag_nearest(name, known, n_known);
-    diag_error(e->elab.diag, setting_place(builder, setting), "task '%s' has no entry '%s'%s%s%s", e->task->name.text, name,
-               nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    diag_error(e->elab.diag, setting_place(builder, setting), "task '%s' has no entry '%s'%s%s%s",
+               e->task->name.text, name, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+               nearest ? "'?" : "");
     builder->is_good = false;
     return NULL;
 }
@@ -175,7 +177,8 @@ static const Node *output_named(const Entry *entry, const char *name)
 static void refuse(DecoderBuilder *builder, Span place, const char *message)
 {
     diag_error(builder->e->elab.diag, place, "%s", message);
-    diag_note(builder->e->elab.diag, builder->item->head, "decoder '%s' is declared here", builder->item->name.text);
+    diag_note(builder->e->elab.diag, builder->item->head, "decoder '%s' is declared here",
+              builder->item->name.text);
     builder->is_good = false;
 }
 
@@ -186,7 +189,8 @@ static const GraphInput *needed_input(DecoderBuilder *builder, const Entry *entr
         return input;
     }
     refuse(builder, input ? input->span : entry->span,
-           arena_format(builder->e->elab.arena, "entry '%s' of a decoder needs an input '%s' of integers with %d dimension%s",
+           arena_format(builder->e->elab.arena,
+                        "entry '%s' of a decoder needs an input '%s' of integers with %d dimension%s",
                         entry->name, name, rank, rank == 1 ? "" : "s"));
     return NULL;
 }
@@ -198,13 +202,15 @@ static const Node *needed_logits(DecoderBuilder *builder, const Entry *entry, in
         return logits;
     }
     refuse(builder, logits ? logits->span : entry->span,
-           arena_format(builder->e->elab.arena, "entry '%s' of a decoder needs an output 'logits' [%lld, words]", entry->name,
+           arena_format(builder->e->elab.arena,
+                        "entry '%s' of a decoder needs an output 'logits' [%lld, words]", entry->name,
                         (long long)rows));
     return NULL;
 }
 
 // Whether an output of step, an input of step and an output of prefill are one cache.
-static bool is_cache(const DecoderBuilder *builder, const Node *added, const GraphInput *held, const Node *first)
+static bool is_cache(const DecoderBuilder *builder, const Node *added, const GraphInput *held,
+                     const Node *first)
 {
     int64_t items = input_named(builder->prefill, "prompt_ids")->shape.dim[0];
     int64_t prompt = input_named(builder->prefill, "prompt_ids")->shape.dim[1];
@@ -227,21 +233,27 @@ static void check_memory(DecoderBuilder *builder, const GraphInput *held)
     const Node *first = output_named(builder->prefill, held->name);
     const Node *added = output_named(builder->step, held->name);
     if (!first) {
-        refuse(builder, held->span, arena_format(arena, "entry '%s' has no output '%s' that step could go on with",
-                                                 builder->prefill->name, held->name));
+        refuse(builder, held->span,
+               arena_format(arena, "entry '%s' has no output '%s' that step could go on with",
+                            builder->prefill->name, held->name));
     } else if (first->dtype != held->dtype || held->dtype == DTYPE_BOOL) {
-        refuse(builder, held->span, arena_format(arena, "'%s' is %s here and %s in entry '%s'", held->name,
-                                                 dtype_name(held->dtype), dtype_name(first->dtype), builder->prefill->name));
+        refuse(builder, held->span,
+               arena_format(arena, "'%s' is %s here and %s in entry '%s'", held->name,
+                            dtype_name(held->dtype), dtype_name(first->dtype), builder->prefill->name));
     } else if (added && !is_cache(builder, added, held, first)) {
         refuse(builder, held->span,
-               arena_format(arena, "'%s' is no cache [layers, rows, heads, places, width]: it holds %s, entry '%s' gives %s, "
-                                   "a step %s; it needs %lld places", held->name, shape_text(arena, &held->shape),
-                            builder->prefill->name, shape_text(arena, &first->shape), shape_text(arena, &added->shape),
-                            (long long)builder->decoder.max_length - 1));
+               arena_format(
+                   arena,
+                   "'%s' is no cache [layers, rows, heads, places, width]: it holds %s, entry '%s' gives %s, "
+                   "a step %s; it needs %lld places",
+                   held->name, shape_text(arena, &held->shape), builder->prefill->name,
+                   shape_text(arena, &first->shape), shape_text(arena, &added->shape),
+                   (long long)builder->decoder.max_length - 1));
     } else if (!added && !shape_equal(&held->shape, &first->shape)) {
-        refuse(builder, held->span, arena_format(arena, "'%s' is %s here and %s in entry '%s'", held->name,
-                                                 shape_text(arena, &held->shape), shape_text(arena, &first->shape),
-                                                 builder->prefill->name));
+        refuse(builder, held->span,
+               arena_format(arena, "'%s' is %s here and %s in entry '%s'", held->name,
+                            shape_text(arena, &held->shape), shape_text(arena, &first->shape),
+                            builder->prefill->name));
     }
 }
 
@@ -249,8 +261,9 @@ static void check_rows(DecoderBuilder *builder, int64_t items, int64_t rows)
 {
     if (rows % items != 0) {
         refuse(builder, input_named(builder->step, "tokens")->span,
-               arena_format(builder->e->elab.arena, "%lld rows are no multiple of the %lld items of entry '%s'",
-                            (long long)rows, (long long)items, builder->prefill->name));
+               arena_format(builder->e->elab.arena,
+                            "%lld rows are no multiple of the %lld items of entry '%s'", (long long)rows,
+                            (long long)items, builder->prefill->name));
     } else if (builder->decoder.method == DECODE_GREEDY && rows != items) {
         refuse(builder, setting_place(builder, "step"), "greedy decoding has one row for every item");
     }
@@ -262,11 +275,15 @@ static void check_words(DecoderBuilder *builder, const Node *first, const Node *
     int64_t words = first->shape.dim[1];
     const Decoder *decoder = &builder->decoder;
     if (next->shape.dim[1] != words) {
-        refuse(builder, next->span, arena_format(arena, "step scores %lld words, prefill %lld", (long long)next->shape.dim[1],
-                                                 (long long)words));
-    } else if (decoder->end_id < 0 || decoder->end_id >= words || decoder->pad_id < 0 || decoder->pad_id >= words) {
-        refuse(builder, setting_place(builder, decoder->end_id < 0 || decoder->end_id >= words ? "end_id" : "pad_id"),
-               arena_format(arena, "this token is not among the %lld words that are scored", (long long)words));
+        refuse(builder, next->span,
+               arena_format(arena, "step scores %lld words, prefill %lld", (long long)next->shape.dim[1],
+                            (long long)words));
+    } else if (decoder->end_id < 0 || decoder->end_id >= words || decoder->pad_id < 0 ||
+               decoder->pad_id >= words) {
+        refuse(
+            builder,
+            setting_place(builder, decoder->end_id < 0 || decoder->end_id >= words ? "end_id" : "pad_id"),
+            arena_format(arena, "this token is not among the %lld words that are scored", (long long)words));
     } else if (decoder->max_length <= prompt) {
         refuse(builder, setting_place(builder, "max_length"),
                arena_format(arena, "a maximal length of %lld leaves no room behind a prompt of %lld",
@@ -302,7 +319,8 @@ static void check_name(DecoderBuilder *builder)
     const Elaboration *e = builder->e;
     for (int i = 0; i < e->n_decoders; i++) {
         if (e->decoders[i].name == builder->decoder.name) {
-            diag_error(e->elab.diag, builder->item->name.span, "decoder '%s' is declared twice", builder->decoder.name);
+            diag_error(e->elab.diag, builder->item->name.span, "decoder '%s' is declared twice",
+                       builder->decoder.name);
             diag_note(e->elab.diag, e->decoders[i].span, "the first declaration is here");
             builder->is_good = false;
         }

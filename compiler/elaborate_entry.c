@@ -17,7 +17,7 @@ typedef struct EntryBuilder {
     int n_losses, loss_capacity;
     Sym *metrics;
     int n_metrics, metric_capacity;
-    bool is_training;                   // minimises something
+    bool is_training;  // minimises something
     bool has_total;
 } EntryBuilder;
 
@@ -55,8 +55,8 @@ static bool bind_given(EntryBuilder *builder, const Map *dims, Map *bound, const
         if (known && known->integer != given->shape.dim[i]) {
             builder->e->misfit = dim->span;
             builder->e->misfit_text =
-                arena_format(elab->arena, "dimension %s is %lld elsewhere and %lld in the given '%s' %s", symbol,
-                             (long long)known->integer, (long long)given->shape.dim[i], given->name,
+                arena_format(elab->arena, "dimension %s is %lld elsewhere and %lld in the given '%s' %s",
+                             symbol, (long long)known->integer, (long long)given->shape.dim[i], given->name,
                              shape_text(elab->arena, &given->shape));
             return false;
         }
@@ -97,7 +97,8 @@ static int64_t given_extent(const Elaboration *e, const AstItem *entry, Sym symb
     for (const AstParam *param = entry->params; param; param = param->next) {
         const GivenShape *given = param->type ? given_shape(e->options, input_name(param)) : NULL;
         int i = 0;
-        for (const AstArg *dim = given ? param->type->dims : NULL; dim && i < given->shape.rank; dim = dim->next, i++) {
+        for (const AstArg *dim = given ? param->type->dims : NULL; dim && i < given->shape.rank;
+             dim = dim->next, i++) {
             if (dim->value->kind == AST_NAME && dim->value->text == symbol) {
                 return given->shape.dim[i];
             }
@@ -166,7 +167,8 @@ static bool is_name_plain(EntryBuilder *builder, const char *name, Span span)
     if (*name && !name[strspn(name, letters)]) {
         return true;
     }
-    diag_error(builder->e->elab.diag, span, "a name outside consists of letters, digits and . _ -, this is '%s'", name);
+    diag_error(builder->e->elab.diag, span,
+               "a name outside consists of letters, digits and . _ -, this is '%s'", name);
     return false;
 }
 
@@ -257,7 +259,8 @@ static void run_metric(EntryBuilder *builder, const AstItem *item)
         return;
     }
     if (value.kind != VALUE_LIST || value.list->n_items != 2) {
-        diag_error(elab->diag, item->value->span, "a metric is a sum and a count: `metric name = sum, count`");
+        diag_error(elab->diag, item->value->span,
+                   "a metric is a sum and a count: `metric name = sum, count`");
         return;
     }
     NodeId parts[2];
@@ -282,7 +285,7 @@ static void run_metric(EntryBuilder *builder, const AstItem *item)
 static void collect_losses(EntryBuilder *builder, const AstExpr *expr)
 {
     Elab *elab = &builder->e->elab;
-    if (expr->kind == AST_BINARY && expr->operator == AST_ADD) {
+    if (expr->kind == AST_BINARY && expr->operator== AST_ADD) {
         collect_losses(builder, expr->a);
         collect_losses(builder, expr->b);
         return;
@@ -302,7 +305,8 @@ static void collect_losses(EntryBuilder *builder, const AstExpr *expr)
     if (value && value->kind == VALUE_ERROR) {
         return;
     }
-    diag_error(elab->diag, expr->span, "'%s' is not an output; write `output %s = ...`", expr->text, expr->text);
+    diag_error(elab->diag, expr->span, "'%s' is not an output; write `output %s = ...`", expr->text,
+               expr->text);
 }
 
 static void run_minimise(EntryBuilder *builder, const AstItem *item)
@@ -336,7 +340,8 @@ static void run_number(EntryBuilder *builder, const AstItem *item)
     Value value = elab_expr(elab, builder->scope, item->value);
     bool is_share = value_is_number(&value) && value_number(&value) >= 0 && value_number(&value) <= 1;
     if (!builder->is_training) {
-        diag_error(elab->diag, item->head, "entry '%s' minimises nothing, so training never runs it: it has no %s",
+        diag_error(elab->diag, item->head,
+                   "entry '%s' minimises nothing, so training never runs it: it has no %s",
                    builder->entry.name, is_probability ? "probability" : "schedule");
     } else if (is_probability && is_share) {
         builder->entry.probability = value_number(&value);
@@ -372,30 +377,15 @@ static void run_entry_item(EntryBuilder *builder, const AstItem *item)
 {
     Value ignored;
     switch (item->kind) {
-    case AST_DIM:
-        break;
-    case AST_DATA:
-        builder->entry.data = item->text;
-        break;
+    case AST_DIM: break;
+    case AST_DATA: builder->entry.data = item->text; break;
     case AST_PROBABILITY:
-    case AST_ADVANCES:
-        run_number(builder, item);
-        break;
-    case AST_OUTPUT:
-        run_output(builder, item);
-        break;
-    case AST_METRIC:
-        run_metric(builder, item);
-        break;
-    case AST_MINIMISE:
-        run_minimise(builder, item);
-        break;
-    case AST_IF:
-        run_if(builder, item);
-        break;
-    case AST_LOOP:
-        run_loop(builder, item);
-        break;
+    case AST_ADVANCES: run_number(builder, item); break;
+    case AST_OUTPUT: run_output(builder, item); break;
+    case AST_METRIC: run_metric(builder, item); break;
+    case AST_MINIMISE: run_minimise(builder, item); break;
+    case AST_IF: run_if(builder, item); break;
+    case AST_LOOP: run_loop(builder, item); break;
     default: {
         AstItem alone = *item;
         alone.next = NULL;
@@ -460,8 +450,11 @@ void elaborate_entry(Elaboration *e, const AstItem *item)
     Elab *elab = &e->elab;
     EntryBuilder builder = {.e = e, .item = item, .scope = scope_new(elab->arena, e->task_scope)};
     builder.is_training = minimises(&item->items);
-    builder.entry = (Entry){.name = item->name.text, .data = "", .probability = builder.is_training,
-                            .advances_schedule = builder.is_training, .span = item->head};
+    builder.entry = (Entry){.name = item->name.text,
+                            .data = "",
+                            .probability = builder.is_training,
+                            .advances_schedule = builder.is_training,
+                            .span = item->head};
     start_graph(&builder);
     bind_dims(&builder);
     run_task_constants(&builder);
@@ -470,7 +463,8 @@ void elaborate_entry(Elaboration *e, const AstItem *item)
     }
     run_entry_items(&builder, &item->items);
     if (builder.is_training && !builder.has_total && elab->diag->n_errors == 0) {
-        diag_error(elab->diag, item->head, "entry '%s' minimises nothing with these constants", item->name.text);
+        diag_error(elab->diag, item->head, "entry '%s' minimises nothing with these constants",
+                   item->name.text);
     }
     if (builder.graph->n_outputs == 0 && elab->diag->n_errors == 0) {
         diag_error(elab->diag, item->head, "entry '%s' has no output", item->name.text);

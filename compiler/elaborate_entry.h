@@ -7,7 +7,7 @@
 typedef struct Elaboration {
     Elab elab;
     const ElaborateOptions *options;
-    const AstItem *task;                // with the items of all its blocks
+    const AstItem *task;  // with the items of all its blocks
     Scope *task_scope;
     Entry *entries;
     int n_entries, entry_capacity;
@@ -18,8 +18,8 @@ typedef struct Elaboration {
     int n_load_rules, load_rule_capacity;
     bool is_optimizer_known;
     Optimizer optimizer;
-    int n_fitting;                      // entry points that the given shapes fit
-    Span misfit;                        // why one does not
+    int n_fitting;  // entry points that the given shapes fit
+    Span misfit;    // why one does not
     const char *misfit_text;
 } Elaboration;
 

@@ -100,8 +100,9 @@ static Value member_value(Elab *elab, Scope *scope, const AstExpr *expr)
     if (strcmp(expr->text, "T") == 0 && (base.kind == VALUE_TENSOR || base.kind == VALUE_PARAMETER)) {
         return elab_transpose(elab, base, expr->span);
     }
-    const Map *members = base.kind == VALUE_GROUP ? base.group
-        : base.kind == VALUE_INSTANCE ? base.instance->scope->values : NULL;
+    const Map *members = base.kind == VALUE_GROUP      ? base.group
+                         : base.kind == VALUE_INSTANCE ? base.instance->scope->values
+                                                       : NULL;
     if (!members) {
         diag_error(elab->diag, expr->operator_span, "%s has no members", value_kind_name(base.kind));
         return value_error();
@@ -121,7 +122,8 @@ bool elab_truth(Elab *elab, Scope *scope, const AstExpr *expr, bool *truth)
     }
     if (value.kind != VALUE_ERROR) {
         diag_error(elab->diag, expr->span, "a condition must be true or false at compile time, got %s%s",
-                   value_kind_name(value.kind), value.kind == VALUE_TENSOR ? "; use where(...) on tensors" : "");
+                   value_kind_name(value.kind),
+                   value.kind == VALUE_TENSOR ? "; use where(...) on tensors" : "");
     }
     return false;
 }
@@ -131,15 +133,17 @@ static bool same_constant(const Value *a, const Value *b)
     if (a->kind != b->kind) {
         return false;
     }
-    return (a->kind == VALUE_BOOL && a->truth == b->truth)
-        || (a->kind == VALUE_STRING && strcmp(a->text, b->text) == 0) || a->kind == VALUE_NONE;
+    return (a->kind == VALUE_BOOL && a->truth == b->truth) ||
+           (a->kind == VALUE_STRING && strcmp(a->text, b->text) == 0) || a->kind == VALUE_NONE;
 }
 
 static Value comparison(Elab *elab, AstOperator operator, Value a, Value b, Span span)
 {
-    bool is_other = a.kind == VALUE_BOOL || a.kind == VALUE_STRING || a.kind == VALUE_NONE || b.kind == VALUE_NONE;
-    if (is_other && (operator == AST_EQ || operator == AST_NE) && a.kind != VALUE_ERROR && b.kind != VALUE_ERROR) {
-        return value_bool(same_constant(&a, &b) == (operator == AST_EQ), span);
+    bool is_other =
+        a.kind == VALUE_BOOL || a.kind == VALUE_STRING || a.kind == VALUE_NONE || b.kind == VALUE_NONE;
+    if (is_other && (operator== AST_EQ || operator== AST_NE) && a.kind != VALUE_ERROR &&
+        b.kind != VALUE_ERROR) {
+        return value_bool(same_constant(&a, &b) == (operator== AST_EQ), span);
     }
     switch (operator) {
     case AST_EQ: return elab_binary(elab, OP_EQ, a, b, span);
@@ -155,11 +159,11 @@ static Value logic(Elab *elab, Scope *scope, const AstExpr *expr)
 {
     Value a = elab_expr(elab, scope, expr->a);
     if (a.kind == VALUE_BOOL) {
-        bool decides = a.truth == (expr->operator == AST_OR);
+        bool decides = a.truth == (expr->operator== AST_OR);
         return decides ? a : elab_expr(elab, scope, expr->b);
     }
     Value b = elab_expr(elab, scope, expr->b);
-    return elab_binary(elab, expr->operator == AST_OR ? OP_OR : OP_AND, a, b, expr->span);
+    return elab_binary(elab, expr->operator== AST_OR ? OP_OR : OP_AND, a, b, expr->span);
 }
 
 static Value list_sum(Elab *elab, const Value *a, const Value *b, Span span)
@@ -176,7 +180,7 @@ static Value list_sum(Elab *elab, const Value *a, const Value *b, Span span)
 
 static Value binary_value(Elab *elab, Scope *scope, const AstExpr *expr)
 {
-    if (expr->operator == AST_AND || expr->operator == AST_OR) {
+    if (expr->operator== AST_AND || expr->operator== AST_OR) {
         return logic(elab, scope, expr);
     }
     Value a = elab_expr(elab, scope, expr->a);
@@ -207,10 +211,10 @@ static Value unary_value(Elab *elab, Scope *scope, const AstExpr *expr)
     if (x.kind == VALUE_ERROR) {
         return x;
     }
-    if (expr->operator == AST_NOT && x.kind == VALUE_BOOL) {
+    if (expr->operator== AST_NOT && x.kind == VALUE_BOOL) {
         return value_bool(!x.truth, expr->span);
     }
-    return elab_unary(elab, expr->operator == AST_NOT ? OP_NOT : OP_NEG, x, expr->span);
+    return elab_unary(elab, expr->operator== AST_NOT ? OP_NOT : OP_NEG, x, expr->span);
 }
 
 // Lists, loops, subscripts --------------------------------------------------------------------------------------
@@ -234,21 +238,24 @@ bool elab_loop_values(Elab *elab, Scope *scope, const AstExpr *over, const AstEx
             return true;
         }
         if (first.kind != VALUE_ERROR) {
-            diag_error(elab->diag, over->span, "a loop runs over a list or a range a..b, got %s", value_kind_name(first.kind));
+            diag_error(elab->diag, over->span, "a loop runs over a list or a range a..b, got %s",
+                       value_kind_name(first.kind));
         }
         return false;
     }
     Value last = elab_expr(elab, scope, end);
     if (first.kind != VALUE_INT || last.kind != VALUE_INT) {
         if (first.kind != VALUE_ERROR && last.kind != VALUE_ERROR) {
-            diag_error(elab->diag, span_join(over->span, end->span), "the bounds of a range must be integers, got %s and %s",
-                       value_kind_name(first.kind), value_kind_name(last.kind));
+            diag_error(elab->diag, span_join(over->span, end->span),
+                       "the bounds of a range must be integers, got %s and %s", value_kind_name(first.kind),
+                       value_kind_name(last.kind));
         }
         return false;
     }
     if (last.integer - first.integer > MAX_LOOP) {
-        diag_error(elab->diag, span_join(over->span, end->span), "a loop of %lld rounds; at most %d are allowed",
-                   (long long)(last.integer - first.integer), (int)MAX_LOOP);
+        diag_error(elab->diag, span_join(over->span, end->span),
+                   "a loop of %lld rounds; at most %d are allowed", (long long)(last.integer - first.integer),
+                   (int)MAX_LOOP);
         return false;
     }
     *list = value_list(elab->arena, over->span);
@@ -305,12 +312,8 @@ static Value subscripted(Elab *elab, Scope *scope, const AstExpr *expr)
             subscript->stop = optional(elab, scope, arg->stop, arg->span);
             subscript->step = optional(elab, scope, arg->step, arg->span);
             break;
-        case AST_NEW_AXIS:
-            subscript->kind = SUBSCRIPT_NEW_AXIS;
-            break;
-        case AST_ELLIPSIS:
-            subscript->kind = SUBSCRIPT_ELLIPSIS;
-            break;
+        case AST_NEW_AXIS: subscript->kind = SUBSCRIPT_NEW_AXIS; break;
+        case AST_ELLIPSIS: subscript->kind = SUBSCRIPT_ELLIPSIS; break;
         }
     }
     return elab_index(elab, base, subscripts, n_subscripts, expr->span);
@@ -359,11 +362,13 @@ static bool check_result(Elab *elab, Scope *scope, const AstItem *function, cons
     return elab_bind(elab, scope, &param, &argument, 1, "the function", function->type->span);
 }
 
-static Value call_function(Elab *elab, const FunctionValue *function, const Argument *arguments, int n_arguments, Span span)
+static Value call_function(Elab *elab, const FunctionValue *function, const Argument *arguments,
+                           int n_arguments, Span span)
 {
     const AstItem *item = function->item;
     if (elab->depth >= MAX_DEPTH) {
-        diag_error(elab->diag, span, "calls are nested more than %d deep; is this recursion endless?", (int)MAX_DEPTH);
+        diag_error(elab->diag, span, "calls are nested more than %d deep; is this recursion endless?",
+                   (int)MAX_DEPTH);
         return value_error();
     }
     Scope *scope = scope_new(elab->arena, function->instance ? function->instance->scope : elab->globals);
@@ -397,10 +402,8 @@ Value elab_call(Elab *elab, const Value *callee, const Argument *arguments, int 
         }
     }
     switch (callee->kind) {
-    case VALUE_BUILTIN:
-        return builtin_call(elab, callee->builtin, arguments, n_arguments, span);
-    case VALUE_FUNCTION:
-        return call_function(elab, callee->function, arguments, n_arguments, span);
+    case VALUE_BUILTIN: return builtin_call(elab, callee->builtin, arguments, n_arguments, span);
+    case VALUE_FUNCTION: return call_function(elab, callee->function, arguments, n_arguments, span);
     case VALUE_INSTANCE:
         if (callee->instance->call) {
             return call_function(elab, callee->instance->call, arguments, n_arguments, span);
@@ -412,8 +415,7 @@ Value elab_call(Elab *elab, const Value *callee, const Argument *arguments, int 
         diag_error(elab->diag, span, "module '%s' can only be instantiated as a member: `name: %s(...)`",
                    callee->class->module->name.text, callee->class->module->name.text);
         return value_error();
-    case VALUE_ERROR:
-        return value_error();
+    case VALUE_ERROR: return value_error();
     default:
         diag_error(elab->diag, span, "%s cannot be called", value_kind_name(callee->kind));
         return value_error();
@@ -480,7 +482,8 @@ static void assign(Elab *elab, Scope *scope, const AstItem *item)
     if (!fits && value.kind == VALUE_LIST) {
         diag_error(elab->diag, item->span, "%d names for %d values", n_names, value.list->n_items);
     } else if (!fits && value.kind != VALUE_ERROR) {
-        diag_error(elab->diag, item->span, "%d names for one value, %s", n_names, value_kind_name(value.kind));
+        diag_error(elab->diag, item->span, "%d names for one value, %s", n_names,
+                   value_kind_name(value.kind));
     }
     int i = 0;
     for (const AstArg *name = item->names; name; name = name->next, i++) {
@@ -519,31 +522,22 @@ static bool run_statement(Elab *elab, Scope *scope, const AstItem *item, Value *
     bool truth;
     switch (item->kind) {
     case AST_ASSIGN:
-    case AST_LET:
-        assign(elab, scope, item);
-        return false;
+    case AST_LET: assign(elab, scope, item); return false;
     case AST_DRAW:
         elab->draw_name = item->name.text;
         assign(elab, scope, item);
         elab->draw_name = NULL;
         return false;
     case AST_IF:
-        return elab_truth(elab, scope, item->value, &truth)
-            && elab_statements(elab, scope, truth ? &item->items : &item->otherwise, returned);
-    case AST_LOOP:
-        return run_loop(elab, scope, item, returned);
+        return elab_truth(elab, scope, item->value, &truth) &&
+               elab_statements(elab, scope, truth ? &item->items : &item->otherwise, returned);
+    case AST_LOOP: return run_loop(elab, scope, item, returned);
     case AST_RETURN:
         *returned = item->value ? elab_expr(elab, scope, item->value) : value_none(item->span);
         return true;
-    case AST_ASSERT:
-        run_assert(elab, scope, item);
-        return false;
-    case AST_EXPRESSION:
-        elab_expr(elab, scope, item->value);
-        return false;
-    default:
-        diag_error(elab->diag, item->head, "this cannot stand in a function");
-        return false;
+    case AST_ASSERT: run_assert(elab, scope, item); return false;
+    case AST_EXPRESSION: elab_expr(elab, scope, item->value); return false;
+    default: diag_error(elab->diag, item->head, "this cannot stand in a function"); return false;
     }
 }
 

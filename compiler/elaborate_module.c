@@ -24,7 +24,8 @@ static bool is_symbol(const Scope *scope, const AstExpr *dim)
 
 static const char *type_text(Elab *elab, const AstType *type)
 {
-    return arena_copy(elab->arena, type->span.source->text + type->span.begin, type->span.end - type->span.begin);
+    return arena_copy(elab->arena, type->span.source->text + type->span.begin,
+                      type->span.end - type->span.begin);
 }
 
 static int count_dims(const AstType *type)
@@ -36,21 +37,25 @@ static int count_dims(const AstType *type)
     return n_dims;
 }
 
-static bool type_mismatch(Elab *elab, const AstParam *param, const Argument *argument, NodeId node, const char *what)
+static bool type_mismatch(Elab *elab, const AstParam *param, const Argument *argument, NodeId node,
+                          const char *what)
 {
     const Graph *graph = elab->graph;
     diag_error(elab->diag, argument->span, "%s '%s' of %s is %s, got %s%s",
                strcmp(param->name.text, "result") == 0 ? "the" : "parameter", param->name.text, what,
-               type_text(elab, param->type), graph->nodes[node].dtype == DTYPE_F32 ? "" : dtype_name(graph->nodes[node].dtype),
+               type_text(elab, param->type),
+               graph->nodes[node].dtype == DTYPE_F32 ? "" : dtype_name(graph->nodes[node].dtype),
                elab_shape(elab, node));
-    if (argument->span.source != param->type->span.source || argument->span.begin != param->type->span.begin) {
+    if (argument->span.source != param->type->span.source ||
+        argument->span.begin != param->type->span.begin) {
         diag_note(elab->diag, param->type->span, "'%s' is declared here", param->name.text);
     }
     diag_note(elab->diag, graph->nodes[node].span, "the value %s comes from here", elab_shape(elab, node));
     return false;
 }
 
-static bool bind_type(Elab *elab, Scope *scope, const AstParam *param, const Argument *argument, const char *what)
+static bool bind_type(Elab *elab, Scope *scope, const AstParam *param, const Argument *argument,
+                      const char *what)
 {
     NodeId node = elab_node(elab, &argument->value, argument->span);
     if (node == NO_NODE) {
@@ -73,14 +78,15 @@ static bool bind_type(Elab *elab, Scope *scope, const AstParam *param, const Arg
         Value expected = elab_expr(elab, scope, dim->value);
         if (expected.kind != VALUE_INT) {
             if (expected.kind != VALUE_ERROR) {
-                diag_error(elab->diag, dim->span, "a dimension must be an integer, got %s", value_kind_name(expected.kind));
+                diag_error(elab->diag, dim->span, "a dimension must be an integer, got %s",
+                           value_kind_name(expected.kind));
             }
             return false;
         }
         if (expected.integer != extent) {
             bool result = type_mismatch(elab, param, argument, node, what);
-            diag_note(elab->diag, dim->span, "dimension %d must be %lld and is %lld", i, (long long)expected.integer,
-                      (long long)extent);
+            diag_note(elab->diag, dim->span, "dimension %d must be %lld and is %lld", i,
+                      (long long)expected.integer, (long long)extent);
             return result;
         }
     }
@@ -99,11 +105,13 @@ bool elab_shape_of_type(Elab *elab, Scope *scope, const AstType *type, Shape *sh
         Value extent = elab_expr(elab, scope, dim->value);
         if (extent.kind != VALUE_INT || extent.integer < 1 || shape->rank == MAX_RANK) {
             if (extent.kind == VALUE_INT && shape->rank < MAX_RANK) {
-                diag_error(elab->diag, dim->span, "a dimension must be at least 1, got %lld", (long long)extent.integer);
+                diag_error(elab->diag, dim->span, "a dimension must be at least 1, got %lld",
+                           (long long)extent.integer);
             } else if (shape->rank == MAX_RANK) {
                 diag_error(elab->diag, dim->span, "a tensor has at most %d dimensions", (int)MAX_RANK);
             } else if (extent.kind != VALUE_ERROR) {
-                diag_error(elab->diag, dim->span, "a dimension must be an integer, got %s", value_kind_name(extent.kind));
+                diag_error(elab->diag, dim->span, "a dimension must be an integer, got %s",
+                           value_kind_name(extent.kind));
             }
             return false;
         }
@@ -139,7 +147,8 @@ static void report_stray(Elab *elab, const AstParam *params, const Argument *arg
         for (const AstParam *param = params; param; param = param->next) {
             n_params++;
         }
-        diag_error(elab->diag, argument->span, "%s takes %d argument%s", what, n_params, n_params == 1 ? "" : "s");
+        diag_error(elab->diag, argument->span, "%s takes %d argument%s", what, n_params,
+                   n_params == 1 ? "" : "s");
         return;
     }
     enum { MOST = 64 };
@@ -153,7 +162,8 @@ static void report_stray(Elab *elab, const AstParam *params, const Argument *arg
                nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }
 
-static bool bind_one(Elab *elab, Scope *scope, const AstParam *param, const Argument *argument, const char *what)
+static bool bind_one(Elab *elab, Scope *scope, const AstParam *param, const Argument *argument,
+                     const char *what)
 {
     scope_set(scope, param->name.text, argument->value);
     bool is_absent = argument->value.kind == VALUE_NONE;
@@ -164,10 +174,12 @@ bool elab_bind(Elab *elab, Scope *scope, const AstParam *params, const Argument 
                const char *what, Span span)
 {
     for (int i = 0; i < n_arguments; i++) {
-        const AstParam *param = arguments[i].name ? param_named(params, arguments[i].name) : param_at(params, i);
+        const AstParam *param =
+            arguments[i].name ? param_named(params, arguments[i].name) : param_at(params, i);
         if (!param || map_has(scope->values, param->name.text)) {
             if (param) {
-                diag_error(elab->diag, arguments[i].span, "argument '%s' of %s is given twice", param->name.text, what);
+                diag_error(elab->diag, arguments[i].span, "argument '%s' of %s is given twice",
+                           param->name.text, what);
             } else {
                 report_stray(elab, params, &arguments[i], what);
             }
@@ -195,7 +207,9 @@ bool elab_bind(Elab *elab, Scope *scope, const AstParam *params, const Argument 
 
 static Sym joined_path(Elab *elab, Sym path, Sym component)
 {
-    return *path && *component ? intern_format(elab->names, "%s.%s", path, component) : *path ? path : component;
+    return *path && *component ? intern_format(elab->names, "%s.%s", path, component)
+           : *path             ? path
+                               : component;
 }
 
 static bool number_args(Elab *elab, Scope *scope, const AstExpr *call, double *a, double *b, int n_expected)
@@ -211,7 +225,8 @@ static bool number_args(Elab *elab, Scope *scope, const AstExpr *call, double *a
         *targets[n_args] = value_number(&value);
     }
     if (n_args != n_expected) {
-        diag_error(elab->diag, call->span, "expected %d number%s here", n_expected, n_expected == 1 ? "" : "s");
+        diag_error(elab->diag, call->span, "expected %d number%s here", n_expected,
+                   n_expected == 1 ? "" : "s");
         return false;
     }
     return true;
@@ -224,9 +239,9 @@ static void read_init(Elab *elab, Scope *scope, const AstAttribute *attribute, P
         InitKind kind;
         int n_args;
         double a;
-    } kinds[] = {{"zeros", INIT_CONSTANT, 0, 0},   {"ones", INIT_CONSTANT, 0, 1},   {"constant", INIT_CONSTANT, 1, 0},
-                 {"normal", INIT_NORMAL, 2, 0},    {"truncated", INIT_TRUNCATED, 2, 0},
-                 {"uniform", INIT_UNIFORM, 2, 0}};
+    } kinds[] = {{"zeros", INIT_CONSTANT, 0, 0},      {"ones", INIT_CONSTANT, 0, 1},
+                 {"constant", INIT_CONSTANT, 1, 0},   {"normal", INIT_NORMAL, 2, 0},
+                 {"truncated", INIT_TRUNCATED, 2, 0}, {"uniform", INIT_UNIFORM, 2, 0}};
     const AstExpr *value = attribute->value;
     const AstExpr *name = value && value->kind == AST_CALL ? value->a : value;
     for (size_t i = 0; name && name->kind == AST_NAME && i < sizeof kinds / sizeof *kinds; i++) {
@@ -239,8 +254,9 @@ static void read_init(Elab *elab, Scope *scope, const AstAttribute *attribute, P
             return;
         }
     }
-    diag_error(elab->diag, value ? value->span : attribute->name.span,
-               "expected zeros, ones, constant(x), normal(mean, deviation), truncated(mean, deviation) or uniform(low, high)");
+    diag_error(
+        elab->diag, value ? value->span : attribute->name.span,
+        "expected zeros, ones, constant(x), normal(mean, deviation), truncated(mean, deviation) or uniform(low, high)");
 }
 
 // `fresh`, or `fresh(condition)`.
@@ -309,7 +325,8 @@ static bool is_name_used(Elab *elab, Sym name, Span *span)
 
 static void declare_parameter(Elab *elab, Instance *instance, const AstItem *item, Marks marks)
 {
-    Parameter parameter = {.is_trainable = !marks.is_frozen, .has_decay = true, .is_fresh = marks.is_fresh, .span = item->head};
+    Parameter parameter = {
+        .is_trainable = !marks.is_frozen, .has_decay = true, .is_fresh = marks.is_fresh, .span = item->head};
     Dtype dtype;
     scope_set(instance->scope, item->name.text, value_error());
     if (!elab_shape_of_type(elab, instance->scope, item->type, &parameter.shape, &dtype)) {
@@ -349,7 +366,8 @@ static void declare_alias(Elab *elab, Instance *instance, const AstItem *item)
     Value value = elab_expr(elab, instance->scope, item->value);
     if (value.kind != VALUE_PARAMETER) {
         if (value.kind != VALUE_ERROR) {
-            diag_error(elab->diag, item->value->span, "an alias names a parameter, got %s", value_kind_name(value.kind));
+            diag_error(elab->diag, item->value->span, "an alias names a parameter, got %s",
+                       value_kind_name(value.kind));
         }
         return;
     }
@@ -372,7 +390,8 @@ static const ClassValue *class_named(Elab *elab, const Scope *scope, const AstEx
         }
         const Value *other = scope_find(scope, callee->text);
         if (other && other->kind != VALUE_ERROR) {
-            diag_error(elab->diag, callee->span, "'%s' is %s, not a module", callee->text, value_kind_name(other->kind));
+            diag_error(elab->diag, callee->span, "'%s' is %s, not a module", callee->text,
+                       value_kind_name(other->kind));
         } else if (!other) {
             elab_unknown_name(elab, scope, callee->text, callee->span);
         }
@@ -415,8 +434,8 @@ static void bind_child(Elab *elab, Instance *instance, const AstItem *item, int6
     Value array = known && known->kind == VALUE_ARRAY ? *known : value_list(elab->arena, item->name.span);
     array.kind = VALUE_ARRAY;
     if (index != array.list->n_items) {
-        diag_error(elab->diag, item->target->span, "element %lld of '%s' is declared where %d is next", (long long)index,
-                   name, array.list->n_items);
+        diag_error(elab->diag, item->target->span, "element %lld of '%s' is declared where %d is next",
+                   (long long)index, name, array.list->n_items);
         return;
     }
     value_append(elab->arena, &array, child);
@@ -427,7 +446,8 @@ static void declare_child(Elab *elab, Instance *instance, const AstItem *item, M
 {
     bool is_traced = false;
     if (item->value->kind != AST_CALL) {
-        diag_error(elab->diag, item->value->span, "a member is an instance of a module: `%s: Module(...)`", item->name.text);
+        diag_error(elab->diag, item->value->span, "a member is an instance of a module: `%s: Module(...)`",
+                   item->name.text);
         return;
     }
     const ClassValue *class = class_named(elab, instance->scope, item->value->a);
@@ -459,7 +479,8 @@ static void declare_child(Elab *elab, Instance *instance, const AstItem *item, M
         child->is_traced = is_traced;
     }
     bind_child(elab, instance, item, index.integer,
-               child ? (Value){.kind = VALUE_INSTANCE, .span = item->name.span, .instance = child} : value_error());
+               child ? (Value){.kind = VALUE_INSTANCE, .span = item->name.span, .instance = child}
+                     : value_error());
 }
 
 static void declare_function(Elab *elab, Instance *instance, const AstItem *item)
@@ -475,7 +496,8 @@ static void declare_function(Elab *elab, Instance *instance, const AstItem *item
         instance->call = function;
         return;
     }
-    scope_set(instance->scope, item->name.text, (Value){.kind = VALUE_FUNCTION, .span = item->head, .function = function});
+    scope_set(instance->scope, item->name.text,
+              (Value){.kind = VALUE_FUNCTION, .span = item->head, .function = function});
 }
 
 // Members -------------------------------------------------------------------------------------------------------
@@ -492,9 +514,15 @@ static void member_loop(Elab *elab, Instance *instance, const AstItem *item, Mar
 {
     // The same rules as for loops in functions: evaluate the values once through a comprehension of the variable.
     AstExpr name = {.kind = AST_NAME, .span = item->name.span, .text = item->name.text};
-    AstExpr all = {.kind = AST_FOR, .span = item->value->span, .a = &name, .b = item->value, .c = item->end, .text = item->name.text};
+    AstExpr all = {.kind = AST_FOR,
+                   .span = item->value->span,
+                   .a = &name,
+                   .b = item->value,
+                   .c = item->end,
+                   .text = item->name.text};
     Value over = elab_expr(elab, instance->scope, &all);
-    for (int i = 0; over.kind == VALUE_LIST && i < over.list->n_items && elab->diag->n_errors <= DIAG_MAX_ERRORS; i++) {
+    for (int i = 0;
+         over.kind == VALUE_LIST && i < over.list->n_items && elab->diag->n_errors <= DIAG_MAX_ERRORS; i++) {
         scope_set(instance->scope, item->name.text, over.list->items[i]);
         elab_members(elab, instance, &item->items, marks);
     }
@@ -504,27 +532,13 @@ static void declare_member(Elab *elab, Instance *instance, const AstItem *item, 
 {
     Value ignored;
     switch (item->kind) {
-    case AST_PARAMETER:
-        declare_parameter(elab, instance, item, marks);
-        break;
-    case AST_BUFFER:
-        declare_buffer(elab, instance, item);
-        break;
-    case AST_CHILD:
-        declare_child(elab, instance, item, marks);
-        break;
-    case AST_ALIAS:
-        declare_alias(elab, instance, item);
-        break;
-    case AST_FUNCTION:
-        declare_function(elab, instance, item);
-        break;
-    case AST_IF:
-        member_if(elab, instance, item, marks);
-        break;
-    case AST_LOOP:
-        member_loop(elab, instance, item, marks);
-        break;
+    case AST_PARAMETER: declare_parameter(elab, instance, item, marks); break;
+    case AST_BUFFER: declare_buffer(elab, instance, item); break;
+    case AST_CHILD: declare_child(elab, instance, item, marks); break;
+    case AST_ALIAS: declare_alias(elab, instance, item); break;
+    case AST_FUNCTION: declare_function(elab, instance, item); break;
+    case AST_IF: member_if(elab, instance, item, marks); break;
+    case AST_LOOP: member_loop(elab, instance, item, marks); break;
     case AST_LET:
     case AST_ASSERT: {
         AstItem alone = *item;
@@ -533,8 +547,7 @@ static void declare_member(Elab *elab, Instance *instance, const AstItem *item, 
         elab_statements(elab, instance->scope, &one, &ignored);
         break;
     }
-    default:
-        diag_error(elab->diag, item->head, "this cannot stand in a module");
+    default: diag_error(elab->diag, item->head, "this cannot stand in a module");
     }
 }
 
@@ -545,8 +558,8 @@ void elab_members(Elab *elab, Instance *instance, const AstItems *items, Marks m
     }
 }
 
-Instance *elab_instantiate(Elab *elab, const ClassValue *class, const Argument *arguments, int n_arguments, Sym path,
-                           Marks marks, Span span)
+Instance *elab_instantiate(Elab *elab, const ClassValue *class, const Argument *arguments, int n_arguments,
+                           Sym path, Marks marks, Span span)
 {
     enum { DEEPEST = 100 };
     for (int i = 0; i < n_arguments; i++) {
@@ -555,13 +568,15 @@ Instance *elab_instantiate(Elab *elab, const ClassValue *class, const Argument *
         }
     }
     if (elab->depth > DEEPEST) {
-        diag_error(elab->diag, span, "modules are nested more than %d deep; does '%s' contain itself?", (int)DEEPEST,
-                   class->module->name.text);
+        diag_error(elab->diag, span, "modules are nested more than %d deep; does '%s' contain itself?",
+                   (int)DEEPEST, class->module->name.text);
         return NULL;
     }
     Instance *instance = arena_alloc(elab->arena, sizeof *instance);
-    *instance = (Instance){.module = class->module, .path = path, .scope = scope_new(elab->arena, elab->globals), .span = span};
-    if (!elab_bind(elab, instance->scope, class->module->params, arguments, n_arguments, class->module->name.text, span)) {
+    *instance = (Instance){
+        .module = class->module, .path = path, .scope = scope_new(elab->arena, elab->globals), .span = span};
+    if (!elab_bind(elab, instance->scope, class->module->params, arguments, n_arguments,
+                   class->module->name.text, span)) {
         return NULL;
     }
     elab->depth++;

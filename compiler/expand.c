@@ -161,8 +161,8 @@ typedef struct Expansion {
     Graph *to;
     const Graph *from;
     uint32_t which;
-    NodeId *map;                      // old id -> new id of the first result
-    NodeId (*results)[MAX_RESULTS];   // of the nodes that were replaced and have several
+    NodeId *map;                     // old id -> new id of the first result
+    NodeId (*results)[MAX_RESULTS];  // of the nodes that were replaced and have several
 } Expansion;
 
 static void replace(Expansion *expansion, NodeId id)

@@ -14,9 +14,9 @@
 #include "compiler/graph.h"
 
 enum {
-    EXPAND_SIMPLE = 1,      // SOFTMAX, LOG_SOFTMAX, LAYER_NORM, CROSS_ENTROPY, STOP_GRADIENT
-    EXPAND_ATTENTION = 2,   // ATTENTION, ATTENTION_GRAD and their RESULT nodes
-    EXPAND_GELU = 4,        // GELU, GELU_GRAD
+    EXPAND_SIMPLE = 1,     // SOFTMAX, LOG_SOFTMAX, LAYER_NORM, CROSS_ENTROPY, STOP_GRADIENT
+    EXPAND_ATTENTION = 2,  // ATTENTION, ATTENTION_GRAD and their RESULT nodes
+    EXPAND_GELU = 4,       // GELU, GELU_GRAD
 };
 
 // A new graph in which the compounds named by the mask `which` are replaced. Results nobody asks for leave

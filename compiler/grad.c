@@ -136,8 +136,9 @@ Graph *grad(Arena *arena, const Graph *forward, NodeId loss)
 NodeId grad_between(Graph *graph, NodeId score, NodeId target)
 {
     XV_ASSERT(score >= 0 && score < graph->n_nodes && target >= 0 && target < graph->n_nodes);
-    const Graph forward = *graph;   // growing leaves these nodes where they are
-    Vjp vjp = {.is_active = find_active(graph->arena, &forward, target), .gradients = graph_new_map(graph->arena, &forward)};
+    const Graph forward = *graph;  // growing leaves these nodes where they are
+    Vjp vjp = {.is_active = find_active(graph->arena, &forward, target),
+               .gradients = graph_new_map(graph->arena, &forward)};
     vjp.build.graph = graph;
     if (!vjp.is_active[score]) {
         return NO_NODE;

@@ -5,12 +5,12 @@
 
 // One node on the reverse walk. A rule reads `node` and `d`, builds what its active inputs get and gives it.
 typedef struct Vjp {
-    Build build;             // adds to the gradient graph, from the node's origin
-    const Node *node;        // the forward node
-    NodeId self;             // its id, the same in both graphs
-    NodeId d;                // gradient of its result, of its shape
-    const bool *is_active;   // per forward node: what a gradient is wanted for lies behind it
-    NodeId *gradients;       // per forward node: sum of the contributions so far, or NO_NODE
+    Build build;            // adds to the gradient graph, from the node's origin
+    const Node *node;       // the forward node
+    NodeId self;            // its id, the same in both graphs
+    NodeId d;               // gradient of its result, of its shape
+    const bool *is_active;  // per forward node: what a gradient is wanted for lies behind it
+    NodeId *gradients;      // per forward node: sum of the contributions so far, or NO_NODE
 } Vjp;
 
 typedef void VjpRule(Vjp *vjp);

@@ -377,29 +377,59 @@ static void vjp_attention(Vjp *vjp)
 static void vjp_all_gather(Vjp *vjp)
 {
     Shape shape = shape_of_input(vjp, 0);
-    vjp_give(vjp, 0, graph_add(vjp->build.graph, OP_OWN_ROWS, DTYPE_F32, &shape, &vjp->d, 1, NULL,
-                               &vjp->build.origin));
+    vjp_give(
+        vjp, 0,
+        graph_add(vjp->build.graph, OP_OWN_ROWS, DTYPE_F32, &shape, &vjp->d, 1, NULL, &vjp->build.origin));
 }
 
 static void vjp_own_rows(Vjp *vjp)
 {
     Shape shape = shape_of_input(vjp, 0);
-    vjp_give(vjp, 0, graph_add(vjp->build.graph, OP_ALL_GATHER, DTYPE_F32, &shape, &vjp->d, 1, NULL,
-                               &vjp->build.origin));
+    vjp_give(
+        vjp, 0,
+        graph_add(vjp->build.graph, OP_ALL_GATHER, DTYPE_F32, &shape, &vjp->d, 1, NULL, &vjp->build.origin));
 }
 
 // ORDER OP: every op with differentiable inputs.
 static VjpRule *const RULES[OP_COUNT] = {
-    [OP_NEG] = vjp_neg, [OP_EXP] = vjp_exp, [OP_LOG] = vjp_log, [OP_SQRT] = vjp_sqrt, [OP_RSQRT] = vjp_rsqrt,
-    [OP_ABS] = vjp_abs, [OP_TANH] = vjp_tanh, [OP_ERF] = vjp_erf, [OP_SIGMOID] = vjp_sigmoid,
-    [OP_GELU] = vjp_gelu, [OP_CAST] = vjp_cast, [OP_ADD] = vjp_add, [OP_SUB] = vjp_sub, [OP_MUL] = vjp_mul,
-    [OP_DIV] = vjp_div, [OP_MAX] = vjp_max, [OP_MIN] = vjp_min, [OP_POW] = vjp_pow, [OP_WHERE] = vjp_where,
-    [OP_SUM] = vjp_sum, [OP_REDUCE_MAX] = vjp_reduce_max, [OP_RESHAPE] = vjp_reshape,
-    [OP_PERMUTE] = vjp_permute, [OP_EXPAND] = vjp_expand, [OP_SLICE] = vjp_slice, [OP_PAD] = vjp_pad,
-    [OP_ROLL] = vjp_roll, [OP_CONCAT] = vjp_concat, [OP_TAKE] = vjp_take, [OP_MATMUL] = vjp_matmul,
-    [OP_SCATTER_ADD] = vjp_scatter_add, [OP_SOFTMAX] = vjp_softmax, [OP_LOG_SOFTMAX] = vjp_log_softmax,
-    [OP_LAYER_NORM] = vjp_layer_norm, [OP_CROSS_ENTROPY] = vjp_cross_entropy, [OP_ATTENTION] = vjp_attention,
-    [OP_ALL_GATHER] = vjp_all_gather, [OP_OWN_ROWS] = vjp_own_rows,
+    [OP_NEG] = vjp_neg,
+    [OP_EXP] = vjp_exp,
+    [OP_LOG] = vjp_log,
+    [OP_SQRT] = vjp_sqrt,
+    [OP_RSQRT] = vjp_rsqrt,
+    [OP_ABS] = vjp_abs,
+    [OP_TANH] = vjp_tanh,
+    [OP_ERF] = vjp_erf,
+    [OP_SIGMOID] = vjp_sigmoid,
+    [OP_GELU] = vjp_gelu,
+    [OP_CAST] = vjp_cast,
+    [OP_ADD] = vjp_add,
+    [OP_SUB] = vjp_sub,
+    [OP_MUL] = vjp_mul,
+    [OP_DIV] = vjp_div,
+    [OP_MAX] = vjp_max,
+    [OP_MIN] = vjp_min,
+    [OP_POW] = vjp_pow,
+    [OP_WHERE] = vjp_where,
+    [OP_SUM] = vjp_sum,
+    [OP_REDUCE_MAX] = vjp_reduce_max,
+    [OP_RESHAPE] = vjp_reshape,
+    [OP_PERMUTE] = vjp_permute,
+    [OP_EXPAND] = vjp_expand,
+    [OP_SLICE] = vjp_slice,
+    [OP_PAD] = vjp_pad,
+    [OP_ROLL] = vjp_roll,
+    [OP_CONCAT] = vjp_concat,
+    [OP_TAKE] = vjp_take,
+    [OP_MATMUL] = vjp_matmul,
+    [OP_SCATTER_ADD] = vjp_scatter_add,
+    [OP_SOFTMAX] = vjp_softmax,
+    [OP_LOG_SOFTMAX] = vjp_log_softmax,
+    [OP_LAYER_NORM] = vjp_layer_norm,
+    [OP_CROSS_ENTROPY] = vjp_cross_entropy,
+    [OP_ATTENTION] = vjp_attention,
+    [OP_ALL_GATHER] = vjp_all_gather,
+    [OP_OWN_ROWS] = vjp_own_rows,
 };
 
 VjpRule *grad_rule(Op op)

@@ -77,7 +77,7 @@ typedef enum OpClass {
 
 typedef struct OpInfo {
     const char *name;
-    int arity;              // -1: any number
+    int arity;  // -1: any number
     OpClass class;
     uint32_t differentiable;  // bit i: input i may receive a gradient
 } OpInfo;
@@ -88,13 +88,13 @@ typedef int32_t NodeId;
 enum { NO_NODE = -1 };
 
 typedef struct Attr {
-    double number;             // CONST value, epsilon, attention scale
-    int32_t index;             // INPUT, PARAM, RESULT, KEEP, SAMPLE, ATTENTION draw
-    int32_t axis;              // IOTA, CONCAT, ARGMAX
-    uint32_t axes;             // SUM, REDUCE_MAX, ATTENTION_GRAD
-    int32_t dims[MAX_RANK];    // PERMUTE
-    int64_t start[MAX_RANK];   // SLICE, PAD, ROLL
-    int64_t step[MAX_RANK];    // SLICE, PAD (>= 1)
+    double number;            // CONST value, epsilon, attention scale
+    int32_t index;            // INPUT, PARAM, RESULT, KEEP, SAMPLE, ATTENTION draw
+    int32_t axis;             // IOTA, CONCAT, ARGMAX
+    uint32_t axes;            // SUM, REDUCE_MAX, ATTENTION_GRAD
+    int32_t dims[MAX_RANK];   // PERMUTE
+    int64_t start[MAX_RANK];  // SLICE, PAD, ROLL
+    int64_t step[MAX_RANK];   // SLICE, PAD (>= 1)
 } Attr;
 
 typedef struct Node {
@@ -104,28 +104,28 @@ typedef struct Node {
     const NodeId *inputs;
     int n_inputs;
     Attr attr;
-    Span span;                 // DSL text it comes from
-    Sym path;                  // module path, "" at the root ("text_encoder.bert.encoder.layer.3")
-    Sym name;                  // variable it was bound to, or NULL; a hint for generated names
+    Span span;  // DSL text it comes from
+    Sym path;   // module path, "" at the root ("text_encoder.bert.encoder.layer.3")
+    Sym name;   // variable it was bound to, or NULL; a hint for generated names
 } Node;
 
 // Parameters, inputs and draws belong to the entry point and are shared by all graphs derived from it.
 typedef enum InitKind { INIT_CONSTANT, INIT_NORMAL, INIT_TRUNCATED, INIT_UNIFORM } InitKind;
 
 typedef struct Parameter {
-    Sym name;                  // official state_dict name
+    Sym name;  // official state_dict name
     Shape shape;
     InitKind init;
-    double init_a, init_b;     // see XvInitKind in runtime/program.h
+    double init_a, init_b;  // see XvInitKind in runtime/program.h
     bool is_trainable, has_decay, is_fresh, has_clamp, has_zero_row;
     double clamp_low, clamp_high;
-    int64_t zero_row;          // of dimension 0, zero when fresh
+    int64_t zero_row;  // of dimension 0, zero when fresh
     Span span;
 } Parameter;
 
 typedef struct GraphInput {
     Sym name;
-    Dtype dtype;               // I32 also for masks and ids
+    Dtype dtype;  // I32 also for masks and ids
     Shape shape;
     Span span;
 } GraphInput;
@@ -133,25 +133,31 @@ typedef struct GraphInput {
 typedef enum DrawKind { DRAW_KEEP, DRAW_SAMPLE } DrawKind;
 
 typedef struct Draw {
-    Sym name;                  // unique within the entry
+    Sym name;  // unique within the entry
     DrawKind kind;
-    double rate;               // of KEEP
+    double rate;  // of KEEP
     Shape shape;
     Span span;
 } Draw;
 
-typedef enum OutputKind { OUTPUT_VALUE, OUTPUT_LOSS, OUTPUT_METRIC, OUTPUT_TRACE, OUTPUT_GRADIENT } OutputKind;
+typedef enum OutputKind {
+    OUTPUT_VALUE,
+    OUTPUT_LOSS,
+    OUTPUT_METRIC,
+    OUTPUT_TRACE,
+    OUTPUT_GRADIENT
+} OutputKind;
 
 typedef struct Output {
-    Sym name;                  // of a GRADIENT: the parameter's name
+    Sym name;  // of a GRADIENT: the parameter's name
     OutputKind kind;
     NodeId node;
-    int parameter;             // of a GRADIENT: its index; else -1
+    int parameter;  // of a GRADIENT: its index; else -1
 } Output;
 
 typedef struct Graph {
     Arena *arena;
-    Sym name;                  // "images.train"
+    Sym name;  // "images.train"
     Node *nodes;
     int n_nodes, node_capacity;
     Output *outputs;
@@ -179,7 +185,7 @@ Origin node_origin(const Graph *graph, NodeId node);
 // Builders. They compute the result's shape and dtype and abort (XV_BUG) on a broken contract: user errors are
 // found by the elaborator before. Elementwise builders need equal shapes; use graph_expand_to first.
 NodeId graph_add(Graph *graph, Op op, Dtype dtype, const Shape *shape, const NodeId *inputs, int n_inputs,
-                 const Attr *attr, const Origin *origin);   // the general form: everything given
+                 const Attr *attr, const Origin *origin);  // the general form: everything given
 NodeId graph_const(Graph *graph, double number, Dtype dtype, const Shape *shape, const Origin *origin);
 NodeId graph_iota(Graph *graph, const Shape *shape, int axis, const Origin *origin);
 NodeId graph_unary(Graph *graph, Op op, NodeId x, const Origin *origin);
@@ -190,7 +196,7 @@ NodeId graph_reduce(Graph *graph, Op op, NodeId x, uint32_t axes, const Origin *
 NodeId graph_argmax(Graph *graph, NodeId x, int axis, const Origin *origin);
 NodeId graph_reshape(Graph *graph, NodeId x, const Shape *shape, const Origin *origin);
 NodeId graph_permute(Graph *graph, NodeId x, const int32_t *dims, const Origin *origin);
-NodeId graph_transpose(Graph *graph, NodeId x, const Origin *origin);             // last two dimensions
+NodeId graph_transpose(Graph *graph, NodeId x, const Origin *origin);  // last two dimensions
 NodeId graph_expand(Graph *graph, NodeId x, const Shape *shape, const Origin *origin);
 // Adds leading dimensions and expands: the usual broadcasting of x to `shape` (which must be possible).
 NodeId graph_expand_to(Graph *graph, NodeId x, const Shape *shape, const Origin *origin);

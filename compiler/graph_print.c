@@ -90,34 +90,18 @@ static void put_attr(Line *line, const Graph *graph, const Node *node)
 {
     switch (node->op) {
     case OP_INPUT:
-    case OP_PARAM:
-        put(line, " %s", entry_name(graph, node));
-        break;
-    case OP_CONST:
-        put(line, " %.9g", node->attr.number);
-        break;
+    case OP_PARAM: put(line, " %s", entry_name(graph, node)); break;
+    case OP_CONST: put(line, " %.9g", node->attr.number); break;
     case OP_IOTA:
     case OP_CONCAT:
-    case OP_ARGMAX:
-        put(line, " axis=%d", node->attr.axis);
-        break;
+    case OP_ARGMAX: put(line, " axis=%d", node->attr.axis); break;
     case OP_SUM:
-    case OP_REDUCE_MAX:
-        put_axes(line, node->attr.axes);
-        break;
-    case OP_PERMUTE:
-        put_dims(line, node);
-        break;
+    case OP_REDUCE_MAX: put_axes(line, node->attr.axes); break;
+    case OP_PERMUTE: put_dims(line, node); break;
     case OP_SLICE:
-    case OP_PAD:
-        put_window(line, node);
-        break;
-    case OP_ROLL:
-        put_list(line, "shift", node->attr.start, node->shape.rank);
-        break;
-    case OP_LAYER_NORM:
-        put(line, " epsilon=%.9g", node->attr.number);
-        break;
+    case OP_PAD: put_window(line, node); break;
+    case OP_ROLL: put_list(line, "shift", node->attr.start, node->shape.rank); break;
+    case OP_LAYER_NORM: put(line, " epsilon=%.9g", node->attr.number); break;
     case OP_ATTENTION:
     case OP_ATTENTION_GRAD:
         put(line, " scale=%.9g", node->attr.number);
@@ -127,15 +111,10 @@ static void put_attr(Line *line, const Graph *graph, const Node *node)
             put_axes(line, node->attr.axes);
         }
         break;
-    case OP_RESULT:
-        put(line, " index=%d", node->attr.index);
-        break;
+    case OP_RESULT: put(line, " index=%d", node->attr.index); break;
     case OP_KEEP:
-    case OP_SAMPLE:
-        put_draw(line, graph, node->attr.index);
-        break;
-    default:
-        break;
+    case OP_SAMPLE: put_draw(line, graph, node->attr.index); break;
+    default: break;
     }
 }
 
@@ -165,16 +144,11 @@ const char *graph_print_node(Arena *arena, const Graph *graph, NodeId id)
 const char *output_kind_name(OutputKind kind)
 {
     switch (kind) {
-    case OUTPUT_VALUE:
-        return "value";
-    case OUTPUT_LOSS:
-        return "loss";
-    case OUTPUT_METRIC:
-        return "metric";
-    case OUTPUT_TRACE:
-        return "trace";
-    case OUTPUT_GRADIENT:
-        return "gradient";
+    case OUTPUT_VALUE: return "value";
+    case OUTPUT_LOSS: return "loss";
+    case OUTPUT_METRIC: return "metric";
+    case OUTPUT_TRACE: return "trace";
+    case OUTPUT_GRADIENT: return "gradient";
     }
     XV_BUG("no output kind %d", (int)kind);
 }

@@ -70,7 +70,8 @@ static const char *check_sample(const Graph *graph, const Node *node)
 static const char *check_top_k(const Graph *graph, const Node *node)
 {
     const Node *x = input(graph, node, 0);
-    REQUIRE(x->shape.rank == 2 && node->shape.rank == 2, "ranks %d and %d, not 2", x->shape.rank, node->shape.rank);
+    REQUIRE(x->shape.rank == 2 && node->shape.rank == 2, "ranks %d and %d, not 2", x->shape.rank,
+            node->shape.rank);
     DELEGATE(same_dtype(graph, DTYPE_F32, x->dtype, "the input"));
     DELEGATE(same_dtype(graph, DTYPE_I32, node->dtype, "the result"));
     REQUIRE(x->shape.dim[0] == node->shape.dim[0], "%lld rows become %lld", (long long)x->shape.dim[0],
@@ -120,8 +121,8 @@ static const char *check_logic(const Graph *graph, const Node *node)
 static const char *check_comparison(const Graph *graph, const Node *node)
 {
     DELEGATE(same_dtype(graph, DTYPE_BOOL, node->dtype, "the result"));
-    DELEGATE(same_dtype(graph, input(graph, node, 0)->dtype, input(graph, node, 1)->dtype,
-                        "the second input"));
+    DELEGATE(
+        same_dtype(graph, input(graph, node, 0)->dtype, input(graph, node, 1)->dtype, "the second input"));
     return check_shapes_equal(graph, node);
 }
 
@@ -346,25 +347,65 @@ static const char *check_own_rows(const Graph *graph, const Node *node)
 
 // ORDER OP: every op of op.def has a check.
 static Check *const CHECKS[OP_COUNT] = {
-    [OP_INPUT] = check_index, [OP_PARAM] = check_float_index, [OP_CONST] = check_anything,
+    [OP_INPUT] = check_index,
+    [OP_PARAM] = check_float_index,
+    [OP_CONST] = check_anything,
     [OP_IOTA] = check_iota,
-    [OP_NEG] = check_arithmetic, [OP_EXP] = check_float, [OP_LOG] = check_float, [OP_SQRT] = check_float,
-    [OP_RSQRT] = check_float, [OP_ABS] = check_arithmetic, [OP_SIGN] = check_arithmetic,
+    [OP_NEG] = check_arithmetic,
+    [OP_EXP] = check_float,
+    [OP_LOG] = check_float,
+    [OP_SQRT] = check_float,
+    [OP_RSQRT] = check_float,
+    [OP_ABS] = check_arithmetic,
+    [OP_SIGN] = check_arithmetic,
     [OP_TANH] = check_float,
-    [OP_ERF] = check_float, [OP_SIGMOID] = check_float, [OP_GELU] = check_float, [OP_GELU_GRAD] = check_float,
-    [OP_NOT] = check_logic, [OP_CAST] = check_shapes_equal, [OP_STOP_GRADIENT] = check_uniform,
-    [OP_ADD] = check_arithmetic, [OP_SUB] = check_arithmetic, [OP_MUL] = check_arithmetic,
-    [OP_DIV] = check_float, [OP_MAX] = check_arithmetic, [OP_MIN] = check_arithmetic, [OP_POW] = check_float,
-    [OP_IDIV] = check_arithmetic, [OP_MOD] = check_arithmetic, [OP_LT] = check_order, [OP_LE] = check_order,
-    [OP_EQ] = check_comparison, [OP_NE] = check_comparison, [OP_AND] = check_logic, [OP_OR] = check_logic,
-    [OP_WHERE] = check_where, [OP_SUM] = check_reduce, [OP_REDUCE_MAX] = check_reduce,
-    [OP_ARGMAX] = check_argmax, [OP_RESHAPE] = check_reshape, [OP_PERMUTE] = check_permute,
-    [OP_EXPAND] = check_expand, [OP_SLICE] = check_slice, [OP_PAD] = check_pad, [OP_ROLL] = check_roll,
-    [OP_CONCAT] = check_concat, [OP_TAKE] = check_take, [OP_MATMUL] = check_matmul,
-    [OP_SCATTER_ADD] = check_scatter_add, [OP_TOP_K] = check_top_k, [OP_SOFTMAX] = check_softmax, [OP_LOG_SOFTMAX] = check_softmax,
-    [OP_LAYER_NORM] = check_layer_norm, [OP_CROSS_ENTROPY] = check_cross_entropy,
-    [OP_ATTENTION] = check_attention, [OP_ATTENTION_GRAD] = check_attention_grad, [OP_RESULT] = check_result,
-    [OP_KEEP] = check_float_index, [OP_SAMPLE] = check_sample, [OP_ALL_GATHER] = check_all_gather,
+    [OP_ERF] = check_float,
+    [OP_SIGMOID] = check_float,
+    [OP_GELU] = check_float,
+    [OP_GELU_GRAD] = check_float,
+    [OP_NOT] = check_logic,
+    [OP_CAST] = check_shapes_equal,
+    [OP_STOP_GRADIENT] = check_uniform,
+    [OP_ADD] = check_arithmetic,
+    [OP_SUB] = check_arithmetic,
+    [OP_MUL] = check_arithmetic,
+    [OP_DIV] = check_float,
+    [OP_MAX] = check_arithmetic,
+    [OP_MIN] = check_arithmetic,
+    [OP_POW] = check_float,
+    [OP_IDIV] = check_arithmetic,
+    [OP_MOD] = check_arithmetic,
+    [OP_LT] = check_order,
+    [OP_LE] = check_order,
+    [OP_EQ] = check_comparison,
+    [OP_NE] = check_comparison,
+    [OP_AND] = check_logic,
+    [OP_OR] = check_logic,
+    [OP_WHERE] = check_where,
+    [OP_SUM] = check_reduce,
+    [OP_REDUCE_MAX] = check_reduce,
+    [OP_ARGMAX] = check_argmax,
+    [OP_RESHAPE] = check_reshape,
+    [OP_PERMUTE] = check_permute,
+    [OP_EXPAND] = check_expand,
+    [OP_SLICE] = check_slice,
+    [OP_PAD] = check_pad,
+    [OP_ROLL] = check_roll,
+    [OP_CONCAT] = check_concat,
+    [OP_TAKE] = check_take,
+    [OP_MATMUL] = check_matmul,
+    [OP_SCATTER_ADD] = check_scatter_add,
+    [OP_TOP_K] = check_top_k,
+    [OP_SOFTMAX] = check_softmax,
+    [OP_LOG_SOFTMAX] = check_softmax,
+    [OP_LAYER_NORM] = check_layer_norm,
+    [OP_CROSS_ENTROPY] = check_cross_entropy,
+    [OP_ATTENTION] = check_attention,
+    [OP_ATTENTION_GRAD] = check_attention_grad,
+    [OP_RESULT] = check_result,
+    [OP_KEEP] = check_float_index,
+    [OP_SAMPLE] = check_sample,
+    [OP_ALL_GATHER] = check_all_gather,
     [OP_OWN_ROWS] = check_own_rows,
 };
 
@@ -420,14 +461,10 @@ static const char *check_draw_entry(const Graph *graph, const Node *node, DrawKi
 static const char *check_tables(const Graph *graph, const Node *node)
 {
     switch (node->op) {
-    case OP_INPUT:
-        return check_input_entry(graph, node);
-    case OP_PARAM:
-        return check_param_entry(graph, node);
-    case OP_KEEP:
-        return check_draw_entry(graph, node, DRAW_KEEP, &node->shape);
-    case OP_SAMPLE:
-        return check_draw_entry(graph, node, DRAW_SAMPLE, &node->shape);
+    case OP_INPUT: return check_input_entry(graph, node);
+    case OP_PARAM: return check_param_entry(graph, node);
+    case OP_KEEP: return check_draw_entry(graph, node, DRAW_KEEP, &node->shape);
+    case OP_SAMPLE: return check_draw_entry(graph, node, DRAW_SAMPLE, &node->shape);
     case OP_ATTENTION:
     case OP_ATTENTION_GRAD: {
         if (node->attr.index < 0) {
@@ -437,8 +474,7 @@ static const char *check_tables(const Graph *graph, const Node *node)
         probabilities.dim[3] = input(graph, node, 1)->shape.dim[2];
         return check_draw_entry(graph, node, DRAW_KEEP, &probabilities);
     }
-    default:
-        return NULL;
+    default: return NULL;
     }
 }
 

@@ -10,12 +10,12 @@
             return FAULT(__VA_ARGS__); \
         }                              \
     } while (0)
-#define DELEGATE(call)                  \
-    do {                                \
-        const char *fault_ = (call);    \
-        if (fault_ != NULL) {           \
-            return fault_;              \
-        }                               \
+#define DELEGATE(call)               \
+    do {                             \
+        const char *fault_ = (call); \
+        if (fault_ != NULL) {        \
+            return fault_;           \
+        }                            \
     } while (0)
 
 // NULL, or the sentence that says which rule is broken (in the graph's arena). The inputs exist and their number is

@@ -46,7 +46,7 @@ typedef struct Options {
     int n_sets;
     int64_t batch, ranks;
     bool is_built, is_fused, is_verified;
-    bool is_alone;             // one task is compiled
+    bool is_alone;  // one task is compiled
     EmitStage emit;
 } Options;
 
@@ -120,11 +120,17 @@ static int take_option(Options *options, const char *name, const char *value)
     } else if (strcmp(name, "--set") == 0 && options->n_sets < 256) {
         options->sets[options->n_sets++] = value;
     } else if (strcmp(name, "--batch") == 0) {
-        return positive(value, &options->batch) ? 0 : wrong_usage("--batch takes a number of at least 1, not '%s'", value);
+        return positive(value, &options->batch)
+                   ? 0
+                   : wrong_usage("--batch takes a number of at least 1, not '%s'", value);
     } else if (strcmp(name, "--ranks") == 0) {
-        return positive(value, &options->ranks) ? 0 : wrong_usage("--ranks takes a number of at least 1, not '%s'", value);
+        return positive(value, &options->ranks)
+                   ? 0
+                   : wrong_usage("--ranks takes a number of at least 1, not '%s'", value);
     } else if (strcmp(name, "--emit") == 0) {
-        return emit_stage(value, &options->emit) ? 0 : wrong_usage("--emit knows ast, graph, backward, fused and plan, not '%s'", value);
+        return emit_stage(value, &options->emit)
+                   ? 0
+                   : wrong_usage("--emit knows ast, graph, backward, fused and plan, not '%s'", value);
     } else if (strcmp(name, "--target") == 0) {
         options->target = value;
         bool is_known = strcmp(value, "c") == 0 || strcmp(value, "cuda") == 0;
@@ -189,7 +195,8 @@ static Value value_of_config(Arena *arena, const ConfigValue *from)
     }
 }
 
-static void append_overrides(Arena *arena, const Config *config, bool is_strict, ElaborateOptions *elaborate_options)
+static void append_overrides(Arena *arena, const Config *config, bool is_strict,
+                             ElaborateOptions *elaborate_options)
 {
     int n_more = config->entries->n_entries;
     Override *all = arena_alloc(arena, ((size_t)(elaborate_options->n_overrides + n_more) + 1) * sizeof *all);
@@ -198,8 +205,10 @@ static void append_overrides(Arena *arena, const Config *config, bool is_strict,
     }
     for (int i = 0; i < n_more; i++) {
         const ConfigEntry *entry = config->entries->entries[i].value;
-        all[elaborate_options->n_overrides++] = (Override){.path = entry->path, .value = value_of_config(arena, &entry->value),
-                                                           .origin = entry->origin, .is_strict = is_strict,
+        all[elaborate_options->n_overrides++] = (Override){.path = entry->path,
+                                                           .value = value_of_config(arena, &entry->value),
+                                                           .origin = entry->origin,
+                                                           .is_strict = is_strict,
                                                            .is_optional = entry->is_optional};
     }
     elaborate_options->overrides = all;
@@ -316,7 +325,8 @@ static const char *folder_of(Arena *arena, const Options *options, const Task *t
     return options->is_alone ? options->output : arena_format(arena, "%s/%s", options->output, task->name);
 }
 
-static bool compile_task(Session *session, const Options *options, const AstFile *files, ElaborateOptions *elaborate_options)
+static bool compile_task(Session *session, const Options *options, const AstFile *files,
+                         ElaborateOptions *elaborate_options)
 {
     Task *task = elaborate(session->arena, session->names, &session->diag, files, elaborate_options);
     if (!task) {
@@ -328,7 +338,8 @@ static bool compile_task(Session *session, const Options *options, const AstFile
         return true;
     }
     if (task->ranks > 1 && strcmp(options->target, "cuda") == 0) {
-        fprintf(stderr, "xvlmc: a program for the target cuda is one process; leave --ranks out or use --target c\n");
+        fprintf(stderr,
+                "xvlmc: a program for the target cuda is one process; leave --ranks out or use --target c\n");
         return false;
     }
     const char *directory = folder_of(session->arena, options, task);
@@ -336,11 +347,13 @@ static bool compile_task(Session *session, const Options *options, const AstFile
         fprintf(stderr, "xvlmc: cannot make the folder %s: %s\n", directory, strerror(errno));
         return false;
     }
-    return emit_program(session->arena, task, options->target, directory) && (!options->is_built || build(directory));
+    return emit_program(session->arena, task, options->target, directory) &&
+           (!options->is_built || build(directory));
 }
 
 // With several tasks, --set may name what only some of them know; what none knows is an error all the same.
-static bool check_sets(Session *session, const AstFile *files, ElaborateOptions *options, const Sym *names, int n_names)
+static bool check_sets(Session *session, const AstFile *files, ElaborateOptions *options, const Sym *names,
+                       int n_names)
 {
     for (int i = 0; n_names > 1 && i < options->n_overrides; i++) {
         Override *override = &options->overrides[i];
@@ -349,7 +362,8 @@ static bool check_sets(Session *session, const AstFile *files, ElaborateOptions 
             is_known = elaborate_knows(session->arena, session->names, files, names[j], override->path);
         }
         if (!is_known) {
-            diag_error(&session->diag, (Span){0}, "%s: no task has a configuration '%s'", override->origin, override->path);
+            diag_error(&session->diag, (Span){0}, "%s: no task has a configuration '%s'", override->origin,
+                       override->path);
             return false;
         }
         override->is_optional = override->is_optional || override->is_strict;
@@ -362,10 +376,12 @@ static bool read_shapes(Session *session, const Options *options, ElaborateOptio
 {
     int *n_shapes = &elaborate_options->n_shapes;
     GivenShape *shapes = shapes_read(session->arena, &session->diag, options->shapes, n_shapes);
-    int ranks = shapes ? shapes_of_ranks(session->arena, &session->diag, options->shapes, shapes, n_shapes) : 0;
+    int ranks =
+        shapes ? shapes_of_ranks(session->arena, &session->diag, options->shapes, shapes, n_shapes) : 0;
     if (ranks > 1 && options->ranks > 0 && options->ranks != ranks) {
-        diag_error(&session->diag, (Span){0}, "'%s' holds tensors of %d ranks, which --ranks %lld contradicts",
-                   options->shapes, ranks, (long long)options->ranks);
+        diag_error(&session->diag, (Span){0},
+                   "'%s' holds tensors of %d ranks, which --ranks %lld contradicts", options->shapes, ranks,
+                   (long long)options->ranks);
         return false;
     }
     elaborate_options->shapes = shapes;
@@ -375,7 +391,8 @@ static bool read_shapes(Session *session, const Options *options, ElaborateOptio
 
 static bool compile_tasks(Session *session, Options *options, const AstFile *files)
 {
-    ElaborateOptions elaborate_options = {.model = model_name(session->arena, options->model), .batch = options->batch,
+    ElaborateOptions elaborate_options = {.model = model_name(session->arena, options->model),
+                                          .batch = options->batch,
                                           .ranks = options->ranks};
     if (!read_configuration(session, options, &elaborate_options)) {
         return false;
@@ -455,7 +472,8 @@ static bool format_file(Session *session, const char *path, bool is_check)
     if (!format_source(&session->context, source, out)) {
         return false;
     }
-    bool is_same = strlen(out_text(out)) == source->length && memcmp(out_text(out), source->text, source->length) == 0;
+    bool is_same =
+        strlen(out_text(out)) == source->length && memcmp(out_text(out), source->text, source->length) == 0;
     if (is_check && !is_same) {
         fprintf(stderr, "%s: not formatted; run xvlmc fmt %s\n", path, path);
     }
@@ -486,7 +504,8 @@ static int command_inspect(int argc, char **argv)
     snprintf(path, sizeof path, "%s/inspect.txt", argv[2]);
     FILE *file = fopen(path, "r");
     if (!file) {
-        fprintf(stderr, "xvlmc: cannot read %s: %s; is %s the folder of a compiled task?\n", path, strerror(errno), argv[2]);
+        fprintf(stderr, "xvlmc: cannot read %s: %s; is %s the folder of a compiled task?\n", path,
+                strerror(errno), argv[2]);
         return 1;
     }
     char buffer[65536];

@@ -3,11 +3,9 @@
 #include "compiler/graph.h"
 
 static const OpInfo OP_TABLE[OP_COUNT] = {
-#define OP(suffix, printed, n, kind, inputs)     \
-    [OP_##suffix] = {.name = printed,            \
-                     .arity = n,                 \
-                     .class = CLASS_##kind,      \
-                     .differentiable = (uint32_t)(inputs)},
+#define OP(suffix, printed, n, kind, inputs) \
+    [OP_##suffix] = {                        \
+        .name = printed, .arity = n, .class = CLASS_##kind, .differentiable = (uint32_t)(inputs)},
 #include "compiler/op.def"
 #undef OP
 };

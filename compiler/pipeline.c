@@ -37,7 +37,8 @@ static const Graph *checked(const Pipeline *pipeline, const Graph *graph, const 
 static void show(const Pipeline *pipeline, const Graph *graph, EmitStage stage)
 {
     if (pipeline->options->emit == stage) {
-        fprintf(pipeline->options->stream, "graph %s\n%s\n", graph->name, graph_print(pipeline->arena, graph));
+        fprintf(pipeline->options->stream, "graph %s\n%s\n", graph->name,
+                graph_print(pipeline->arena, graph));
     }
 }
 

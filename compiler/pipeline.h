@@ -3,12 +3,20 @@
 
 #include "compiler/task.h"
 
-typedef enum EmitStage { EMIT_NOTHING, EMIT_AST, EMIT_GRAPH, EMIT_BACKWARD, EMIT_FUSED, EMIT_PLAN, EMIT_C } EmitStage;
+typedef enum EmitStage {
+    EMIT_NOTHING,
+    EMIT_AST,
+    EMIT_GRAPH,
+    EMIT_BACKWARD,
+    EMIT_FUSED,
+    EMIT_PLAN,
+    EMIT_C
+} EmitStage;
 
 typedef struct PipelineOptions {
-    bool is_fused;         // false: one step per node (--no-fuse)
-    bool is_verified;      // check the graph after every pass (--verify)
-    EmitStage emit;        // print the state after this stage to `stream`
+    bool is_fused;     // false: one step per node (--no-fuse)
+    bool is_verified;  // check the graph after every pass (--verify)
+    EmitStage emit;    // print the state after this stage to `stream`
     FILE *stream;
 } PipelineOptions;
 

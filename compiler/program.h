@@ -17,8 +17,8 @@ typedef enum StepKind {
 
 // A strided window onto a stored value: element (i...) is at storage[offset + sum_i i * stride].
 typedef struct View {
-    NodeId node;               // value with storage
-    int64_t offset;            // elements
+    NodeId node;     // value with storage
+    int64_t offset;  // elements
     int rank;
     int64_t dim[MAX_RANK];
     int64_t stride[MAX_RANK];  // elements; 0 for broadcast
@@ -26,15 +26,16 @@ typedef struct View {
 
 typedef struct Step {
     StepKind kind;
-    NodeId node;               // the op; of a KERNEL the first node it computes
-    const Kernel *kernel;      // KERNEL; also the epilogue of a MATMUL, or NULL
-    const View *reads;         // MATMUL: a [batch,M,K], b [batch,K,N]; ATTENTION: q, k, v, biases, all 4-dimensional;
-                               // ATTENTION_GRAD: q, k, v, out, lse, d_out, biases; SCATTER_ADD: index, x;
-                               // SAMPLE: weights; TOP_K, ALL_GATHER, OWN_ROWS: x
+    NodeId node;           // the op; of a KERNEL the first node it computes
+    const Kernel *kernel;  // KERNEL; also the epilogue of a MATMUL, or NULL
+    const View
+        *reads;  // MATMUL: a [batch,M,K], b [batch,K,N]; ATTENTION: q, k, v, biases, all 4-dimensional;
+                 // ATTENTION_GRAD: q, k, v, out, lse, d_out, biases; SCATTER_ADD: index, x;
+                 // SAMPLE: weights; TOP_K, ALL_GATHER, OWN_ROWS: x
     int n_reads;
-    const View *writes;        // results in order (RESULT nodes give 1..)
+    const View *writes;  // results in order (RESULT nodes give 1..)
     int n_writes;
-    bool accumulates;          // MATMUL adds to what writes[0] holds
+    bool accumulates;  // MATMUL adds to what writes[0] holds
     double flops;
     int64_t bytes;
 } Step;
@@ -45,19 +46,19 @@ typedef enum Region { REGION_ARENA, REGION_PARAMETER, REGION_GRADIENT } Region;
 typedef struct Storage {
     bool is_stored;
     Region region;
-    int parameter;             // PARAMETER, GRADIENT
-    int64_t offset;            // ARENA: bytes, multiple of 64, set by the memory plan
+    int parameter;   // PARAMETER, GRADIENT
+    int64_t offset;  // ARENA: bytes, multiple of 64, set by the memory plan
     int64_t bytes;
-    int first_step, last_step; // live range, set by the memory plan
-    NodeId same_as;            // shares the storage of this node (in place, or a RESHAPE of it), or NO_NODE
+    int first_step, last_step;  // live range, set by the memory plan
+    NodeId same_as;             // shares the storage of this node (in place, or a RESHAPE of it), or NO_NODE
 } Storage;
 
 typedef struct Program {
     const Graph *graph;
     Step *steps;
     int n_steps;
-    Storage *storage;          // one per graph node
-    int64_t arena_bytes;       // set by the memory plan
+    Storage *storage;     // one per graph node
+    int64_t arena_bytes;  // set by the memory plan
 } Program;
 
 // Passes (each in its own file; `arena` owns the result).

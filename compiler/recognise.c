@@ -8,15 +8,15 @@
 enum { MAX_BIASES = 2 };
 
 typedef struct Bias {
-    NodeId node;          // reshaped to `shape` it is the bias
-    Shape shape;          // [b, h, n, m]
+    NodeId node;  // reshaped to `shape` it is the bias
+    Shape shape;  // [b, h, n, m]
 } Bias;
 
 // What a match has found, in ids of the old graph.
 typedef struct Found {
     NodeId q, k_transposed, v;
     double scale;
-    int draw;             // or -1
+    int draw;  // or -1
     Bias biases[MAX_BIASES];
     int n_biases;
 } Found;
@@ -24,8 +24,8 @@ typedef struct Found {
 typedef struct Matcher {
     const Graph *graph;
     const int *uses;
-    const int *attention_uses;   // of a SOFTMAX: how many of its uses are the p of a match
-    const bool *has_parameter;   // a trainable parameter lies behind the node
+    const int *attention_uses;  // of a SOFTMAX: how many of its uses are the p of a match
+    const bool *has_parameter;  // a trainable parameter lies behind the node
 } Matcher;
 
 static const Node *node_at(const Matcher *matcher, NodeId id)

@@ -52,12 +52,9 @@ const char *shape_text(Arena *arena, const Shape *shape)
 const char *dtype_name(Dtype dtype)
 {
     switch (dtype) {
-    case DTYPE_F32:
-        return "f32";
-    case DTYPE_I32:
-        return "i32";
-    case DTYPE_BOOL:
-        return "bool";
+    case DTYPE_F32: return "f32";
+    case DTYPE_I32: return "i32";
+    case DTYPE_BOOL: return "bool";
     }
     XV_BUG("no dtype %d", (int)dtype);
 }

@@ -42,7 +42,8 @@ static bool read_shape(const cJSON *entry, Shape *shape)
     }
     *shape = shape_scalar();
     const cJSON *dim;
-    cJSON_ArrayForEach(dim, dims) {
+    cJSON_ArrayForEach(dim, dims)
+    {
         if (!cJSON_IsNumber(dim) || dim->valuedouble < 0 || dim->valuedouble > 1e12) {
             return false;
         }
@@ -67,7 +68,8 @@ GivenShape *shapes_read(Arena *arena, Diag *diag, const char *path, int *n_shape
     GivenShape *shapes = arena_alloc(arena, ((size_t)cJSON_GetArraySize(header) + 1) * sizeof *shapes);
     *n_shapes = 0;
     const cJSON *entry;
-    cJSON_ArrayForEach(entry, header) {
+    cJSON_ArrayForEach(entry, header)
+    {
         GivenShape *shape = &shapes[*n_shapes];
         if (strcmp(entry->string, "__metadata__") != 0 && read_shape(entry, &shape->shape)) {
             shape->name = arena_copy(arena, entry->string, strlen(entry->string));
@@ -123,9 +125,9 @@ static bool same_on_all(const Ranks *ranks, const GivenShape *shapes, int n_shap
             const GivenShape *other = shape_for(shapes, n_shapes, rank, plain);
             if (!other || !shape_equal(&other->shape, &shapes[i].shape)) {
                 diag_error(ranks->diag, (Span){0},
-                           "'%s': '%s' is %s, but 'rank%d.%s' is %s; every rank needs the same tensors", ranks->path,
-                           shapes[i].name, shape_text(ranks->arena, &shapes[i].shape), rank, plain,
-                           other ? shape_text(ranks->arena, &other->shape) : "missing");
+                           "'%s': '%s' is %s, but 'rank%d.%s' is %s; every rank needs the same tensors",
+                           ranks->path, shapes[i].name, shape_text(ranks->arena, &shapes[i].shape), rank,
+                           plain, other ? shape_text(ranks->arena, &other->shape) : "missing");
                 return false;
             }
         }

@@ -11,15 +11,15 @@
 #include "compiler/rewrite.h"
 
 typedef struct Product {
-    NodeId rows, matrix;     // old ids
+    NodeId rows, matrix;  // old ids
 } Product;
 
 typedef struct Gatherer {
     const Graph *from;
-    Product *products;       // that the new graph will have
+    Product *products;  // that the new graph will have
     int n_products, product_capacity;
     NodeId *map;
-    Build build;             // of the new graph
+    Build build;  // of the new graph
 } Gatherer;
 
 static const Node *node_at(const Gatherer *g, NodeId id)

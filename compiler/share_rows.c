@@ -191,16 +191,11 @@ static NodeId rule_slice(Simplifier *s, const Node *slice)
         return slice_elementwise(s, slice, &op);
     }
     switch (op.op) {
-    case OP_LAYER_NORM:
-        return slice_layer_norm(s, slice, &op);
-    case OP_PERMUTE:
-        return slice_permute(s, slice, &op);
-    case OP_RESHAPE:
-        return slice_reshape(s, slice, &op);
-    case OP_ATTENTION:
-        return slice_attention(s, slice, &op);
-    default:
-        return NO_NODE;
+    case OP_LAYER_NORM: return slice_layer_norm(s, slice, &op);
+    case OP_PERMUTE: return slice_permute(s, slice, &op);
+    case OP_RESHAPE: return slice_reshape(s, slice, &op);
+    case OP_ATTENTION: return slice_attention(s, slice, &op);
+    default: return NO_NODE;
     }
 }
 
@@ -209,7 +204,7 @@ static NodeId rule_slice(Simplifier *s, const Node *slice)
 // TAKE(RESHAPE(op(x, ...)), index): `op` works row by row and the reshape only joins leading dimensions.
 typedef struct Taking {
     const Node *take;
-    Shape flat;              // [N, rest] that the rows are taken from
+    Shape flat;  // [N, rest] that the rows are taken from
 } Taking;
 
 static NodeId taken(Simplifier *s, const Taking *taking, NodeId x)

@@ -12,10 +12,10 @@ enum { MAX_ROUNDS = 64 };
 
 typedef struct Table {
     Arena *arena;
-    NodeId *slots;      // NO_NODE where free
-    int n_slots;        // a power of two
+    NodeId *slots;  // NO_NODE where free
+    int n_slots;    // a power of two
     int n_entries;
-    int n_seen;         // nodes of the graph entered so far
+    int n_seen;  // nodes of the graph entered so far
 } Table;
 
 const Node *simplify_input(const Simplifier *s, const Node *node, int i)
@@ -146,7 +146,7 @@ static void enter_new(Table *table, const Graph *graph)
 
 typedef struct Round {
     Simplifier simplifier;
-    SimplifyRule *first;    // tried before the ordinary rules, or NULL
+    SimplifyRule *first;  // tried before the ordinary rules, or NULL
     Table table;
     NodeId *map;
     int n_changes;

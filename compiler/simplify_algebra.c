@@ -38,66 +38,39 @@ static NodeId constant(Simplifier *s, const Node *node, double number)
 static double fold_unary(Op op, Dtype to, double x)
 {
     switch (op) {
-    case OP_NEG:
-        return -x;
-    case OP_EXP:
-        return exp(x);
-    case OP_LOG:
-        return log(x);
-    case OP_SQRT:
-        return sqrt(x);
-    case OP_RSQRT:
-        return 1 / sqrt(x);
-    case OP_ABS:
-        return fabs(x);
-    case OP_SIGN:
-        return (x > 0) - (x < 0);
-    case OP_NOT:
-        return x == 0;
-    case OP_CAST:
-        return to == DTYPE_BOOL ? x != 0 : to == DTYPE_I32 ? trunc(x) : x;
-    case OP_STOP_GRADIENT:
-        return x;
-    default:
-        return NAN;
+    case OP_NEG: return -x;
+    case OP_EXP: return exp(x);
+    case OP_LOG: return log(x);
+    case OP_SQRT: return sqrt(x);
+    case OP_RSQRT: return 1 / sqrt(x);
+    case OP_ABS: return fabs(x);
+    case OP_SIGN: return (x > 0) - (x < 0);
+    case OP_NOT: return x == 0;
+    case OP_CAST: return to == DTYPE_BOOL ? x != 0 : to == DTYPE_I32 ? trunc(x) : x;
+    case OP_STOP_GRADIENT: return x;
+    default: return NAN;
     }
 }
 
 static double fold_binary(Op op, double x, double y)
 {
     switch (op) {
-    case OP_ADD:
-        return x + y;
-    case OP_SUB:
-        return x - y;
-    case OP_MUL:
-        return x * y;
-    case OP_DIV:
-        return x / y;
-    case OP_MAX:
-        return x >= y ? x : y;
-    case OP_MIN:
-        return x <= y ? x : y;
-    case OP_POW:
-        return pow(x, y);
-    case OP_IDIV:
-        return floor(x / y);
-    case OP_MOD:
-        return x - y * floor(x / y);
-    case OP_LT:
-        return x < y;
-    case OP_LE:
-        return x <= y;
-    case OP_EQ:
-        return x == y;
-    case OP_NE:
-        return x != y;
-    case OP_AND:
-        return x != 0 && y != 0;
-    case OP_OR:
-        return x != 0 || y != 0;
-    default:
-        return NAN;
+    case OP_ADD: return x + y;
+    case OP_SUB: return x - y;
+    case OP_MUL: return x * y;
+    case OP_DIV: return x / y;
+    case OP_MAX: return x >= y ? x : y;
+    case OP_MIN: return x <= y ? x : y;
+    case OP_POW: return pow(x, y);
+    case OP_IDIV: return floor(x / y);
+    case OP_MOD: return x - y * floor(x / y);
+    case OP_LT: return x < y;
+    case OP_LE: return x <= y;
+    case OP_EQ: return x == y;
+    case OP_NE: return x != y;
+    case OP_AND: return x != 0 && y != 0;
+    case OP_OR: return x != 0 || y != 0;
+    default: return NAN;
     }
 }
 
@@ -300,9 +273,9 @@ static NodeId hoist_expand(Simplifier *s, const Node *node)
     NodeId inputs[3];
     for (int i = 0; i < node->n_inputs; i++) {
         const Node *input = simplify_input(s, node, i);
-        inputs[i] = input->op == OP_EXPAND ? input->inputs[0]
-                                           : graph_const(graph, input->attr.number, input->dtype, &shape,
-                                                         &s->build.origin);
+        inputs[i] = input->op == OP_EXPAND
+                        ? input->inputs[0]
+                        : graph_const(graph, input->attr.number, input->dtype, &shape, &s->build.origin);
     }
     NodeId result = graph_add(graph, node->op, node->dtype, &shape, inputs, node->n_inputs, &node->attr,
                               &s->build.origin);
@@ -364,35 +337,23 @@ static NodeId rule_reduce(Simplifier *s, const Node *node)
 static NodeId rule_of_op(Simplifier *s, const Node *node)
 {
     switch (node->op) {
-    case OP_ADD:
-        return rule_add(s, node);
-    case OP_SUB:
-        return rule_sub(s, node);
-    case OP_MUL:
-        return rule_mul(s, node);
-    case OP_DIV:
-        return rule_div(s, node);
-    case OP_POW:
-        return rule_pow(s, node);
-    case OP_NEG:
-        return rule_neg(s, node);
+    case OP_ADD: return rule_add(s, node);
+    case OP_SUB: return rule_sub(s, node);
+    case OP_MUL: return rule_mul(s, node);
+    case OP_DIV: return rule_div(s, node);
+    case OP_POW: return rule_pow(s, node);
+    case OP_NEG: return rule_neg(s, node);
     case OP_NOT:
-    case OP_STOP_GRADIENT:
-        return rule_twice(s, node);
+    case OP_STOP_GRADIENT: return rule_twice(s, node);
     case OP_MAX:
     case OP_MIN:
     case OP_AND:
-    case OP_OR:
-        return rule_idempotent(s, node);
-    case OP_CAST:
-        return rule_cast(s, node);
-    case OP_WHERE:
-        return rule_where(s, node);
+    case OP_OR: return rule_idempotent(s, node);
+    case OP_CAST: return rule_cast(s, node);
+    case OP_WHERE: return rule_where(s, node);
     case OP_SUM:
-    case OP_REDUCE_MAX:
-        return rule_reduce(s, node);
-    default:
-        return NO_NODE;
+    case OP_REDUCE_MAX: return rule_reduce(s, node);
+    default: return NO_NODE;
     }
 }
 

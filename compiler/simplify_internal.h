@@ -9,8 +9,8 @@
 typedef struct Simplifier {
     Build build;
     const Graph *from;
-    const int *uses;        // of the old nodes
-    NodeId old;             // the old node at hand
+    const int *uses;  // of the old nodes
+    NodeId old;       // the old node at hand
 } Simplifier;
 
 // A rule sees the node at hand with its inputs already in the new graph. It returns the node of the new graph
@@ -26,5 +26,5 @@ bool simplify_is_sole_user(const Simplifier *s, int i);
 // simplify with one more rule, tried before the others.
 Graph *simplify_with(Arena *arena, const Graph *graph, SimplifyRule *first);
 
-SimplifyRule simplify_algebra;   // elementwise ops and reductions
-SimplifyRule simplify_move;      // movement, collectives, matmul operands
+SimplifyRule simplify_algebra;  // elementwise ops and reductions
+SimplifyRule simplify_move;     // movement, collectives, matmul operands

@@ -232,16 +232,11 @@ static NodeId rule_slice(Simplifier *s, const Node *node)
         return slice_again(s, node->inputs[0], &node->attr, &node->shape);
     }
     switch (inner.op) {
-    case OP_SLICE:
-        return slice_of_slice(s, node, &inner);
-    case OP_EXPAND:
-        return slice_of_expand(s, node, &inner);
-    case OP_CONCAT:
-        return slice_of_concat(s, node, &inner);
-    case OP_PAD:
-        return slice_of_pad(s, node, &inner);
-    default:
-        return NO_NODE;
+    case OP_SLICE: return slice_of_slice(s, node, &inner);
+    case OP_EXPAND: return slice_of_expand(s, node, &inner);
+    case OP_CONCAT: return slice_of_concat(s, node, &inner);
+    case OP_PAD: return slice_of_pad(s, node, &inner);
+    default: return NO_NODE;
     }
 }
 
@@ -459,32 +454,19 @@ static NodeId rule_matmul(Simplifier *s, const Node *node)
 NodeId simplify_move(Simplifier *s, const Node *node)
 {
     switch (node->op) {
-    case OP_RESHAPE:
-        return rule_reshape(s, node);
-    case OP_PERMUTE:
-        return rule_permute(s, node);
-    case OP_EXPAND:
-        return rule_expand(s, node);
-    case OP_SLICE:
-        return rule_slice(s, node);
-    case OP_PAD:
-        return rule_pad(s, node);
-    case OP_ROLL:
-        return rule_roll(s, node);
-    case OP_CONCAT:
-        return rule_concat(s, node);
-    case OP_ADD:
-        return rule_add_pads(s, node);
+    case OP_RESHAPE: return rule_reshape(s, node);
+    case OP_PERMUTE: return rule_permute(s, node);
+    case OP_EXPAND: return rule_expand(s, node);
+    case OP_SLICE: return rule_slice(s, node);
+    case OP_PAD: return rule_pad(s, node);
+    case OP_ROLL: return rule_roll(s, node);
+    case OP_CONCAT: return rule_concat(s, node);
+    case OP_ADD: return rule_add_pads(s, node);
     case OP_ALL_GATHER:
-    case OP_OWN_ROWS:
-        return rule_collective(s, node);
-    case OP_IOTA:
-        return rule_iota(s, node);
-    case OP_TAKE:
-        return rule_take(s, node);
-    case OP_MATMUL:
-        return rule_matmul(s, node);
-    default:
-        return NO_NODE;
+    case OP_OWN_ROWS: return rule_collective(s, node);
+    case OP_IOTA: return rule_iota(s, node);
+    case OP_TAKE: return rule_take(s, node);
+    case OP_MATMUL: return rule_matmul(s, node);
+    default: return NO_NODE;
     }
 }

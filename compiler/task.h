@@ -4,12 +4,12 @@
 #include "compiler/program.h"
 
 typedef struct Alias {
-    Sym name;                 // second official name of a parameter
+    Sym name;  // second official name of a parameter
     int parameter;
 } Alias;
 
 typedef struct Buffer {
-    Sym name;                 // official state_dict entry that the program computes itself
+    Sym name;  // official state_dict entry that the program computes itself
     Dtype dtype;
     Shape shape;
 } Buffer;
@@ -17,18 +17,18 @@ typedef struct Buffer {
 // Where parameters are found in a checkpoint of another kind, in the order of the text. Names may hold one `*`, which
 // stands for the same characters on both sides.
 typedef struct LoadRule {
-    Sym source;               // "X-VLM pre-training"
-    Sym destination;          // of the program's parameters
-    Sym from;                 // of the checkpoint's tensors; NULL: such a checkpoint lacks them
+    Sym source;       // "X-VLM pre-training"
+    Sym destination;  // of the program's parameters
+    Sym from;         // of the checkpoint's tensors; NULL: such a checkpoint lacks them
 } LoadRule;
 
 typedef struct Entry {
-    Sym name;                 // "images"
-    Sym data;                 // loader kind, "" if none
-    double probability;       // chance that a training iteration runs it; 1 for the main entry, 0 for evaluation
+    Sym name;            // "images"
+    Sym data;            // loader kind, "" if none
+    double probability;  // chance that a training iteration runs it; 1 for the main entry, 0 for evaluation
     bool advances_schedule;
-    Sym total;                // name of the minimised sum ("loss_total"); NULL: an evaluation entry
-    const Sym *losses;        // its terms
+    Sym total;          // name of the minimised sum ("loss_total"); NULL: an evaluation entry
+    const Sym *losses;  // its terms
     int n_losses;
     const Sym *metrics;
     int n_metrics;
@@ -36,8 +36,8 @@ typedef struct Entry {
     // Filled by the elaborator: every output, trace and metric; randomness as KEEP and SAMPLE nodes.
     const Graph *forward;
     // Filled by the pipeline.
-    const Program *train;     // losses and gradients; NULL for an evaluation entry
-    const Program *observe;   // every output, no gradients, no dropout
+    const Program *train;         // losses and gradients; NULL for an evaluation entry
+    const Program *observe;       // every output, no gradients, no dropout
     const uint8_t *has_gradient;  // per parameter
 } Entry;
 
@@ -46,9 +46,9 @@ typedef enum DecodeMethod { DECODE_GREEDY, DECODE_SAMPLE, DECODE_BEAM } DecodeMe
 
 // Two entry points between which a host-driven search runs; see decoder.h.
 typedef struct Decoder {
-    Sym name;                 // "greedy": its results are greedy_ids, greedy_logprobs
+    Sym name;  // "greedy": its results are greedy_ids, greedy_logprobs
     DecodeMethod method;
-    Sym prefill, step;        // entry points
+    Sym prefill, step;  // entry points
     int64_t max_length, min_length;
     int64_t end_id, pad_id;
     Span span;
@@ -60,10 +60,10 @@ typedef struct Optimizer {
 } Optimizer;
 
 typedef struct Task {
-    Sym model;                // "xvlm_base"
-    Sym name;                 // "pretrain"
-    const char *config;       // resolved configuration as JSON
-    int ranks;                // processes that the graphs' collectives span; 0: no graph depends on their number
+    Sym model;           // "xvlm_base"
+    Sym name;            // "pretrain"
+    const char *config;  // resolved configuration as JSON
+    int ranks;           // processes that the graphs' collectives span; 0: no graph depends on their number
     const Parameter *parameters;
     int n_parameters;
     const int64_t *offsets;   // of each parameter in the parameter region, in elements
@@ -72,9 +72,9 @@ typedef struct Task {
     int n_aliases;
     const Buffer *buffers;
     int n_buffers;
-    const LoadRule *load_rules;   // those of a source follow each other
+    const LoadRule *load_rules;  // those of a source follow each other
     int n_load_rules;
-    Entry *entries;           // the main training entry last, if there is one
+    Entry *entries;  // the main training entry last, if there is one
     int n_entries;
     const Decoder *decoders;
     int n_decoders;

@@ -6,10 +6,10 @@
 typedef struct Indexing {
     Elab *elab;
     Span span;
-    NodeId node;             // tensor after slicing
-    Shape kept;              // dimensions of the result so far
-    int axis;                // next dimension of the sliced tensor
-    NodeId taken;            // index tensor of the first subscript, or NO_NODE
+    NodeId node;   // tensor after slicing
+    Shape kept;    // dimensions of the result so far
+    int axis;      // next dimension of the sliced tensor
+    NodeId taken;  // index tensor of the first subscript, or NO_NODE
 } Indexing;
 
 static bool bound_of(Indexing *indexing, const Value *value, int64_t absent, int64_t extent, int64_t *bound)
@@ -37,14 +37,14 @@ static bool apply_slice(Indexing *indexing, const Subscript *subscript)
     int64_t start;
     int64_t stop;
     int64_t step;
-    if (!bound_of(indexing, &subscript->start, 0, extent, &start)
-        || !bound_of(indexing, &subscript->stop, extent, extent, &stop)
-        || !bound_of(indexing, &subscript->step, 1, 0, &step)) {
+    if (!bound_of(indexing, &subscript->start, 0, extent, &start) ||
+        !bound_of(indexing, &subscript->stop, extent, extent, &stop) ||
+        !bound_of(indexing, &subscript->step, 1, 0, &step)) {
         return false;
     }
     if (start < 0 || stop > extent || start >= stop || step < 1) {
-        diag_error(elab->diag, subscript->span, "slice %lld:%lld:%lld does not fit a dimension of %lld", (long long)start,
-                   (long long)stop, (long long)step, (long long)extent);
+        diag_error(elab->diag, subscript->span, "slice %lld:%lld:%lld does not fit a dimension of %lld",
+                   (long long)start, (long long)stop, (long long)step, (long long)extent);
         return false;
     }
     Shape result = *shape;
@@ -68,7 +68,8 @@ static bool apply_index(Indexing *indexing, const Subscript *subscript)
     if (subscript->index.kind == VALUE_TENSOR) {
         NodeId index = subscript->index.node;
         if (indexing->axis != 0 || indexing->kept.rank != 0 || elab->graph->nodes[index].dtype != DTYPE_I32) {
-            diag_error(elab->diag, subscript->span, "an index tensor must be of type int and come first, got %s %s",
+            diag_error(elab->diag, subscript->span,
+                       "an index tensor must be of type int and come first, got %s %s",
                        dtype_name(elab->graph->nodes[index].dtype), elab_shape(elab, index));
             return false;
         }
@@ -126,7 +127,8 @@ static bool apply_subscript(Indexing *indexing, const Subscript *subscript, int 
                    elab_shape(elab, indexing->node));
         return false;
     }
-    return subscript->kind == SUBSCRIPT_SLICE ? apply_slice(indexing, subscript) : apply_index(indexing, subscript);
+    return subscript->kind == SUBSCRIPT_SLICE ? apply_slice(indexing, subscript)
+                                              : apply_index(indexing, subscript);
 }
 
 static int consuming(const Subscript *subscripts, int n_subscripts)
@@ -142,7 +144,8 @@ static Value index_tensor(Elab *elab, NodeId node, const Subscript *subscripts, 
 {
     Indexing indexing = {.elab = elab, .span = span, .node = node, .taken = NO_NODE};
     for (int i = 0; i < n_subscripts; i++) {
-        if (!apply_subscript(&indexing, &subscripts[i], consuming(subscripts + i + 1, n_subscripts - i - 1))) {
+        if (!apply_subscript(&indexing, &subscripts[i],
+                             consuming(subscripts + i + 1, n_subscripts - i - 1))) {
             return value_error();
         }
     }
@@ -162,10 +165,12 @@ static Value index_tensor(Elab *elab, NodeId node, const Subscript *subscripts, 
     return value_tensor(graph_reshape(elab->graph, result, &indexing.kept, &origin), span);
 }
 
-static Value index_list(Elab *elab, const Value *base, const Subscript *subscripts, int n_subscripts, Span span)
+static Value index_list(Elab *elab, const Value *base, const Subscript *subscripts, int n_subscripts,
+                        Span span)
 {
     const ValueList *list = base->list;
-    if (n_subscripts != 1 || subscripts[0].kind == SUBSCRIPT_NEW_AXIS || subscripts[0].kind == SUBSCRIPT_ELLIPSIS) {
+    if (n_subscripts != 1 || subscripts[0].kind == SUBSCRIPT_NEW_AXIS ||
+        subscripts[0].kind == SUBSCRIPT_ELLIPSIS) {
         diag_error(elab->diag, span, "%s takes one subscript", value_kind_name(base->kind));
         return value_error();
     }
@@ -188,9 +193,9 @@ static Value index_list(Elab *elab, const Value *base, const Subscript *subscrip
     int64_t start;
     int64_t stop;
     int64_t step;
-    if (!bound_of(&bounds, &subscript->start, 0, list->n_items, &start)
-        || !bound_of(&bounds, &subscript->stop, list->n_items, list->n_items, &stop)
-        || !bound_of(&bounds, &subscript->step, 1, 0, &step) || step < 1) {
+    if (!bound_of(&bounds, &subscript->start, 0, list->n_items, &start) ||
+        !bound_of(&bounds, &subscript->stop, list->n_items, list->n_items, &stop) ||
+        !bound_of(&bounds, &subscript->step, 1, 0, &step) || step < 1) {
         return value_error();
     }
     Value part = value_list(elab->arena, span);

@@ -22,7 +22,8 @@ void elab_note_operand(Elab *elab, const Value *value, const char *what)
                   elab_shape(elab, value->node));
     } else if (value->kind == VALUE_PARAMETER) {
         const Parameter *parameter = &elab->parameters[value->parameter];
-        diag_note(elab->diag, parameter->span, "%s has shape %s", what, shape_text(elab->arena, &parameter->shape));
+        diag_note(elab->diag, parameter->span, "%s has shape %s", what,
+                  shape_text(elab->arena, &parameter->shape));
     }
 }
 
@@ -56,7 +57,8 @@ NodeId elab_operand(Elab *elab, const Value *value, Dtype like, Span span)
     if (value_is_number(value) || value->kind == VALUE_BOOL) {
         double number = value->kind == VALUE_BOOL ? value->truth : value_number(value);
         if (like == DTYPE_I32 && number != floor(number)) {
-            diag_error(elab->diag, span, "an integer tensor meets the number %g; use float(...) on the tensor", number);
+            diag_error(elab->diag, span,
+                       "an integer tensor meets the number %g; use float(...) on the tensor", number);
             return NO_NODE;
         }
         Shape scalar = shape_scalar();
@@ -105,8 +107,7 @@ static Value integer_binary(Elab *elab, Op op, int64_t a, int64_t b, Span span)
             overflows = __builtin_mul_overflow(result, a, &result);
         }
         break;
-    default:
-        return value_float(NAN, span);
+    default: return value_float(NAN, span);
     }
     if (overflows) {
         diag_error(elab->diag, span, "this integer does not fit 64 bits");
@@ -176,8 +177,8 @@ static Dtype dtype_of(const Elab *elab, const Value *value)
 
 static bool is_arithmetic(Op op)
 {
-    return op == OP_ADD || op == OP_SUB || op == OP_MUL || op == OP_DIV || op == OP_MAX || op == OP_MIN || op == OP_POW
-        || op == OP_IDIV || op == OP_MOD;
+    return op == OP_ADD || op == OP_SUB || op == OP_MUL || op == OP_DIV || op == OP_MAX || op == OP_MIN ||
+           op == OP_POW || op == OP_IDIV || op == OP_MOD;
 }
 
 static bool check_dtypes(Elab *elab, Op op, NodeId x, NodeId y, Span span)
@@ -186,7 +187,8 @@ static bool check_dtypes(Elab *elab, Op op, NodeId x, NodeId y, Span span)
     Dtype b = elab->graph->nodes[y].dtype;
     bool is_logic = op == OP_AND || op == OP_OR;
     if (a != b) {
-        diag_error(elab->diag, span, "%s needs operands of one type, got %s and %s; convert one with float(...) or int(...)",
+        diag_error(elab->diag, span,
+                   "%s needs operands of one type, got %s and %s; convert one with float(...) or int(...)",
                    op_info(op)->name, dtype_name(a), dtype_name(b));
         return false;
     }
@@ -195,7 +197,8 @@ static bool check_dtypes(Elab *elab, Op op, NodeId x, NodeId y, Span span)
         return false;
     }
     if ((op == OP_DIV || op == OP_POW) && a == DTYPE_I32) {
-        diag_error(elab->diag, span, "%s does not work on int tensors; use // or float(...)", op_info(op)->name);
+        diag_error(elab->diag, span, "%s does not work on int tensors; use // or float(...)",
+                   op_info(op)->name);
         return false;
     }
     if ((op == OP_IDIV || op == OP_MOD) && a == DTYPE_F32) {
@@ -215,8 +218,8 @@ Value elab_binary(Elab *elab, Op op, Value a, Value b, Span span)
     }
     bool is_possible = (is_tensor(&a) || value_is_number(&a)) && (is_tensor(&b) || value_is_number(&b));
     if (!is_possible) {
-        diag_error(elab->diag, span, "%s does not work on %s and %s", op_info(op)->name, value_kind_name(a.kind),
-                   value_kind_name(b.kind));
+        diag_error(elab->diag, span, "%s does not work on %s and %s", op_info(op)->name,
+                   value_kind_name(a.kind), value_kind_name(b.kind));
         return value_error();
     }
     NodeId x = elab_operand(elab, &a, dtype_of(elab, &b), span);
@@ -241,15 +244,17 @@ Value elab_binary(Elab *elab, Op op, Value a, Value b, Span span)
 Value elab_unary(Elab *elab, Op op, Value x, Span span)
 {
     if (op == OP_NEG && value_is_number(&x)) {
-        return x.kind == VALUE_INT ? integer_binary(elab, OP_SUB, 0, x.integer, span) : value_float(-x.number, span);
+        return x.kind == VALUE_INT ? integer_binary(elab, OP_SUB, 0, x.integer, span)
+                                   : value_float(-x.number, span);
     }
     NodeId node = elab_node(elab, &x, span);
     if (node == NO_NODE) {
         return value_error();
     }
     Dtype dtype = elab->graph->nodes[node].dtype;
-    bool is_good = op == OP_NOT ? dtype == DTYPE_BOOL
-        : op == OP_NEG || op == OP_ABS || op == OP_STOP_GRADIENT ? dtype != DTYPE_BOOL : dtype == DTYPE_F32;
+    bool is_good = op == OP_NOT                                             ? dtype == DTYPE_BOOL
+                   : op == OP_NEG || op == OP_ABS || op == OP_STOP_GRADIENT ? dtype != DTYPE_BOOL
+                                                                            : dtype == DTYPE_F32;
     if (!is_good) {
         diag_error(elab->diag, span, "%s does not work on %s tensors", op_info(op)->name, dtype_name(dtype));
         return value_error();
@@ -265,11 +270,14 @@ Value elab_where(Elab *elab, Value condition, Value a, Value b, Span span)
         return value_error();
     }
     if (elab->graph->nodes[c].dtype != DTYPE_BOOL) {
-        diag_error(elab->diag, span, "where needs a bool condition, got %s", dtype_name(elab->graph->nodes[c].dtype));
+        diag_error(elab->diag, span, "where needs a bool condition, got %s",
+                   dtype_name(elab->graph->nodes[c].dtype));
         return value_error();
     }
-    Dtype like = is_tensor(&a) ? dtype_of(elab, &a) : is_tensor(&b) ? dtype_of(elab, &b)
-        : a.kind == VALUE_INT && b.kind == VALUE_INT ? DTYPE_I32 : DTYPE_F32;
+    Dtype like = is_tensor(&a)                                ? dtype_of(elab, &a)
+                 : is_tensor(&b)                              ? dtype_of(elab, &b)
+                 : a.kind == VALUE_INT && b.kind == VALUE_INT ? DTYPE_I32
+                                                              : DTYPE_F32;
     NodeId x = elab_operand(elab, &a, like, span);
     NodeId y = elab_operand(elab, &b, like, span);
     if (x == NO_NODE || y == NO_NODE) {
@@ -282,10 +290,10 @@ Value elab_where(Elab *elab, Value condition, Value a, Value b, Span span)
     }
     Shape both;
     Shape shape;
-    if (!broadcast_shape(&elab->graph->nodes[x].shape, &elab->graph->nodes[y].shape, &both)
-        || !broadcast_shape(&elab->graph->nodes[c].shape, &both, &shape)) {
-        diag_error(elab->diag, span, "where cannot broadcast %s, %s and %s", elab_shape(elab, c), elab_shape(elab, x),
-                   elab_shape(elab, y));
+    if (!broadcast_shape(&elab->graph->nodes[x].shape, &elab->graph->nodes[y].shape, &both) ||
+        !broadcast_shape(&elab->graph->nodes[c].shape, &both, &shape)) {
+        diag_error(elab->diag, span, "where cannot broadcast %s, %s and %s", elab_shape(elab, c),
+                   elab_shape(elab, x), elab_shape(elab, y));
         return value_error();
     }
     Origin origin = elab_origin(elab, span);
@@ -324,8 +332,8 @@ static NodeId batched_product(Graph *graph, NodeId x, NodeId y, const Shape *bat
         a.dim[a.rank++] = graph->nodes[x].shape.dim[graph->nodes[x].shape.rank - 2 + i];
         b.dim[b.rank++] = graph->nodes[y].shape.dim[graph->nodes[y].shape.rank - 2 + i];
     }
-    return graph_matmul(graph, graph_expand_to(graph, x, &a, origin), graph_expand_to(graph, y, &b, origin), NO_NODE,
-                        origin);
+    return graph_matmul(graph, graph_expand_to(graph, x, &a, origin), graph_expand_to(graph, y, &b, origin),
+                        NO_NODE, origin);
 }
 
 Value elab_matmul(Elab *elab, Value a, Value b, Span span)
@@ -337,8 +345,8 @@ Value elab_matmul(Elab *elab, Value a, Value b, Span span)
     }
     const Shape *left = &elab->graph->nodes[x].shape;
     const Shape *right = &elab->graph->nodes[y].shape;
-    bool has_ranks = left->rank >= 2 && right->rank >= 2 && elab->graph->nodes[x].dtype == DTYPE_F32
-        && elab->graph->nodes[y].dtype == DTYPE_F32;
+    bool has_ranks = left->rank >= 2 && right->rank >= 2 && elab->graph->nodes[x].dtype == DTYPE_F32 &&
+                     elab->graph->nodes[y].dtype == DTYPE_F32;
     if (!has_ranks) {
         diag_error(elab->diag, span, "@ needs float tensors of two or more dimensions, got %s %s and %s %s",
                    dtype_name(elab->graph->nodes[x].dtype), elab_shape(elab, x),
@@ -349,12 +357,12 @@ Value elab_matmul(Elab *elab, Value a, Value b, Span span)
     Shape right_batch = prefix_shape(right, right->rank - 2);
     Shape batch;
     if (left->dim[left->rank - 1] != right->dim[right->rank - 2]) {
-        diag_error(elab->diag, span, "@ needs equal inner dimensions, got %s @ %s: %lld and %lld", elab_shape(elab, x),
-                   elab_shape(elab, y), (long long)left->dim[left->rank - 1],
+        diag_error(elab->diag, span, "@ needs equal inner dimensions, got %s @ %s: %lld and %lld",
+                   elab_shape(elab, x), elab_shape(elab, y), (long long)left->dim[left->rank - 1],
                    (long long)right->dim[right->rank - 2]);
     } else if (!broadcast_shape(&left_batch, &right_batch, &batch)) {
-        diag_error(elab->diag, span, "@ cannot broadcast the leading dimensions of %s and %s", elab_shape(elab, x),
-                   elab_shape(elab, y));
+        diag_error(elab->diag, span, "@ cannot broadcast the leading dimensions of %s and %s",
+                   elab_shape(elab, x), elab_shape(elab, y));
     } else {
         Origin origin = elab_origin(elab, span);
         NodeId product = right->rank == 2 ? linear_product(elab->graph, x, y, &origin)

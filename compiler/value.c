@@ -6,11 +6,22 @@
 const char *value_kind_name(ValueKind kind)
 {
     static const char *const names[] = {
-        [VALUE_ERROR] = "nothing", [VALUE_NONE] = "none", [VALUE_INT] = "an integer", [VALUE_FLOAT] = "a number",
-        [VALUE_BOOL] = "true or false", [VALUE_STRING] = "text", [VALUE_LIST] = "a list",
-        [VALUE_GROUP] = "a configuration group", [VALUE_TENSOR] = "a tensor", [VALUE_PARAMETER] = "a parameter",
-        [VALUE_BUFFER] = "a buffer", [VALUE_CLASS] = "a module", [VALUE_INSTANCE] = "a module instance",
-        [VALUE_ARRAY] = "an array of modules", [VALUE_FUNCTION] = "a function", [VALUE_BUILTIN] = "a built-in function",
+        [VALUE_ERROR] = "nothing",
+        [VALUE_NONE] = "none",
+        [VALUE_INT] = "an integer",
+        [VALUE_FLOAT] = "a number",
+        [VALUE_BOOL] = "true or false",
+        [VALUE_STRING] = "text",
+        [VALUE_LIST] = "a list",
+        [VALUE_GROUP] = "a configuration group",
+        [VALUE_TENSOR] = "a tensor",
+        [VALUE_PARAMETER] = "a parameter",
+        [VALUE_BUFFER] = "a buffer",
+        [VALUE_CLASS] = "a module",
+        [VALUE_INSTANCE] = "a module instance",
+        [VALUE_ARRAY] = "an array of modules",
+        [VALUE_FUNCTION] = "a function",
+        [VALUE_BUILTIN] = "a built-in function",
     };
     return names[kind];
 }

@@ -6,7 +6,7 @@
 #include "compiler/graph.h"
 
 typedef enum ValueKind {
-    VALUE_ERROR,      // something was reported; further use stays quiet
+    VALUE_ERROR,  // something was reported; further use stays quiet
     VALUE_NONE,
     VALUE_INT,
     VALUE_FLOAT,
@@ -33,14 +33,14 @@ typedef struct ValueList {
 
 struct Value {
     ValueKind kind;
-    Span span;                       // where it was made, for messages
+    Span span;  // where it was made, for messages
     union {
         int64_t integer;
         double number;
         bool truth;
         const char *text;
-        ValueList *list;             // LIST, ARRAY
-        Map *group;                  // Sym -> Value *
+        ValueList *list;  // LIST, ARRAY
+        Map *group;       // Sym -> Value *
         NodeId node;
         int parameter;
         const struct ClassValue *class;
@@ -63,4 +63,4 @@ Value value_list(Arena *arena, Span span);
 Value value_tensor(NodeId node, Span span);
 void value_append(Arena *arena, Value *list, Value item);
 bool value_is_number(const Value *value);
-double value_number(const Value *value);   // of an INT or FLOAT
+double value_number(const Value *value);  // of an INT or FLOAT

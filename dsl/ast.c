@@ -157,9 +157,8 @@ static bool same_expr(const AstExpr *a, const AstExpr *b);
 static bool same_args(const AstArg *a, const AstArg *b)
 {
     for (; a && b; a = a->next, b = b->next) {
-        if (a->name != b->name || a->subscript != b->subscript || !same_expr(a->value, b->value)
-            || !same_expr(a->start, b->start) || !same_expr(a->stop, b->stop)
-            || !same_expr(a->step, b->step)) {
+        if (a->name != b->name || a->subscript != b->subscript || !same_expr(a->value, b->value) ||
+            !same_expr(a->start, b->start) || !same_expr(a->stop, b->stop) || !same_expr(a->step, b->step)) {
             return false;
         }
     }
@@ -171,9 +170,12 @@ static bool same_expr(const AstExpr *a, const AstExpr *b)
     if (!a || !b) {
         return a == b;
     }
-    return a->kind == b->kind && a->operator == b->operator && a->text == b->text && a->integer == b->integer
-           && memcmp(&a->number, &b->number, sizeof a->number) == 0 && same_expr(a->a, b->a)
-           && same_expr(a->b, b->b) && same_expr(a->c, b->c) && same_args(a->args, b->args);
+    // clang-format takes `operator` for that of C++.
+    // clang-format off
+    return a->kind == b->kind && a->operator == b->operator && a->text == b->text && a->integer == b->integer &&
+           memcmp(&a->number, &b->number, sizeof a->number) == 0 && same_expr(a->a, b->a) &&
+           same_expr(a->b, b->b) && same_expr(a->c, b->c) && same_args(a->args, b->args);
+    // clang-format on
 }
 
 static bool same_type(const AstType *a, const AstType *b)
@@ -181,15 +183,15 @@ static bool same_type(const AstType *a, const AstType *b)
     if (!a || !b) {
         return a == b;
     }
-    return a->kind == b->kind && a->dtype == b->dtype && a->has_ellipsis == b->has_ellipsis
-           && same_args(a->dims, b->dims) && same_type(a->parts, b->parts) && same_type(a->next, b->next);
+    return a->kind == b->kind && a->dtype == b->dtype && a->has_ellipsis == b->has_ellipsis &&
+           same_args(a->dims, b->dims) && same_type(a->parts, b->parts) && same_type(a->next, b->next);
 }
 
 static bool same_params(const AstParam *a, const AstParam *b)
 {
     for (; a && b; a = a->next, b = b->next) {
-        if (a->name.text != b->name.text || a->text != b->text || !same_type(a->type, b->type)
-            || !same_expr(a->value, b->value)) {
+        if (a->name.text != b->name.text || a->text != b->text || !same_type(a->type, b->type) ||
+            !same_expr(a->value, b->value)) {
             return false;
         }
     }
@@ -208,12 +210,12 @@ static bool same_attributes(const AstAttribute *a, const AstAttribute *b)
 
 static bool same_item(const AstItem *a, const AstItem *b)
 {
-    return a->kind == b->kind && a->name.text == b->name.text && a->text == b->text
-           && a->is_loss == b->is_loss && a->is_group == b->is_group && same_args(a->names, b->names)
-           && same_expr(a->target, b->target) && same_expr(a->value, b->value) && same_expr(a->end, b->end)
-           && same_params(a->params, b->params) && same_type(a->type, b->type)
-           && same_attributes(a->attributes, b->attributes) && ast_same(&a->items, &b->items)
-           && ast_same(&a->otherwise, &b->otherwise);
+    return a->kind == b->kind && a->name.text == b->name.text && a->text == b->text &&
+           a->is_loss == b->is_loss && a->is_group == b->is_group && same_args(a->names, b->names) &&
+           same_expr(a->target, b->target) && same_expr(a->value, b->value) && same_expr(a->end, b->end) &&
+           same_params(a->params, b->params) && same_type(a->type, b->type) &&
+           same_attributes(a->attributes, b->attributes) && ast_same(&a->items, &b->items) &&
+           ast_same(&a->otherwise, &b->otherwise);
 }
 
 bool ast_same(const AstItems *a, const AstItems *b)

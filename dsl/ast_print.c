@@ -55,9 +55,10 @@ static void print_if(Printer *printer, const AstItem *item)
 
 static void print_function(Printer *printer, const AstItem *item)
 {
-    const char *keyword = item->kind == AST_MODULE ? "module"
-        : item->kind == AST_ENTRY ? "entry"
-        : item->is_loss ? "loss" : "fn";
+    const char *keyword = item->kind == AST_MODULE  ? "module"
+                          : item->kind == AST_ENTRY ? "entry"
+                          : item->is_loss           ? "loss"
+                                                    : "fn";
     print_words(printer, keyword, item->name.text);
     print_text(printer, item->name.text ? "" : " ");
     int after =

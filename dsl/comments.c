@@ -117,8 +117,8 @@ static bool same_line(const Source *source, uint32_t from, uint32_t to)
 void comments_end_line(Printer *printer, uint32_t end)
 {
     printer->printed = end > printer->printed ? end : printer->printed;
-    while (printer->comments && (printer->comments->span.begin < end
-                                 || same_line(printer->source, end, printer->comments->span.begin))) {
+    while (printer->comments && (printer->comments->span.begin < end ||
+                                 same_line(printer->source, end, printer->comments->span.begin))) {
         print_comment(printer);
     }
     print_newline(printer);

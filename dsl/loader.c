@@ -61,8 +61,8 @@ const Source *source_read(Arena *arena, const char *path)
 
 typedef struct Loading {
     const ParseContext *context;
-    Map *seen;                // path -> anything
-    AstFile *first, *last;    // imported files first
+    Map *seen;              // path -> anything
+    AstFile *first, *last;  // imported files first
     int depth;
 } Loading;
 
@@ -71,7 +71,7 @@ const char *path_normalised(Arena *arena, const char *path)
 {
     char *plain = arena_alloc(arena, strlen(path) + 1);
     size_t used = 0;
-    int n_removable = 0;      // components at the end of `plain` that a ".." takes back
+    int n_removable = 0;  // components at the end of `plain` that a ".." takes back
     while (*path) {
         size_t length = strcspn(path, "/");
         size_t whole = length + (path[length] == '/');

@@ -21,11 +21,11 @@ typedef struct TokenGroup {
 static const TokenGroup GROUPS[] = {
     {"a declaration or statement",
      "let",
-     {"advances", "alias",  "assert",      "buffer",    "config", "data", "decoder",  "dim",         "draw",
-      "entry",    "fn",     "for",         "if",        "import", "let",   "load",   "loss",        "metric",
-      "minimise", "module", "no_decay",    "optimizer", "output", "param", "probability", "return",
-      "set",      "source", "task",   "end of file", "integer",   "number", "text",  "name",        "true",
-      "false",    "none",   "not",         "'-'",       "'('",    "'['"}},
+     {"advances", "alias",  "assert",      "buffer",    "config", "data",  "decoder",     "dim",    "draw",
+      "entry",    "fn",     "for",         "if",        "import", "let",   "load",        "loss",   "metric",
+      "minimise", "module", "no_decay",    "optimizer", "output", "param", "probability", "return", "set",
+      "source",   "task",   "end of file", "integer",   "number", "text",  "name",        "true",   "false",
+      "none",     "not",    "'-'",         "'('",       "'['"}},
     {"an expression",
      "integer",
      {"integer", "number", "text", "name", "true", "false", "none", "not", "'-'", "'('", "'['"}},
@@ -64,8 +64,8 @@ static int grouped(const char **names, int n_names, const TokenGroup *group)
 static bool is_keyword(const char *text)
 {
     const char *words[64];
-    return contains(words, tokens_words(words, 64), text) || strcmp(text, "as") == 0
-           || strcmp(text, "init") == 0;
+    return contains(words, tokens_words(words, 64), text) || strcmp(text, "as") == 0 ||
+           strcmp(text, "init") == 0;
 }
 
 // The name of a kind of token as messages write it: `'else'`, `a name`, `'+'`, `end of line`.

@@ -9,29 +9,37 @@ typedef struct Tokens Tokens;
 typedef struct Parser {
     const ParseContext *context;
     const Source *source;
-    AstFile *file;                   // result
-    Tokens *tokens;                  // between lexer and grammar (tokens.c)
-    uint32_t position;               // of the lexer's next byte
-    bool has_code;                   // something other than blanks stands before it on its line
+    AstFile *file;      // result
+    Tokens *tokens;     // between lexer and grammar (tokens.c)
+    uint32_t position;  // of the lexer's next byte
+    bool has_code;      // something other than blanks stands before it on its line
     AstComment *last_comment;
-    bool is_skipping;                // after an error, up to the end of the statement
-    bool is_stopped;                 // nested too deeply: reported once, then the text counts as ended
+    bool is_skipping;  // after an error, up to the end of the statement
+    bool is_stopped;   // nested too deeply: reported once, then the text counts as ended
 } Parser;
 
 // Lists under construction.
-typedef struct AstArgs { AstArg *first, *last; } AstArgs;
-typedef struct AstParams { AstParam *first, *last; } AstParams;
-typedef struct AstTypes { AstType *first, *last; } AstTypes;
-typedef struct AstAttributes { AstAttribute *first, *last; } AstAttributes;
+typedef struct AstArgs {
+    AstArg *first, *last;
+} AstArgs;
+typedef struct AstParams {
+    AstParam *first, *last;
+} AstParams;
+typedef struct AstTypes {
+    AstType *first, *last;
+} AstTypes;
+typedef struct AstAttributes {
+    AstAttribute *first, *last;
+} AstAttributes;
 
-#define AST_APPEND(list, node)                              \
-    do {                                                    \
-        if ((list).last) {                                  \
-            (list).last->next = (node);                     \
-        } else {                                            \
-            (list).first = (node);                          \
-        }                                                   \
-        (list).last = (node);                               \
+#define AST_APPEND(list, node)          \
+    do {                                \
+        if ((list).last) {              \
+            (list).last->next = (node); \
+        } else {                        \
+            (list).first = (node);      \
+        }                               \
+        (list).last = (node);           \
     } while (0)
 
 // Nodes of the given contents, in the parser's arena. Expressions and items get their depth here; a node that
@@ -58,9 +66,9 @@ void tokens_skip_statement(Tokens *tokens);
 
 // A token where it does not fit, as the grammar sees it (parse.c words it).
 typedef struct SyntaxError {
-    Span span;                       // of the token
-    const char *found;               // its kind: "name", "'+'"
-    const char **expected;           // the kinds that would have fitted
+    Span span;              // of the token
+    const char *found;      // its kind: "name", "'+'"
+    const char **expected;  // the kinds that would have fitted
     int n_expected;
 } SyntaxError;
 void parser_report(Parser *parser, const SyntaxError *error);

@@ -52,8 +52,7 @@ static const struct {
     const char *name;
 } PLACES[] = {
     {IN_FILE, "outside all blocks"}, {IN_MODULE, "in a module"}, {IN_FUNCTION, "in a function"},
-    {IN_TASK, "in a task"},          {IN_ENTRY, "in an entry"},
-    {IN_SOURCE, "in a source"},
+    {IN_TASK, "in a task"},          {IN_ENTRY, "in an entry"},  {IN_SOURCE, "in a source"},
 };
 
 enum { N_PLACES = sizeof PLACES / sizeof *PLACES };

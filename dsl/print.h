@@ -14,20 +14,20 @@ enum { PRINT_WIDTH = 100, PRINT_INDENT = 4 };
 
 typedef struct Printer {
     Out *out;
-    const Source *source;         // of the tree; NULL: no comments
-    const AstComment *comments;   // those not printed yet
-    int width;                    // columns of a line
-    int indent;                   // of the next line
-    int column;                   // already on this line
-    bool is_measuring;            // nothing is written, only `column` counts
-    bool is_over;                 // measuring: does not fit
-    uint32_t printed;             // end of what stands on paper, as an offset in the source
+    const Source *source;        // of the tree; NULL: no comments
+    const AstComment *comments;  // those not printed yet
+    int width;                   // columns of a line
+    int indent;                  // of the next line
+    int column;                  // already on this line
+    bool is_measuring;           // nothing is written, only `column` counts
+    bool is_over;                // measuring: does not fit
+    uint32_t printed;            // end of what stands on paper, as an offset in the source
 } Printer;
 
 // Words and lines.
 void print_text(Printer *printer, const char *text);
-void print_span(Printer *printer, Span span);              // the source's own text
-void print_string(Printer *printer, const char *text);     // quoted
+void print_span(Printer *printer, Span span);           // the source's own text
+void print_string(Printer *printer, const char *text);  // quoted
 void print_newline(Printer *printer);
 
 // Comments (comments.c). Is one waiting inside begin..end-1?
@@ -45,7 +45,7 @@ void blank_before(Printer *printer, uint32_t begin, bool is_first);
 
 // Expressions. `after` columns must fit behind on the same line.
 void print_expr(Printer *printer, const AstExpr *expr, int after);
-void print_bare(Printer *printer, const AstExpr *expr, int after);     // a tuple without its parentheses
+void print_bare(Printer *printer, const AstExpr *expr, int after);  // a tuple without its parentheses
 void print_range(Printer *printer, const AstExpr *from, const AstExpr *to, int after);
 void print_type(Printer *printer, const AstType *type, int after);
 void print_params(Printer *printer, const AstParam *params, Span around, int after);

@@ -20,8 +20,8 @@ enum {
 };
 
 static const struct {
-    const char *sign;      // with the blanks around it
-    int level, left, right;    // of itself; that its operands need to stand without parentheses
+    const char *sign;        // with the blanks around it
+    int level, left, right;  // of itself; that its operands need to stand without parentheses
 } OPERATORS[] = {
     [AST_OR] = {" or", LEVEL_OR, LEVEL_OR, LEVEL_AND},
     [AST_AND] = {" and", LEVEL_AND, LEVEL_AND, LEVEL_NOT},
@@ -58,7 +58,7 @@ static int level_of(const AstExpr *expr)
 
 // An element of a bracketed list, of whatever sort: exactly one pointer is set, none behind the last one.
 typedef struct Piece {
-    const AstArg *arg;             // argument, element, subscript, dimension
+    const AstArg *arg;  // argument, element, subscript, dimension
     const AstParam *param;
     const AstType *type;           // part of a tuple type
     const AstType *ellipsis;       // "..." at the start of this type's dimensions
@@ -68,21 +68,23 @@ typedef struct Piece {
 
 typedef struct List {
     const char *open, *close;
-    uint32_t begin, end;           // in the source, brackets included
+    uint32_t begin, end;  // in the source, brackets included
     Piece first;
     bool has_commas;
 } List;
 
 static bool is_none(Piece piece)
 {
-    return !piece.arg && !piece.param && !piece.type && !piece.ellipsis && !piece.comprehension
-           && !piece.clause;
+    return !piece.arg && !piece.param && !piece.type && !piece.ellipsis && !piece.comprehension &&
+           !piece.clause;
 }
 
 static Piece next_of(Piece piece)
 {
     return (Piece){
-        .arg = piece.arg ? piece.arg->next : piece.ellipsis ? piece.ellipsis->dims : NULL,
+        .arg = piece.arg        ? piece.arg->next
+               : piece.ellipsis ? piece.ellipsis->dims
+                                : NULL,
         .param = piece.param ? piece.param->next : NULL,
         .type = piece.type ? piece.type->next : NULL,
         .clause = piece.comprehension,
@@ -91,12 +93,12 @@ static Piece next_of(Piece piece)
 
 static uint32_t begin_of(Piece piece)
 {
-    return piece.arg ? piece.arg->span.begin
-        : piece.param ? piece.param->name.span.begin
-        : piece.type ? piece.type->span.begin
-        : piece.ellipsis ? piece.ellipsis->ellipsis.begin
-        : piece.comprehension ? piece.comprehension->a->span.begin
-        : piece.clause->b->span.begin;
+    return piece.arg             ? piece.arg->span.begin
+           : piece.param         ? piece.param->name.span.begin
+           : piece.type          ? piece.type->span.begin
+           : piece.ellipsis      ? piece.ellipsis->ellipsis.begin
+           : piece.comprehension ? piece.comprehension->a->span.begin
+                                 : piece.clause->b->span.begin;
 }
 
 static void print_level(Printer *printer, const AstExpr *expr, int level, int after);
@@ -268,8 +270,8 @@ static bool expr_fits(const Printer *printer, const AstExpr *expr, int level, in
 static void operand(Printer *printer, const AstExpr *expr, int level, int after)
 {
     int deeper = printer->indent + PRINT_INDENT;
-    bool stays = printer->is_measuring || expr_fits(printer, expr, level, printer->column + 1, after)
-        || !expr_fits(printer, expr, level, deeper, after) || printer->column <= deeper;
+    bool stays = printer->is_measuring || expr_fits(printer, expr, level, printer->column + 1, after) ||
+                 !expr_fits(printer, expr, level, deeper, after) || printer->column <= deeper;
     if (stays) {
         print_text(printer, " ");
         print_level(printer, expr, level, after);

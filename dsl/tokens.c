@@ -24,18 +24,18 @@ typedef struct Token {
 struct Tokens {
     Parser *parser;
     yyscan_t scanner;
-    Token ahead;                     // read but not used yet, if has_ahead
+    Token ahead;  // read but not used yet, if has_ahead
     bool has_ahead;
-    Token given, before;             // tokens given last and before it
-    int last;                        // kind of `given`
-    bool was_start, is_start;        // `before`, `given`: first of a statement
-    Span open[MAX_OPEN];             // brackets and braces
+    Token given, before;       // tokens given last and before it
+    int last;                  // kind of `given`
+    bool was_start, is_start;  // `before`, `given`: first of a statement
+    Span open[MAX_OPEN];       // brackets and braces
     int n_open;
-    int n_braces;                    // of them, braces
-    Span forgotten;                  // bracket given up in this statement, or none
-    Span stray;                      // first declaration inside braces where none can stand
-    Span stray_open;                 // innermost brace around it
-    int skip_braces;                 // while the parser is skipping: number of braces where that ends
+    int n_braces;     // of them, braces
+    Span forgotten;   // bracket given up in this statement, or none
+    Span stray;       // first declaration inside braces where none can stand
+    Span stray_open;  // innermost brace around it
+    int skip_braces;  // while the parser is skipping: number of braces where that ends
 };
 
 Tokens *tokens_new(Parser *parser, void *scanner)
@@ -139,7 +139,10 @@ static int start_of(const Token *token)
     switch (token->kind) {
     case STRING: return BEFORE_TEXT;
     case '[': return BEFORE_LIST;
-    case INTEGER: case FLOAT: case '(': case '-': return BEFORE_VALUE;
+    case INTEGER:
+    case FLOAT:
+    case '(':
+    case '-': return BEFORE_VALUE;
     case NAME: break;
     default: return 0;
     }
@@ -171,8 +174,8 @@ static int word_kind(Tokens *tokens, Sym text)
             return start_of(peek(tokens)) & STARTERS[i].before ? STARTERS[i].kind : NAME;
         }
     }
-    if (strcmp(text, "as") == 0 && (tokens->last == NAME || tokens->last == ']')
-        && peek(tokens)->kind == STRING) {
+    if (strcmp(text, "as") == 0 && (tokens->last == NAME || tokens->last == ']') &&
+        peek(tokens)->kind == STRING) {
         return AS;
     }
     bool is_init = strcmp(text, "init") == 0 && !tokens->is_start && start_of(peek(tokens)) == BEFORE_NAME;
@@ -254,8 +257,18 @@ static void watch(Tokens *tokens, const Token *token)
 static bool goes_on(int kind)
 {
     switch (kind) {
-    case 0: case SEPARATOR: case '{': case ',':
-    case '+': case '-': case '*': case '/': case '%': case '@': case '<': case '>':
+    case 0:
+    case SEPARATOR:
+    case '{':
+    case ',':
+    case '+':
+    case '-':
+    case '*':
+    case '/':
+    case '%':
+    case '@':
+    case '<':
+    case '>':
     case POWER:
     case FLOOR_DIVIDE:
     case EQUAL:
@@ -265,8 +278,7 @@ static bool goes_on(int kind)
     case AND:
     case OR:
     case DOTS: return true;
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -281,8 +293,8 @@ static void drop_newlines(Tokens *tokens)
 static bool separates(Tokens *tokens, const Token *token)
 {
     bool is_newline = first_byte(token->span) == '\n';
-    if (tokens->last == 0 || tokens->last == SEPARATOR || tokens->last == '{'
-        || (is_newline && goes_on(tokens->last))) {
+    if (tokens->last == 0 || tokens->last == SEPARATOR || tokens->last == '{' ||
+        (is_newline && goes_on(tokens->last))) {
         return false;
     }
     if (!is_newline) {
@@ -339,25 +351,17 @@ static Token filtered(Tokens *tokens)
             push_open(tokens, token.span);
             return token;
         case '(':
-        case '[':
-            push_open(tokens, token.span);
-            return token;
+        case '[': push_open(tokens, token.span); return token;
         case ')':
-        case ']':
-            close_bracket(tokens, token.kind);
-            return token;
-        case '}':
-            return closed(tokens, token);
+        case ']': close_bracket(tokens, token.kind); return token;
+        case '}': return closed(tokens, token);
         case END:
             if (tokens->last != 0 && tokens->last != SEPARATOR && tokens->last != '{') {
                 return separator_before(tokens, token);
             }
             return token;
-        case NAME:
-            token.kind = word_kind(tokens, token.value.name);
-            return token;
-        default:
-            return token;
+        case NAME: token.kind = word_kind(tokens, token.value.name); return token;
+        default: return token;
         }
     }
 }

@@ -16,21 +16,21 @@
 typedef enum XvInitKind { XV_INIT_CONSTANT, XV_INIT_NORMAL, XV_INIT_TRUNCATED, XV_INIT_UNIFORM } XvInitKind;
 
 typedef struct XvParameter {
-    const char *name;            // official state_dict name
+    const char *name;  // official state_dict name
     int rank;
     int64_t shape[XV_MAX_RANK];
-    int64_t offset;              // first element in the parameter, gradient and moment regions
-    int64_t count;               // elements
+    int64_t offset;  // first element in the parameter, gradient and moment regions
+    int64_t count;   // elements
     XvInitKind init;
     double init_a, init_b;
     bool is_trainable;
-    bool has_decay;              // weight decay applies
-    bool is_fresh;               // learning rate * lr_mult
-    bool has_clamp;              // clamped in place before each step
+    bool has_decay;  // weight decay applies
+    bool is_fresh;   // learning rate * lr_mult
+    bool has_clamp;  // clamped in place before each step
     double clamp_low, clamp_high;
-    bool has_zero_row;           // row zero_row of dimension 0 is zero when fresh
+    bool has_zero_row;  // row zero_row of dimension 0 is zero when fresh
     int64_t zero_row;
-    const char *source;          // "models/bert.dsl:12"
+    const char *source;  // "models/bert.dsl:12"
 } XvParameter;
 
 // Another official name of a parameter (tied weights).
@@ -49,22 +49,22 @@ typedef struct XvBuffer {
 
 // A tensor at a fixed place of an arena.
 typedef struct XvValue {
-    const char *name;            // "image", "loss_itc", "trace.vision_encoder.patch_embed"
-    XvDtype dtype;               // XV_F32 or XV_I32 (indices, masks and labels)
+    const char *name;  // "image", "loss_itc", "trace.vision_encoder.patch_embed"
+    XvDtype dtype;     // XV_F32 or XV_I32 (indices, masks and labels)
     int rank;
     int64_t shape[XV_MAX_RANK];
-    size_t offset;               // bytes from the start of the arena, a multiple of 64
+    size_t offset;  // bytes from the start of the arena, a multiple of 64
 } XvValue;
 
 typedef enum XvDrawKind {
-    XV_DRAW_KEEP,    // dropout, drop path: 1/(1-rate) with probability 1-rate, else 0; off by default in replay
+    XV_DRAW_KEEP,  // dropout, drop path: 1/(1-rate) with probability 1-rate, else 0; off by default in replay
     XV_DRAW_SAMPLE,  // indices drawn from rows of weights
 } XvDrawKind;
 
 typedef struct XvDrawInfo {
-    const char *name;            // "neg_image_idx", "dropout.text_encoder.bert.embeddings"
+    const char *name;  // "neg_image_idx", "dropout.text_encoder.bert.embeddings"
     XvDrawKind kind;
-    double rate;                 // of KEEP
+    double rate;  // of KEEP
     int rank;
     int64_t shape[XV_MAX_RANK];
 } XvDrawInfo;
@@ -74,17 +74,17 @@ typedef struct XvRun {
     float *parameters;
     float *gradients;
     char *arena;
-    const XvDraw *draws;         // one per draw of the graph
-    const struct XvComm *comm;   // the ranks that collectives span (runtime/comm/comm.h); NULL: one process
-    struct XvDevice *device;     // of the target cuda; NULL for c
+    const XvDraw *draws;        // one per draw of the graph
+    const struct XvComm *comm;  // the ranks that collectives span (runtime/comm/comm.h); NULL: one process
+    struct XvDevice *device;    // of the target cuda; NULL for c
 } XvRun;
 
 // What the target cuda adds; see runtime/cuda/device.h.
 typedef struct XvCudaProgram {
     const char *const *kernel_names;  // of kernels.cu, in the order of their numbers
     int n_kernels;
-    double beta1, beta2, epsilon;     // of AdamW
-    const char *kernel_text;          // kernels.cu
+    double beta1, beta2, epsilon;  // of AdamW
+    const char *kernel_text;       // kernels.cu
 } XvCudaProgram;
 
 // One compiled graph: a straight list of kernel calls over one arena.
@@ -93,36 +93,36 @@ typedef struct XvGraph {
     void (*run)(const XvRun *run);
     const XvValue *inputs;
     int n_inputs;
-    const XvValue *outputs;      // names of losses, outputs, traces
+    const XvValue *outputs;  // names of losses, outputs, traces
     int n_outputs;
     const XvDrawInfo *draws;
     int n_draws;
-    double matmul_flops;         // 2 * multiply-adds of all matmuls and attention
-    double bytes;                // read and written by all kernels, each tensor once per kernel
-    int n_kernels;               // calls per run
+    double matmul_flops;  // 2 * multiply-adds of all matmuls and attention
+    double bytes;         // read and written by all kernels, each tensor once per kernel
+    int n_kernels;        // calls per run
 } XvGraph;
 
 // One entry point of the task, such as `images` or `regions`. Training entries minimise a loss; evaluation entries have
 // an observe graph only: `loss` is NULL, `train.run` is NULL, no parameter has a gradient.
 typedef struct XvEntry {
     const char *name;
-    const char *data;            // kind of loader that fills the inputs: "image_text", "regions"
-    double probability;          // chance that a training iteration runs it; 1 for the main entry, which comes last
+    const char *data;    // kind of loader that fills the inputs: "image_text", "regions"
+    double probability;  // chance that a training iteration runs it; 1 for the main entry, which comes last
     bool advances_schedule;
-    const char *loss;            // name of the minimised output ("loss_total"), or NULL
-    const char *const *losses;   // names of its terms, in order
+    const char *loss;           // name of the minimised output ("loss_total"), or NULL
+    const char *const *losses;  // names of its terms, in order
     int n_losses;
-    XvGraph train;               // losses; leaves gradients of every parameter with has_gradient
-    XvGraph observe;             // every named output, metric and trace; no randomness but named samples
-    const uint8_t *has_gradient; // one per parameter
-    const char *const *metrics;  // names of observe outputs of shape [2]: {sum, count}
+    XvGraph train;                // losses; leaves gradients of every parameter with has_gradient
+    XvGraph observe;              // every named output, metric and trace; no randomness but named samples
+    const uint8_t *has_gradient;  // one per parameter
+    const char *const *metrics;   // names of observe outputs of shape [2]: {sum, count}
     int n_metrics;
 } XvEntry;
 
 typedef enum XvDecodeMethod {
-    XV_DECODE_GREEDY,            // the likeliest token at every place
-    XV_DECODE_SAMPLE,            // tokens drawn from the distribution
-    XV_DECODE_BEAM,              // the best of several beams
+    XV_DECODE_GREEDY,  // the likeliest token at every place
+    XV_DECODE_SAMPLE,  // tokens drawn from the distribution
+    XV_DECODE_BEAM,    // the best of several beams
 } XvDecodeMethod;
 
 // Two entries between which a search for sequences of tokens runs (runtime/decode). With B items of prefill, N rows of
@@ -138,7 +138,7 @@ typedef enum XvDecodeMethod {
 typedef struct XvDecoder {
     const char *name;
     XvDecodeMethod method;
-    int prefill, step;           // indices into entries; not run on their own
+    int prefill, step;               // indices into entries; not run on their own
     int64_t max_length, min_length;  // with the prompt
     int32_t end_id, pad_id;
 } XvDecoder;
@@ -146,21 +146,21 @@ typedef struct XvDecoder {
 // Where parameters are found in a checkpoint of another kind, as the task declares it. Names may hold one `*`, which
 // stands for the same characters on both sides. Of the rules that fit a name, the first whose tensor is there counts.
 typedef struct XvLoadRule {
-    const char *source;          // kind of checkpoint: "X-VLM pre-training"; its rules follow each other
-    const char *destination;     // parameters
-    const char *from;            // tensors of the checkpoint; NULL: such a checkpoint lacks them
+    const char *source;       // kind of checkpoint: "X-VLM pre-training"; its rules follow each other
+    const char *destination;  // parameters
+    const char *from;         // tensors of the checkpoint; NULL: such a checkpoint lacks them
 } XvLoadRule;
 
 typedef struct XvProgram {
-    const char *model;           // "xvlm_base"
-    const char *task;            // "pretrain"
-    const char *target;          // "c"
-    const char *config;          // the resolved configuration as JSON, official names
-    int ranks;                   // processes that the collectives of its graphs span; 0: there are none, and the
-                                 // program runs on any number
+    const char *model;   // "xvlm_base"
+    const char *task;    // "pretrain"
+    const char *target;  // "c"
+    const char *config;  // the resolved configuration as JSON, official names
+    int ranks;           // processes that the collectives of its graphs span; 0: there are none, and the
+                         // program runs on any number
     const XvParameter *parameters;
     int n_parameters;
-    int64_t parameter_count;     // elements of the parameter region, padding included
+    int64_t parameter_count;  // elements of the parameter region, padding included
     const XvAlias *aliases;
     int n_aliases;
     const XvBuffer *buffers;
@@ -174,7 +174,7 @@ typedef struct XvProgram {
     // One optimizer step on the parameters that has_gradient marks. Moments are laid out like parameters.
     void (*update)(float *parameters, const float *gradients, float *moment1, float *moment2,
                    const uint8_t *has_gradient, const XvUpdate *update);
-    const XvCudaProgram *cuda;   // target cuda: `update` is NULL, kernels run on a device; else NULL
+    const XvCudaProgram *cuda;  // target cuda: `update` is NULL, kernels run on a device; else NULL
 } XvProgram;
 
 extern const XvProgram xv_program;

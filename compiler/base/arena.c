@@ -11,12 +11,12 @@ enum { FIRST_CHUNK = 1 << 16, LARGEST_CHUNK = 1 << 24, ALIGNMENT = 16 };
 
 typedef struct Chunk {
     struct Chunk *next;
-    size_t size, used;   // of `bytes`
+    size_t size, used;  // of `bytes`
     _Alignas(ALIGNMENT) char bytes[];
 } Chunk;
 
 struct Arena {
-    Chunk *chunks;       // newest first
+    Chunk *chunks;  // newest first
     size_t used;
 };
 

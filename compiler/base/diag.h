@@ -17,8 +17,8 @@
 
 // One text, kept for the whole run.
 typedef struct Source {
-    const char *name;             // as messages show it
-    const char *text;             // zero-terminated, may contain zero bytes before `length`
+    const char *name;  // as messages show it
+    const char *text;  // zero-terminated, may contain zero bytes before `length`
     size_t length;
 } Source;
 
@@ -29,7 +29,7 @@ typedef struct Span {
 } Span;
 
 typedef struct Diag {
-    FILE *stream;                 // where messages go (stderr)
+    FILE *stream;  // where messages go (stderr)
     int n_errors, n_warnings;
 } Diag;
 
@@ -44,8 +44,8 @@ void diag_finish(Diag *diag);
 
 // From the first byte of a to the last of b.
 Span span_join(Span a, Span b);
-int span_line(Span span);         // of its first byte, from 1; 0 without source
-int span_column(Span span);       // in code points, from 1
+int span_line(Span span);    // of its first byte, from 1; 0 without source
+int span_column(Span span);  // in code points, from 1
 // "models/swin.dsl:93", or "built in" without source.
 const char *diag_place(Arena *arena, Span span);
 // The text of the span's first line, trimmed.
@@ -55,11 +55,12 @@ const char *diag_source_line(Arena *arena, Span span);
 const char *diag_nearest(const char *name, const char *const *candidates, int n_candidates);
 
 // Broken invariant of the compiler itself: prints file and line of the check and aborts.
-_Noreturn void diag_bug(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+_Noreturn void diag_bug(const char *file, int line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 #define XV_BUG(...) diag_bug(__FILE__, __LINE__, __VA_ARGS__)
-#define XV_ASSERT(condition)                              \
-    do {                                                  \
-        if (!(condition)) {                               \
-            XV_BUG("%s does not hold", #condition);       \
-        }                                                 \
+#define XV_ASSERT(condition)                        \
+    do {                                            \
+        if (!(condition)) {                         \
+            XV_BUG("%s does not hold", #condition); \
+        }                                           \
     } while (0)

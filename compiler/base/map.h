@@ -12,9 +12,9 @@ typedef struct MapEntry {
 
 typedef struct Map {
     Arena *arena;
-    MapEntry *entries;       // in insertion order
+    MapEntry *entries;  // in insertion order
     int n_entries, entry_capacity;
-    int *slots;              // index into entries + 1, 0 for free
+    int *slots;  // index into entries + 1, 0 for free
     int n_slots;
 } Map;
 

@@ -10,15 +10,15 @@
 
 #include <string.h>
 
-#define VEC_PUSH(arena, items, n_items, capacity, ...)                                      \
-    do {                                                                                    \
-        if ((n_items) == (capacity)) {                                                      \
-            (capacity) = (capacity) ? 2 * (capacity) : 8;                                   \
-            void *grown_ = arena_alloc((arena), (size_t)(capacity) * sizeof *(items));      \
-            if ((n_items) > 0) {                                                            \
-                memcpy(grown_, (items), (size_t)(n_items) * sizeof *(items));               \
-            }                                                                               \
-            (items) = grown_;                                                               \
-        }                                                                                   \
-        (items)[(n_items)++] = (__VA_ARGS__);                                               \
+#define VEC_PUSH(arena, items, n_items, capacity, ...)                                 \
+    do {                                                                               \
+        if ((n_items) == (capacity)) {                                                 \
+            (capacity) = (capacity) ? 2 * (capacity) : 8;                              \
+            void *grown_ = arena_alloc((arena), (size_t)(capacity) * sizeof *(items)); \
+            if ((n_items) > 0) {                                                       \
+                memcpy(grown_, (items), (size_t)(n_items) * sizeof *(items));          \
+            }                                                                          \
+            (items) = grown_;                                                          \
+        }                                                                              \
+        (items)[(n_items)++] = (__VA_ARGS__);                                          \
     } while (0)

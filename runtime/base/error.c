@@ -26,6 +26,7 @@ bool xv_fail_in(XvError *error, const char *format, ...)
     size_t used = strlen(context);
     size_t room = sizeof error->text - 1;
     memcpy(error->text, context, used < room ? used : room);
-    snprintf(error->text + used, room + 1 - used, ": %.*s", (int)(room - used > 2 ? room - used - 2 : 0), inner);
+    snprintf(error->text + used, room + 1 - used, ": %.*s", (int)(room - used > 2 ? room - used - 2 : 0),
+             inner);
     return false;
 }

@@ -91,13 +91,9 @@ static bool parse_real(const XvOption *option, const char *text, XvError *error)
 static bool parse_value(const XvOption *option, const char *text, XvError *error)
 {
     switch (option->kind) {
-    case XV_OPTION_INTEGER:
-        return parse_integer(option, text, error);
-    case XV_OPTION_REAL:
-        return parse_real(option, text, error);
-    default:
-        *(const char **)option->value = text;
-        return true;
+    case XV_OPTION_INTEGER: return parse_integer(option, text, error);
+    case XV_OPTION_REAL: return parse_real(option, text, error);
+    default: *(const char **)option->value = text; return true;
     }
 }
 

@@ -22,8 +22,8 @@ typedef struct XvOption {
     const char *name;      // "--train"
     const char *argument;  // what stands for the value in the help, "N"; NULL for a flag
     XvOptionKind kind;
-    void *value;           // const char **, int64_t *, double * or bool *; keeps its default without the option
-    int64_t low, high;     // accepted range of a number
+    void *value;        // const char **, int64_t *, double * or bool *; keeps its default without the option
+    int64_t low, high;  // accepted range of a number
     const char *help;
 } XvOption;
 

@@ -16,7 +16,8 @@ bool xv_region_create(XvRegion *region, size_t bytes, const char *what, XvError 
         return xv_fail(error, "no memory for %s: %s wanted (%s)", what, xv_format_bytes(size, (double)bytes),
                        strerror(errno));
     }
-    madvise(data, mapped, MADV_HUGEPAGE);  // a wish; fewer page faults and translation misses where it is granted
+    madvise(data, mapped,
+            MADV_HUGEPAGE);  // a wish; fewer page faults and translation misses where it is granted
     *region = (XvRegion){data, bytes};
     return true;
 }

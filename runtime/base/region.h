@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 typedef struct XvRegion {
-    void *data;    // a multiple of 4096, hence of 64; never NULL once created
+    void *data;  // a multiple of 4096, hence of 64; never NULL once created
     size_t bytes;
 } XvRegion;
 

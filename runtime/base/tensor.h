@@ -6,15 +6,26 @@
 
 enum { XV_MAX_RANK = 8 };
 
-typedef enum XvDtype { XV_F32, XV_F64, XV_F16, XV_BF16, XV_I64, XV_I32, XV_U8, XV_BOOL, XV_I16, XV_I8,
-               XV_DTYPE_COUNT } XvDtype;
+typedef enum XvDtype {
+    XV_F32,
+    XV_F64,
+    XV_F16,
+    XV_BF16,
+    XV_I64,
+    XV_I32,
+    XV_U8,
+    XV_BOOL,
+    XV_I16,
+    XV_I8,
+    XV_DTYPE_COUNT
+} XvDtype;
 
 typedef struct XvTensor {
-    const char *name;             // borrowed
+    const char *name;  // borrowed
     XvDtype dtype;
-    int rank;                     // 0 for a scalar
-    int64_t shape[XV_MAX_RANK];   // rank entries are meaningful
-    void *data;                   // borrowed; count * size bytes
+    int rank;                    // 0 for a scalar
+    int64_t shape[XV_MAX_RANK];  // rank entries are meaningful
+    void *data;                  // borrowed; count * size bytes
 } XvTensor;
 
 // Bytes of one element; 1 for XV_BOOL.

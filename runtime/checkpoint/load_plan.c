@@ -215,7 +215,8 @@ static void choose_source(XvLoadPlan *plan, const XvLoadOptions *options)
     plan_parameters(plan, options);
     const char *best = NULL;
     Fit best_fit = fit_of(plan);
-    for (const char *source = next_source(plan->program, NULL); source; source = next_source(plan->program, source)) {
+    for (const char *source = next_source(plan->program, NULL); source;
+         source = next_source(plan->program, source)) {
         plan->source = source;
         plan_parameters(plan, options);
         Fit fit = fit_of(plan);

@@ -160,7 +160,8 @@ static bool gather(XvUnpickler *unpickler, XvPickleKind kind, size_t first)
         return xv_unpickle_fail(unpickler, "a key without a value");
     }
     // An empty group may come before the stack has any memory.
-    if (!container || (count > 0 && !xv_unpickle_append(unpickler, container, unpickler->stack + first, count))) {
+    if (!container ||
+        (count > 0 && !xv_unpickle_append(unpickler, container, unpickler->stack + first, count))) {
         return false;
     }
     unpickler->n_stack = first;

@@ -19,8 +19,8 @@ typedef struct XvStored {
     XvDtype dtype;
     int rank;
     int64_t shape[XV_MAX_RANK];
-    int64_t count;           // elements
-    int64_t offset;          // bytes from the start of the file
+    int64_t count;   // elements
+    int64_t offset;  // bytes from the start of the file
 } XvStored;
 
 typedef struct XvMetadata {
@@ -31,11 +31,11 @@ typedef struct XvMetadata {
 typedef struct XvSafetensors {
     char *path;
     int file;
-    XvStored *tensors;       // in the order of their names (strcmp)
+    XvStored *tensors;  // in the order of their names (strcmp)
     int n_tensors;
     XvMetadata *metadata;
     int n_metadata;
-    void *header;            // owns the strings
+    void *header;  // owns the strings
 } XvSafetensors;
 
 // Opens a file and reads its directory. False with a message that starts with the path for anything that is not a
@@ -50,11 +50,14 @@ const char *xv_safetensors_metadata(const XvSafetensors *safetensors, const char
 
 // Reads all elements as floats (from F32, F64, F16, BF16) or as 32-bit integers (from I32, I64, U8, BOOL; values
 // that do not fit are refused). `out` holds stored->count elements.
-bool xv_safetensors_read_f32(const XvSafetensors *safetensors, const XvStored *stored, float *out, XvError *error);
-bool xv_safetensors_read_i32(const XvSafetensors *safetensors, const XvStored *stored, int32_t *out, XvError *error);
+bool xv_safetensors_read_f32(const XvSafetensors *safetensors, const XvStored *stored, float *out,
+                             XvError *error);
+bool xv_safetensors_read_i32(const XvSafetensors *safetensors, const XvStored *stored, int32_t *out,
+                             XvError *error);
 
 // Reads all elements as they are: stored->count * size of the dtype bytes.
-bool xv_safetensors_read_raw(const XvSafetensors *safetensors, const XvStored *stored, void *out, XvError *error);
+bool xv_safetensors_read_raw(const XvSafetensors *safetensors, const XvStored *stored, void *out,
+                             XvError *error);
 
 typedef struct XvFileContent {
     const XvTensor *tensors;

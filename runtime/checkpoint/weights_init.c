@@ -27,7 +27,8 @@ static void normal_pair(const uint32_t words[2], float out[2])
 }
 
 // Values 4 * block .. 4 * block + 3; `attempt` selects other words for the same place.
-static void draw_block(const XvParameter *parameter, uint64_t key, uint64_t attempt, uint64_t block, float out[4])
+static void draw_block(const XvParameter *parameter, uint64_t key, uint64_t attempt, uint64_t block,
+                       float out[4])
 {
     XvPhilox words = xv_philox(key, attempt, block);
     float a = (float)parameter->init_a, b = (float)parameter->init_b;
@@ -78,7 +79,7 @@ static void draw_parameter(const XvParameter *parameter, uint64_t seed, float *v
 {
     uint64_t key = xv_key(xv_key(seed, PURPOSE_PARAMETERS), xv_text_hash(parameter->name));
     int64_t blocks = (parameter->count + 3) / 4;
-#pragma omp parallel for schedule(static) if(blocks > BLOCKS_PER_PART)
+#pragma omp parallel for schedule(static) if (blocks > BLOCKS_PER_PART)
     for (int64_t block = 0; block < blocks; block += BLOCKS_PER_PART) {
         init_part(parameter, key, block, values);
     }

@@ -32,12 +32,14 @@ static const char *const LIBRARY[XV_N_LIBRARY_KERNELS] = {
 
 const char *xv_kernel_name(const XvCudaProgram *program, int kernel)
 {
-    return kernel < XV_N_LIBRARY_KERNELS ? LIBRARY[kernel] : program->kernel_names[kernel - XV_N_LIBRARY_KERNELS];
+    return kernel < XV_N_LIBRARY_KERNELS ? LIBRARY[kernel]
+                                         : program->kernel_names[kernel - XV_N_LIBRARY_KERNELS];
 }
 
 static bool open_kind(XvDevice *device, const XvDeviceKind *kind, XvError *error)
 {
-    device->counts = calloc((size_t)(XV_N_LIBRARY_KERNELS + device->program->n_kernels), sizeof *device->counts);
+    device->counts =
+        calloc((size_t)(XV_N_LIBRARY_KERNELS + device->program->n_kernels), sizeof *device->counts);
     if (!device->counts) {
         return xv_fail(error, "no memory");
     }
@@ -62,7 +64,8 @@ bool xv_device_open(XvDevice *device, const char *name, const XvCudaProgram *pro
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", KINDS[i]->name);
     }
     if (!name) {
-        return xv_fail(error, "this program is compiled for the target cuda and needs --device; there are: %s", names);
+        return xv_fail(
+            error, "this program is compiled for the target cuda and needs --device; there are: %s", names);
     }
     return xv_fail(error, "there is no device \"%s\"; there are: %s", name, names);
 }

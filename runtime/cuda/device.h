@@ -30,14 +30,14 @@ typedef enum XvLibraryKernel {
 typedef struct XvKernelLaunch {
     int kernel;
     uint32_t grid[3];
-    uint32_t threads;      // of a block, in one dimension
-    void **arguments;      // addresses of the arguments, as cuLaunchKernel takes them
+    uint32_t threads;  // of a block, in one dimension
+    void **arguments;  // addresses of the arguments, as cuLaunchKernel takes them
 } XvKernelLaunch;
 
 typedef struct XvDevice XvDevice;
 
 typedef struct XvDeviceKind {
-    const char *name;            // "simt"
+    const char *name;  // "simt"
     const char *summary;
     bool (*open)(XvDevice *device, XvError *error);
     void (*close)(XvDevice *device);
@@ -48,7 +48,7 @@ typedef struct XvDeviceKind {
     bool (*read)(XvDevice *device, void *to, const void *from, size_t bytes, XvError *error);
     bool (*launch)(XvDevice *device, const XvKernelLaunch *launch, XvError *error);
     bool (*wait)(XvDevice *device, XvError *error);
-    bool is_host_memory;         // kernels and host use the same memory: nothing needs to be copied
+    bool is_host_memory;  // kernels and host use the same memory: nothing needs to be copied
 } XvDeviceKind;
 
 typedef struct XvUpdateTables XvUpdateTables;
@@ -56,12 +56,12 @@ typedef struct XvUpdateTables XvUpdateTables;
 struct XvDevice {
     const XvDeviceKind *kind;
     const XvCudaProgram *program;
-    void *state;                 // of the kind
-    XvUpdateTables *tables;      // of the optimizer; see update.h
-    XvError failure;             // of the first launch that failed
+    void *state;             // of the kind
+    XvUpdateTables *tables;  // of the optimizer; see update.h
+    XvError failure;         // of the first launch that failed
     bool has_failed;
     int64_t n_launches;
-    int64_t *counts;             // launches of each kernel
+    int64_t *counts;  // launches of each kernel
 };
 
 // Opens the device of that name for the kernels of a program; NULL names the first kind that works here. False after a

@@ -13,7 +13,7 @@
 typedef struct Simt {
     void *module;
     XvSimt **current;
-    XvSimtKernel *kernels;    // by number; NULL until first used
+    XvSimtKernel *kernels;  // by number; NULL until first used
     XvSimtMachine *machine;
 } Simt;
 
@@ -80,7 +80,8 @@ static bool simt_open(XvDevice *device, XvError *error)
     size_t n_kernels = (size_t)(XV_N_LIBRARY_KERNELS + device->program->n_kernels);
     simt->kernels = calloc(n_kernels, sizeof(*simt->kernels));
     simt->machine = xv_simt_open();
-    bool is_good = simt->kernels && simt->machine ? load(simt, error) : xv_fail(error, "no memory for the emulator");
+    bool is_good =
+        simt->kernels && simt->machine ? load(simt, error) : xv_fail(error, "no memory for the emulator");
     if (!is_good) {
         simt_close(device);
     }
@@ -121,12 +122,15 @@ static bool simt_launch(XvDevice *device, const XvKernelLaunch *launch, XvError 
         snprintf(symbol, sizeof symbol, "simt_%s", name);
         void *address = dlsym(simt->module, symbol);
         if (!address) {
-            return xv_fail(error, "kernels_simt.so has no kernel %s; is it older than the program? run make simt",
-                           name);
+            return xv_fail(
+                error, "kernels_simt.so has no kernel %s; is it older than the program? run make simt", name);
         }
         memcpy(kernel, &address, sizeof *kernel);
     }
-    XvSimtLaunch request = {.name = name, .kernel = *kernel, .current = simt->current, .threads = launch->threads,
+    XvSimtLaunch request = {.name = name,
+                            .kernel = *kernel,
+                            .current = simt->current,
+                            .threads = launch->threads,
                             .arguments = launch->arguments};
     memcpy(request.grid, launch->grid, sizeof request.grid);
     return xv_simt_launch(simt->machine, &request, error->text, sizeof error->text);

@@ -12,10 +12,11 @@ static XvSpan span(const void *at, int64_t count)
     return (XvSpan){at, at ? count : 0};
 }
 
-static void launch(const XvRun *run, XvLibraryKernel kernel, int64_t blocks, uint32_t threads, void **arguments)
+static void launch(const XvRun *run, XvLibraryKernel kernel, int64_t blocks, uint32_t threads,
+                   void **arguments)
 {
-    XvKernelLaunch request = {.kernel = (int)kernel, .grid = {(uint32_t)blocks, 1, 1}, .threads = threads,
-                              .arguments = arguments};
+    XvKernelLaunch request = {
+        .kernel = (int)kernel, .grid = {(uint32_t)blocks, 1, 1}, .threads = threads, .arguments = arguments};
     xv_device_launch(run->device, &request);
 }
 
@@ -45,15 +46,24 @@ void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
         .b = span(g->b, g->trans_b ? extent(g->batch, g->batch_b, g->n, g->ldb, g->k)
                                    : extent(g->batch, g->batch_b, g->k, g->ldb, g->n)),
         .c = span(g->c, extent(g->batch, g->batch_c, g->m, g->ldc, g->n)),
-        .m = g->m, .n = g->n, .k = g->k,
-        .a_batch = g->batch_a, .a_row = g->trans_a ? 1 : g->lda, .a_step = g->trans_a ? g->lda : 1,
-        .b_batch = g->batch_b, .b_step = g->trans_b ? 1 : g->ldb, .b_column = g->trans_b ? g->ldb : 1,
-        .c_batch = g->batch_c, .c_row = g->ldc, .is_added = g->accumulate,
+        .m = g->m,
+        .n = g->n,
+        .k = g->k,
+        .a_batch = g->batch_a,
+        .a_row = g->trans_a ? 1 : g->lda,
+        .a_step = g->trans_a ? g->lda : 1,
+        .b_batch = g->batch_b,
+        .b_step = g->trans_b ? 1 : g->ldb,
+        .b_column = g->trans_b ? g->ldb : 1,
+        .c_batch = g->batch_c,
+        .c_row = g->ldc,
+        .is_added = g->accumulate,
     };
     void *arguments[] = {&task};
     XvKernelLaunch request = {
         .kernel = XV_KERNEL_MATMUL,
-        .grid = {(uint32_t)pieces(g->m, XV_MATMUL_TILE), (uint32_t)pieces(g->n, XV_MATMUL_TILE), (uint32_t)g->batch},
+        .grid = {(uint32_t)pieces(g->m, XV_MATMUL_TILE), (uint32_t)pieces(g->n, XV_MATMUL_TILE),
+                 (uint32_t)g->batch},
         .threads = XV_MATMUL_THREADS,
         .arguments = arguments,
     };
@@ -62,7 +72,8 @@ void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
 
 // Attention -----------------------------------------------------------------------------------------------------
 
-static XvHeadsTask heads_task(const float *at, int64_t batch, int64_t head, int64_t row, const int64_t size[4])
+static XvHeadsTask heads_task(const float *at, int64_t batch, int64_t head, int64_t row,
+                              const int64_t size[4])
 {
     int64_t count = (size[0] - 1) * batch + (size[1] - 1) * head + (size[2] - 1) * row + size[3];
     return (XvHeadsTask){span(at, count), batch, head, row};
@@ -70,28 +81,37 @@ static XvHeadsTask heads_task(const float *at, int64_t batch, int64_t head, int6
 
 static XvHeadsTask input_heads(const XvHeads *view, const XvAttention *a, int64_t rows, int64_t dim)
 {
-    return heads_task(view->at, view->batch, view->head, view->row, (int64_t[]){a->batch, a->heads, rows, dim});
+    return heads_task(view->at, view->batch, view->head, view->row,
+                      (int64_t[]){a->batch, a->heads, rows, dim});
 }
 
 static XvHeadsTask output_heads(const XvHeadsOut *view, const XvAttention *a, int64_t rows, int64_t dim)
 {
-    return heads_task(view->at, view->batch, view->head, view->row, (int64_t[]){a->batch, a->heads, rows, dim});
+    return heads_task(view->at, view->batch, view->head, view->row,
+                      (int64_t[]){a->batch, a->heads, rows, dim});
 }
 
 static XvBiasTask bias_task(const XvAttentionBias *bias, const XvAttention *a)
 {
-    int64_t entries = pieces(a->batch, bias->divisor) < bias->modulus ? pieces(a->batch, bias->divisor) : bias->modulus;
-    int64_t count = (entries - 1) * bias->batch + (a->heads - 1) * bias->head + (a->n_query - 1) * bias->query
-        + (a->n_key - 1) * bias->key + 1;
-    return (XvBiasTask){span(bias->at, count), bias->batch, bias->head, bias->query, bias->key, bias->divisor,
-                        bias->modulus};
+    int64_t entries =
+        pieces(a->batch, bias->divisor) < bias->modulus ? pieces(a->batch, bias->divisor) : bias->modulus;
+    int64_t count = (entries - 1) * bias->batch + (a->heads - 1) * bias->head +
+                    (a->n_query - 1) * bias->query + (a->n_key - 1) * bias->key + 1;
+    return (XvBiasTask){span(bias->at, count), bias->batch,  bias->head, bias->query, bias->key,
+                        bias->divisor,         bias->modulus};
 }
 
 static XvAttentionTask attention_task(const XvAttention *a)
 {
     XvAttentionTask task = {
-        .batch = a->batch, .heads = a->heads, .n_query = a->n_query, .n_key = a->n_key, .head_dim = a->head_dim,
-        .value_dim = a->value_dim, .scale = a->scale, .n_biases = a->n_biases,
+        .batch = a->batch,
+        .heads = a->heads,
+        .n_query = a->n_query,
+        .n_key = a->n_key,
+        .head_dim = a->head_dim,
+        .value_dim = a->value_dim,
+        .scale = a->scale,
+        .n_biases = a->n_biases,
         .q = input_heads(&a->q, a, a->n_query, a->head_dim),
         .k = input_heads(&a->k, a, a->n_key, a->head_dim),
         .v = input_heads(&a->v, a, a->n_key, a->value_dim),
@@ -130,8 +150,10 @@ static void bias_gradient(const XvRun *run, XvAttentionTask *task, const XvAtten
 {
     const XvAttention *a = grad->forward;
     const XvAttentionBias *bias = &a->bias[which];
-    XvBiasGradTask request = {.entries = bias->batch ? bias->modulus : 1, .heads = bias->head ? a->heads : 1,
-                              .queries = bias->query ? a->n_query : 1, .keys = bias->key ? a->n_key : 1,
+    XvBiasGradTask request = {.entries = bias->batch ? bias->modulus : 1,
+                              .heads = bias->head ? a->heads : 1,
+                              .queries = bias->query ? a->n_query : 1,
+                              .keys = bias->key ? a->n_key : 1,
                               .which = which};
     int64_t count = request.entries * request.heads * request.queries * request.keys;
     request.d = span(grad->d_bias[which], count);
@@ -152,10 +174,10 @@ void xv_cuda_attention_grad(const XvRun *run, const XvAttentionGrad *grad, float
     task.dv = output_heads(&grad->dv, a, a->n_key, a->value_dim);
     task.delta = span(scratch, a->batch * a->heads * a->n_query);
     int64_t pairs = a->batch * a->heads;
-    launch(run, XV_KERNEL_ATTENTION_GRAD_QUERY, pairs * pieces(a->n_query, XV_ATTENTION_ROWS), XV_ATTENTION_THREADS,
-           (void *[]){&task});
-    launch(run, XV_KERNEL_ATTENTION_GRAD_KEY, pairs * pieces(a->n_key, XV_ATTENTION_ROWS), XV_ATTENTION_THREADS,
-           (void *[]){&task});
+    launch(run, XV_KERNEL_ATTENTION_GRAD_QUERY, pairs * pieces(a->n_query, XV_ATTENTION_ROWS),
+           XV_ATTENTION_THREADS, (void *[]){&task});
+    launch(run, XV_KERNEL_ATTENTION_GRAD_KEY, pairs * pieces(a->n_key, XV_ATTENTION_ROWS),
+           XV_ATTENTION_THREADS, (void *[]){&task});
     for (int i = 0; i < a->n_biases; i++) {
         if (grad->d_bias[i]) {
             bias_gradient(run, &task, grad, i);
@@ -168,24 +190,32 @@ void xv_cuda_attention_grad(const XvRun *run, const XvAttentionGrad *grad, float
 void xv_cuda_scatter_add_rows(const XvRun *run, const XvRows *rows, bool is_cleared)
 {
     int64_t elements = rows->n_rows * rows->width;
-    XvScatterTask task = {.table = span(rows->table, elements), .index = span(rows->index, rows->count),
-                          .rows = span(rows->rows, rows->count * rows->width), .n_rows = rows->n_rows,
-                          .width = rows->width, .count = rows->count};
+    XvScatterTask task = {.table = span(rows->table, elements),
+                          .index = span(rows->index, rows->count),
+                          .rows = span(rows->rows, rows->count * rows->width),
+                          .n_rows = rows->n_rows,
+                          .width = rows->width,
+                          .count = rows->count};
     if (is_cleared) {
-        launch(run, XV_KERNEL_CLEAR, pieces(elements, XV_ROWS_THREADS), XV_ROWS_THREADS, (void *[]){&task.table});
+        launch(run, XV_KERNEL_CLEAR, pieces(elements, XV_ROWS_THREADS), XV_ROWS_THREADS,
+               (void *[]){&task.table});
     }
     launch(run, XV_KERNEL_SCATTER_ADD, rows->count, XV_ROWS_THREADS, (void *[]){&task});
 }
 
-void xv_cuda_sample_categorical(const XvRun *run, const float *weights, int64_t n_rows, int64_t n, const XvDraw *draw,
-                                int32_t *index)
+void xv_cuda_sample_categorical(const XvRun *run, const float *weights, int64_t n_rows, int64_t n,
+                                const XvDraw *draw, int32_t *index)
 {
-    XvSampleTask task = {.weights = span(weights, n_rows * n), .index = span(index, n_rows), .draw = span(draw, 1),
-                         .n_rows = n_rows, .n = n};
+    XvSampleTask task = {.weights = span(weights, n_rows * n),
+                         .index = span(index, n_rows),
+                         .draw = span(draw, 1),
+                         .n_rows = n_rows,
+                         .n = n};
     launch(run, XV_KERNEL_SAMPLE, pieces(n_rows, XV_ROWS_THREADS), XV_ROWS_THREADS, (void *[]){&task});
 }
 
-void xv_cuda_top_k(const XvRun *run, const float *values, int64_t n_rows, int64_t n, int64_t k, int32_t *index)
+void xv_cuda_top_k(const XvRun *run, const float *values, int64_t n_rows, int64_t n, int64_t k,
+                   int32_t *index)
 {
     XvTopTask task = {.values = span(values, n_rows * n), .index = span(index, n_rows * k), .n = n, .k = k};
     launch(run, XV_KERNEL_TOP_K, n_rows, XV_ROWS_THREADS, (void *[]){&task});
@@ -193,7 +223,7 @@ void xv_cuda_top_k(const XvRun *run, const float *values, int64_t n_rows, int64_
 
 void xv_cuda_add_chunks(const XvRun *run, float *out, const float *parts, int64_t chunks, int64_t lanes)
 {
-    XvColumnsTask task = {.parts = span(parts, chunks * lanes), .out = span(out, lanes), .chunks = chunks,
-                          .lanes = lanes};
+    XvColumnsTask task = {
+        .parts = span(parts, chunks * lanes), .out = span(out, lanes), .chunks = chunks, .lanes = lanes};
     launch(run, XV_KERNEL_ADD_CHUNKS, pieces(lanes, XV_ROWS_THREADS), XV_ROWS_THREADS, (void *[]){&task});
 }

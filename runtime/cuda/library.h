@@ -18,10 +18,11 @@ void xv_cuda_attention_grad(const XvRun *run, const XvAttentionGrad *grad, float
 
 void xv_cuda_scatter_add_rows(const XvRun *run, const XvRows *rows, bool is_cleared);
 
-void xv_cuda_sample_categorical(const XvRun *run, const float *weights, int64_t n_rows, int64_t n, const XvDraw *draw,
-                                int32_t *index);
+void xv_cuda_sample_categorical(const XvRun *run, const float *weights, int64_t n_rows, int64_t n,
+                                const XvDraw *draw, int32_t *index);
 
-void xv_cuda_top_k(const XvRun *run, const float *values, int64_t n_rows, int64_t n, int64_t k, int32_t *index);
+void xv_cuda_top_k(const XvRun *run, const float *values, int64_t n_rows, int64_t n, int64_t k,
+                   int32_t *index);
 
 // out[c] = sum over chunks of parts[chunk * lanes + c].
 void xv_cuda_add_chunks(const XvRun *run, float *out, const float *parts, int64_t chunks, int64_t lanes);

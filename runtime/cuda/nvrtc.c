@@ -76,15 +76,17 @@ static bool find(XvNvrtc *nvrtc, XvError *error)
 {
     const char *folder = getenv("XV_CUDA_LIBRARIES");
     if (folder && *folder) {
-        return open_in(nvrtc, folder) || xv_fail(error, "XV_CUDA_LIBRARIES: there is no libnvrtc.so in %s", folder);
+        return open_in(nvrtc, folder) ||
+               xv_fail(error, "XV_CUDA_LIBRARIES: there is no libnvrtc.so in %s", folder);
     }
     static const char package[] = "lib/python3*/site-packages/nvidia/c*/lib";
-    bool is_open = open_below(nvrtc, "CUDA_HOME", "lib64") || open_in(nvrtc, "/usr/local/cuda/lib64")
-        || open_in(nvrtc, "/usr/lib/x86_64-linux-gnu") || open_below(nvrtc, "VIRTUAL_ENV", package)
-        || open_below(nvrtc, "HOME", ".local/lib/python3*/site-packages/nvidia/c*/lib")
-        || open_in_any(nvrtc, "/usr/local/lib/python3*/*-packages/nvidia/c*/lib");
-    return is_open || xv_fail(error, "libnvrtc is not in CUDA_HOME, /usr/local/cuda, the system's folders or a Python "
-                              "package; make deps-cuda fetches it; XV_CUDA_LIBRARIES names its folder");
+    bool is_open = open_below(nvrtc, "CUDA_HOME", "lib64") || open_in(nvrtc, "/usr/local/cuda/lib64") ||
+                   open_in(nvrtc, "/usr/lib/x86_64-linux-gnu") || open_below(nvrtc, "VIRTUAL_ENV", package) ||
+                   open_below(nvrtc, "HOME", ".local/lib/python3*/site-packages/nvidia/c*/lib") ||
+                   open_in_any(nvrtc, "/usr/local/lib/python3*/*-packages/nvidia/c*/lib");
+    return is_open ||
+           xv_fail(error, "libnvrtc is not in CUDA_HOME, /usr/local/cuda, the system's folders or a Python "
+                          "package; make deps-cuda fetches it; XV_CUDA_LIBRARIES names its folder");
 }
 
 static bool load(const XvNvrtc *nvrtc, const char *name, void *function, XvError *error)
@@ -100,11 +102,14 @@ static bool load(const XvNvrtc *nvrtc, const char *name, void *function, XvError
 static bool load_all(XvNvrtc *n, XvError *error)
 {
     int major = 0, minor = 0;
-    bool is_good = load(n, "nvrtcGetErrorString", &n->error_string, error)
-        && load(n, "nvrtcVersion", &n->version_of, error) && load(n, "nvrtcCreateProgram", &n->create, error)
-        && load(n, "nvrtcDestroyProgram", &n->destroy, error) && load(n, "nvrtcCompileProgram", &n->compile, error)
-        && load(n, "nvrtcGetProgramLogSize", &n->log_size, error) && load(n, "nvrtcGetProgramLog", &n->log, error)
-        && load(n, "nvrtcGetCUBINSize", &n->cubin_size, error) && load(n, "nvrtcGetCUBIN", &n->cubin, error);
+    bool is_good =
+        load(n, "nvrtcGetErrorString", &n->error_string, error) &&
+        load(n, "nvrtcVersion", &n->version_of, error) && load(n, "nvrtcCreateProgram", &n->create, error) &&
+        load(n, "nvrtcDestroyProgram", &n->destroy, error) &&
+        load(n, "nvrtcCompileProgram", &n->compile, error) &&
+        load(n, "nvrtcGetProgramLogSize", &n->log_size, error) &&
+        load(n, "nvrtcGetProgramLog", &n->log, error) &&
+        load(n, "nvrtcGetCUBINSize", &n->cubin_size, error) && load(n, "nvrtcGetCUBIN", &n->cubin, error);
     if (is_good && n->version_of(&major, &minor) == 0) {
         snprintf(n->version, sizeof n->version, "%d.%d", major, minor);
     }
@@ -162,7 +167,8 @@ static bool take_image(const XvNvrtc *nvrtc, ProgramHandle program, XvCubin *cub
     if (!cubin->image || nvrtc->cubin(program, cubin->image) != 0) {
         free(cubin->image);
         cubin->image = NULL;
-        return xv_fail(error, "NVRTC %s gives no machine code: %s", nvrtc->version, nvrtc->error_string(status));
+        return xv_fail(error, "NVRTC %s gives no machine code: %s", nvrtc->version,
+                       nvrtc->error_string(status));
     }
     return true;
 }
@@ -182,8 +188,8 @@ bool xv_nvrtc_compile(const XvNvrtc *nvrtc, const char *source, const char *arch
     status = nvrtc->compile(program, (int)(sizeof options / sizeof *options), options);
     cubin->log = log_of(nvrtc, program);
     bool is_good = status == 0 ? take_image(nvrtc, program, cubin, error)
-        : xv_fail(error, "NVRTC %s for %s: %s: %.700s", nvrtc->version, architecture, nvrtc->error_string(status),
-                  cubin->log ? cubin->log : "");
+                               : xv_fail(error, "NVRTC %s for %s: %s: %.700s", nvrtc->version, architecture,
+                                         nvrtc->error_string(status), cubin->log ? cubin->log : "");
     nvrtc->destroy(&program);
     if (!is_good) {
         free(cubin->log);

@@ -18,9 +18,9 @@ void xv_nvrtc_close(XvNvrtc *nvrtc);
 const char *xv_nvrtc_version(const XvNvrtc *nvrtc);
 
 typedef struct XvCubin {
-    char *image;             // an ELF file; the caller frees it
+    char *image;  // an ELF file; the caller frees it
     size_t bytes;
-    char *log;               // what the compiler said, warnings and the use of registers; the caller frees it
+    char *log;  // what the compiler said, warnings and the use of registers; the caller frees it
 } XvCubin;
 
 // Compiles a source (texts.h) for an architecture, "sm_90a". False after a message with the compiler's errors.

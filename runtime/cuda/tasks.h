@@ -48,10 +48,10 @@ typedef struct XvAttentionTask {
     int64_t batch, heads, n_query, n_key, head_dim, value_dim;
     XvHeadsTask q, k, v, out;
     XvBiasTask bias[2];
-    XV_SPAN(float) lse;              // [batch, heads, n_query], or NULL
-    XV_SPAN(const XvDraw) keep;      // one draw, or NULL
-    XvHeadsTask d_out, dq, dk, dv;   // gradient only
-    XV_SPAN(float) delta;            // [batch, heads, n_query]: sum of d_out times out
+    XV_SPAN(float) lse;             // [batch, heads, n_query], or NULL
+    XV_SPAN(const XvDraw) keep;     // one draw, or NULL
+    XvHeadsTask d_out, dq, dk, dv;  // gradient only
+    XV_SPAN(float) delta;           // [batch, heads, n_query]: sum of d_out times out
     int32_t n_biases;
     float scale;
 } XvAttentionTask;
@@ -62,11 +62,11 @@ enum { XV_ATTENTION_ROWS = 4, XV_ATTENTION_THREADS = 128, XV_ATTENTION_MAX_DIM =
 typedef struct XvBiasGradTask {
     XV_SPAN(float) d;
     int64_t entries, heads, queries, keys;
-    int32_t which;                   // bias of the attention
+    int32_t which;  // bias of the attention
     int32_t unused;
 } XvBiasGradTask;
 
-enum { XV_ROWS_THREADS = 128 };      // of the kernels of rows.cuh
+enum { XV_ROWS_THREADS = 128 };  // of the kernels of rows.cuh
 
 // table[index[i],:] += rows[i,:] in the order of i, indices outside 0..n_rows-1 skipped.
 typedef struct XvScatterTask {
@@ -101,7 +101,7 @@ typedef struct XvColumnsTask {
 // A run of elements of one parameter.
 typedef struct XvPiece {
     int64_t first;
-    int32_t count;                   // at most XV_PIECE
+    int32_t count;  // at most XV_PIECE
     int32_t is_fresh, has_decay;
     int32_t unused;
 } XvPiece;
@@ -110,9 +110,9 @@ enum { XV_PIECE = 4096, XV_UPDATE_THREADS = 256 };
 
 // What an update found, in device memory: read by the update itself and, later, by the host.
 typedef struct XvUpdateState {
-    double norm;                     // of all gradients
-    float scale;                     // clipping factor; 0 when the norm is not finite
-    int32_t is_finite;               // 0: nothing was updated
+    double norm;        // of all gradients
+    float scale;        // clipping factor; 0 when the norm is not finite
+    int32_t is_finite;  // 0: nothing was updated
 } XvUpdateState;
 
 typedef struct XvUpdateTask {
@@ -121,11 +121,11 @@ typedef struct XvUpdateTask {
     XV_SPAN(float) moment1;
     XV_SPAN(float) moment2;
     XV_SPAN(const XvPiece) pieces;
-    XV_SPAN(double) squares;         // one per piece
-    XV_SPAN(const XvUpdate) rates;   // one; gradient_scale is not used
-    XV_SPAN(XvUpdateState) state;    // one
-    double clip;                     // 0 or less: none
-    float beta1, beta1_rest;         // b, 1 - b
+    XV_SPAN(double) squares;        // one per piece
+    XV_SPAN(const XvUpdate) rates;  // one; gradient_scale is not used
+    XV_SPAN(XvUpdateState) state;   // one
+    double clip;                    // 0 or less: none
+    float beta1, beta1_rest;        // b, 1 - b
     float beta2, beta2_rest;
     float epsilon;
     int32_t unused;

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EMBED(name, path)                                                                                         \
-    extern const char name[];                                                                                     \
-    __asm__(".pushsection .rodata\n.global " #name "\n" #name ":\n.incbin \"" path "\"\n.byte 0\n.popsection\n")
+#define EMBED(name, path)                                                          \
+    extern const char name[];                                                      \
+    __asm__(".pushsection .rodata\n.global " #name "\n" #name ":\n.incbin \"" path \
+            "\"\n.byte 0\n.popsection\n")
 
 // ORDER TEXTS: library.cuh, and the table below
 EMBED(xv_text_device, "runtime/cuda/device.cuh");

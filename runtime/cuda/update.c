@@ -17,7 +17,7 @@ typedef struct UpdateTable {
 struct XvUpdateTables {
     UpdateTable *tables;
     int n_tables;
-    void *rates, *state;           // XvUpdate, XvUpdateState
+    void *rates, *state;  // XvUpdate, XvUpdateState
 };
 
 static XvPiece *cut(const XvProgram *program, const uint8_t *has_gradient, int64_t *n_pieces)
@@ -34,7 +34,8 @@ static XvPiece *cut(const XvProgram *program, const uint8_t *has_gradient, int64
             int64_t left = parameter->count - at;
             pieces[(*n_pieces)++] = (XvPiece){.first = parameter->offset + at,
                                               .count = (int32_t)(left < XV_PIECE ? left : XV_PIECE),
-                                              .is_fresh = parameter->is_fresh, .has_decay = parameter->has_decay};
+                                              .is_fresh = parameter->is_fresh,
+                                              .has_decay = parameter->has_decay};
         }
     }
     return pieces;
@@ -84,7 +85,8 @@ static const UpdateTable *table_of(XvDevice *device, const XvDeviceUpdate *updat
             return &tables->tables[i];
         }
     }
-    UpdateTable *grown = tables ? realloc(tables->tables, ((size_t)tables->n_tables + 1) * sizeof *grown) : NULL;
+    UpdateTable *grown =
+        tables ? realloc(tables->tables, ((size_t)tables->n_tables + 1) * sizeof *grown) : NULL;
     if (!grown) {
         return NULL;
     }
@@ -113,7 +115,9 @@ void xv_update_tables_free(XvDevice *device)
 static void launch(XvDevice *device, XvLibraryKernel kernel, int64_t blocks, XvUpdateTask *task)
 {
     void *arguments[] = {task};
-    XvKernelLaunch request = {.kernel = (int)kernel, .grid = {(uint32_t)blocks, 1, 1}, .threads = XV_UPDATE_THREADS,
+    XvKernelLaunch request = {.kernel = (int)kernel,
+                              .grid = {(uint32_t)blocks, 1, 1},
+                              .threads = XV_UPDATE_THREADS,
                               .arguments = arguments};
     xv_device_launch(device, &request);
 }
@@ -129,12 +133,20 @@ double xv_device_update(XvDevice *device, const XvDeviceUpdate *update)
     const XvCudaProgram *cuda = device->program;
     int64_t count = update->program->parameter_count;
     XvUpdateTask task = {
-        .parameters = {update->parameters, count}, .gradients = {update->gradients, count},
-        .moment1 = {update->moment1, count}, .moment2 = {update->moment2, count},
-        .pieces = {table->pieces, table->n_pieces}, .squares = {table->squares, table->n_pieces},
-        .rates = {tables->rates, 1}, .state = {tables->state, 1}, .clip = update->clip,
-        .beta1 = (float)cuda->beta1, .beta1_rest = (float)(1 - cuda->beta1), .beta2 = (float)cuda->beta2,
-        .beta2_rest = (float)(1 - cuda->beta2), .epsilon = (float)cuda->epsilon,
+        .parameters = {update->parameters, count},
+        .gradients = {update->gradients, count},
+        .moment1 = {update->moment1, count},
+        .moment2 = {update->moment2, count},
+        .pieces = {table->pieces, table->n_pieces},
+        .squares = {table->squares, table->n_pieces},
+        .rates = {tables->rates, 1},
+        .state = {tables->state, 1},
+        .clip = update->clip,
+        .beta1 = (float)cuda->beta1,
+        .beta1_rest = (float)(1 - cuda->beta1),
+        .beta2 = (float)cuda->beta2,
+        .beta2_rest = (float)(1 - cuda->beta2),
+        .epsilon = (float)cuda->epsilon,
     };
     launch(device, XV_KERNEL_UPDATE_SQUARES, table->n_pieces, &task);
     launch(device, XV_KERNEL_UPDATE_NORM, 1, &task);

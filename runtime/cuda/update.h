@@ -10,9 +10,9 @@ typedef struct XvDeviceUpdate {
     float *parameters;
     const float *gradients;
     float *moment1, *moment2;
-    const uint8_t *has_gradient;   // a table of the program: known by its address
-    XvUpdate rates;                // gradient_scale is not used
-    double clip;                   // largest norm; 0 or less: no clipping
+    const uint8_t *has_gradient;  // a table of the program: known by its address
+    XvUpdate rates;               // gradient_scale is not used
+    double clip;                  // largest norm; 0 or less: no clipping
 } XvDeviceUpdate;
 
 // Launches the step, waits for it and returns the norm of the gradients, which is not finite when nothing was changed.

@@ -10,8 +10,8 @@
 // In this order, each over the whole text.
 static const struct {
     const char *from, *to;
-} CLEANING[] = {{" .", "."},     {" ?", "?"},     {" !", "!"},   {" ,", ","},     {" ' ", "'"},
-                {" n't", "n't"}, {" 'm", "'m"},   {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+} CLEANING[] = {{" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
+                {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
 
 static bool is_special(const XvVocabulary *vocabulary, int32_t id)
 {

@@ -221,9 +221,11 @@ bool xv_loader_next(XvLoader *loader, XvBatch *batch, XvError *error)
 {
     *batch = (XvBatch){.index = loader->position};
     if (loader->is_misplaced) {
-        return xv_fail(error, "a stream of several ranks cannot be continued: a checkpoint keeps the position of rank 0, "
-                              "and every rank has its own; start from the weights with --checkpoint, or index the "
-                              "records (stream = false)");
+        return xv_fail(
+            error,
+            "a stream of several ranks cannot be continued: a checkpoint keeps the position of rank 0, "
+            "and every rank has its own; start from the weights with --checkpoint, or index the "
+            "records (stream = false)");
     }
     if (is_beyond_end(loader, loader->position)) {
         batch->is_end = true;

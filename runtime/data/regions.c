@@ -42,8 +42,8 @@ static bool may_flip(const XvRegionScene *scene)
 
 static bool check_box(const XvElement *element, int number, XvError *error)
 {
-    return element->has_box
-           || xv_fail(error, "element %d: field \"bb\" is not a list of four numbers", number);
+    return element->has_box ||
+           xv_fail(error, "element %d: field \"bb\" is not a list of four numbers", number);
 }
 
 bool xv_region_view(const XvRegionScene *scene, XvRegionView *view, XvError *error)
@@ -59,8 +59,8 @@ bool xv_region_view(const XvRegionScene *scene, XvRegionView *view, XvError *err
         return false;
     }
     int width = scene->size.width, height = scene->size.height;
-    if (box[X] < 0 || box[Y] < 0 || box[W] <= 0 || box[H] <= 0 || box[X] + box[W] > width
-        || box[Y] + box[H] > height) {
+    if (box[X] < 0 || box[Y] < 0 || box[W] <= 0 || box[H] <= 0 || box[X] + box[W] > width ||
+        box[Y] + box[H] > height) {
         return xv_fail(error, "element %d: box [%d, %d, %d, %d] is empty or not inside the %dx%d picture",
                        picked + 1, box[X], box[Y], box[W], box[H], width, height);
     }

@@ -318,10 +318,10 @@ bool xv_resize(XvResizer *resizer, const XvImage *image, XvCrop crop, XvImage *o
     size_t stride = (size_t)image->width * 3, out_bytes = (size_t)out->width * 3;
     size_t rows_bytes = is_wide && is_tall ? out_bytes * (size_t)crop.height : 0;
     size_t block_bytes = is_wide ? (size_t)(crop.width + out->width) * COLUMN : 0;
-    if ((is_wide && !table_make(horizontal, crop.width, out->width, error))
-        || (is_tall && !table_make(vertical, crop.height, out->height, error))
-        || !reserve(&resizer->rows, &resizer->rows_capacity, rows_bytes, error)
-        || !reserve(&resizer->block, &resizer->block_capacity, block_bytes, error)) {
+    if ((is_wide && !table_make(horizontal, crop.width, out->width, error)) ||
+        (is_tall && !table_make(vertical, crop.height, out->height, error)) ||
+        !reserve(&resizer->rows, &resizer->rows_capacity, rows_bytes, error) ||
+        !reserve(&resizer->block, &resizer->block_capacity, block_bytes, error)) {
         return false;
     }
     const uint8_t *first = image->pixels + (size_t)crop.top * stride + (size_t)crop.left * 3;

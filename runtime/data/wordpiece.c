@@ -21,10 +21,9 @@ typedef struct Word {
 
 static bool is_cjk(int32_t c)
 {
-    return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF)
-           || (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F)
-           || (c >= 0x2B820 && c <= 0x2CEAF) || (c >= 0xF900 && c <= 0xFAFF)
-           || (c >= 0x2F800 && c <= 0x2FA1F);
+    return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
+           (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) ||
+           (c >= 0x2B820 && c <= 0x2CEAF) || (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
 static bool is_punctuation(int32_t c)
@@ -46,8 +45,8 @@ static bool is_dropped(int32_t c)
         return true;
     }
     utf8proc_category_t category = utf8proc_category(c);
-    return category == UTF8PROC_CATEGORY_CN
-           || (category >= UTF8PROC_CATEGORY_CC && category <= UTF8PROC_CATEGORY_CO);
+    return category == UTF8PROC_CATEGORY_CN ||
+           (category >= UTF8PROC_CATEGORY_CC && category <= UTF8PROC_CATEGORY_CO);
 }
 
 // Lower case one character at a time (no final sigma), cleaning, spaces around CJK. `clean` has room for 12
@@ -63,8 +62,8 @@ static size_t clean_text(const int32_t *points, int count, char *clean)
             if (is_dropped(c)) {
                 continue;
             }
-            if (c == '\t' || c == '\n' || c == '\r'
-                || (c >= 0x80 && utf8proc_category(c) == UTF8PROC_CATEGORY_ZS)) {
+            if (c == '\t' || c == '\n' || c == '\r' ||
+                (c >= 0x80 && utf8proc_category(c) == UTF8PROC_CATEGORY_ZS)) {
                 clean[used++] = ' ';
             } else if (is_cjk(c)) {
                 clean[used++] = ' ';
@@ -223,8 +222,8 @@ bool xv_wordpiece(const XvVocabulary *vocabulary, const char *text, XvTokens *to
             p++;
             continue;
         }
-        ok = add_text(vocabulary, begin, (size_t)(p - begin), tokens)
-             && add_piece(vocabulary, p, special, tokens);
+        ok = add_text(vocabulary, begin, (size_t)(p - begin), tokens) &&
+             add_piece(vocabulary, p, special, tokens);
         p += special;
         begin = p;
     }

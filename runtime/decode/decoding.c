@@ -39,13 +39,16 @@ static char *value_data(const XvHost *host, const XvValue *value)
 typedef struct Cache {
     char *data;
     int64_t layers, rows, heads, places;
-    size_t place_bytes;        // of one place of one head
+    size_t place_bytes;  // of one place of one head
 } Cache;
 
 static Cache cache_of(const XvHost *host, const XvValue *value)
 {
-    return (Cache){.data = value_data(host, value), .layers = value->shape[0], .rows = value->shape[ROW_AXIS],
-                   .heads = value->shape[2], .places = value->shape[PLACE_AXIS],
+    return (Cache){.data = value_data(host, value),
+                   .layers = value->shape[0],
+                   .rows = value->shape[ROW_AXIS],
+                   .heads = value->shape[2],
+                   .places = value->shape[PLACE_AXIS],
                    .place_bytes = (size_t)value->shape[4] * 4};
 }
 
@@ -221,7 +224,8 @@ bool xv_decoding_create(XvDecoding *decoding, XvHost *host, const XvDecoder *dec
     if (!decoding->moved) {
         return xv_fail(error, "no memory to decode");
     }
-    if (!xv_region_create(&decoding->step_host.arena, step_graph(decoding)->arena_bytes, "the arena of the decoder", error)) {
+    if (!xv_region_create(&decoding->step_host.arena, step_graph(decoding)->arena_bytes,
+                          "the arena of the decoder", error)) {
         xv_decoding_free(decoding);
         return false;
     }
@@ -259,13 +263,22 @@ bool xv_decode(XvDecoding *decoding, const XvTensor *inputs, int n_inputs, const
         return xv_fail(error, "the batch has no \"" PROMPT "\"");
     }
     decoding->prompt_length = ids->shape[1];
-    XvScorer scorer = {.state = decoding, .n_items = decoding->n_items, .rows_per_item = decoding->rows_per_item,
-                       .vocabulary = xv_graph_output(prefill, LOGITS)->shape[1], .start = start, .advance = advance};
+    XvScorer scorer = {.state = decoding,
+                       .n_items = decoding->n_items,
+                       .rows_per_item = decoding->rows_per_item,
+                       .vocabulary = xv_graph_output(prefill, LOGITS)->shape[1],
+                       .start = start,
+                       .advance = advance};
     XvPrompt prompt = {.ids = ids->data, .length = ids->shape[1]};
-    XvSearch search = {.max_length = decoder->max_length, .min_length = decoder->min_length, .end_id = decoder->end_id,
-                       .pad_id = decoder->pad_id, .key = choice->key, .draws = choice->draws,
+    XvSearch search = {.max_length = decoder->max_length,
+                       .min_length = decoder->min_length,
+                       .end_id = decoder->end_id,
+                       .pad_id = decoder->pad_id,
+                       .key = choice->key,
+                       .draws = choice->draws,
                        .n_draw_steps = choice->n_draw_steps};
     return decoder->method == XV_DECODE_BEAM
                ? xv_search_beam(&scorer, &prompt, &search, found, error)
-               : xv_search_plain(&scorer, &prompt, &search, decoder->method == XV_DECODE_SAMPLE, found, error);
+               : xv_search_plain(&scorer, &prompt, &search, decoder->method == XV_DECODE_SAMPLE, found,
+                                 error);
 }

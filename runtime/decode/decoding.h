@@ -11,16 +11,16 @@
 typedef struct XvDecoding {
     XvHost *host;
     const XvDecoder *decoder;
-    XvHost step_host;          // the host's parameters, an arena of its own
-    char *moved;               // room for the cache rows of one item
+    XvHost step_host;  // the host's parameters, an arena of its own
+    char *moved;       // room for the cache rows of one item
     int64_t n_items, rows_per_item, prompt_length;
-    int64_t position;          // tokens seen
+    int64_t position;  // tokens seen
 } XvDecoding;
 
 // What varies from run to run.
 typedef struct XvDecodeChoice {
-    uint64_t key;              // of drawn tokens
-    const int32_t *draws;      // tokens to take instead, [n_draw_steps, rows], or NULL
+    uint64_t key;          // of drawn tokens
+    const int32_t *draws;  // tokens to take instead, [n_draw_steps, rows], or NULL
     int64_t n_draw_steps;
 } XvDecodeChoice;
 

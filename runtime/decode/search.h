@@ -21,26 +21,26 @@ typedef struct XvScorer {
 } XvScorer;
 
 typedef struct XvPrompt {
-    const int32_t *ids;         // [n_items, length]
-    int64_t length;             // at least 1
+    const int32_t *ids;  // [n_items, length]
+    int64_t length;      // at least 1
 } XvPrompt;
 
 typedef struct XvSearch {
-    int64_t max_length;         // with the prompt
-    int64_t min_length;         // with the prompt; for beams alone
+    int64_t max_length;  // with the prompt
+    int64_t min_length;  // with the prompt; for beams alone
     int32_t end_id, pad_id;
-    uint64_t key;               // of drawn tokens: step t, row r is xv_philox(key, t, r)
-    const int32_t *draws;       // tokens to take instead, [n_draw_steps, rows], or NULL
+    uint64_t key;          // of drawn tokens: step t, row r is xv_philox(key, t, r)
+    const int32_t *draws;  // tokens to take instead, [n_draw_steps, rows], or NULL
     int64_t n_draw_steps;
 } XvSearch;
 
 // Found sequences; xv_sequences_free releases them.
 typedef struct XvSequences {
     int64_t n, width;
-    int32_t *ids;               // [n, width]: prompt, tokens, the end token, then the pad token
-    int32_t *tokens;            // [n, width]: the same before an unfinished one's last token became the end token
-    int32_t *lengths;           // [n]: tokens with the prompt and the end token
-    float *scores;              // [n], see the searches
+    int32_t *ids;      // [n, width]: prompt, tokens, the end token, then the pad token
+    int32_t *tokens;   // [n, width]: the same before an unfinished one's last token became the end token
+    int32_t *lengths;  // [n]: tokens with the prompt and the end token
+    float *scores;     // [n], see the searches
 } XvSequences;
 
 void xv_sequences_free(XvSequences *sequences);
@@ -54,5 +54,5 @@ bool xv_search_plain(const XvScorer *scorer, const XvPrompt *prompt, const XvSea
 // Beam search with rows_per_item beams, the best hypothesis of every item. A hypothesis scores the sum of its
 // log-probabilities over its length without the end token, prompt included. Width is the longest found, with its end
 // token where max_length leaves room.
-bool xv_search_beam(const XvScorer *scorer, const XvPrompt *prompt, const XvSearch *search, XvSequences *found,
-                    XvError *error);
+bool xv_search_beam(const XvScorer *scorer, const XvPrompt *prompt, const XvSearch *search,
+                    XvSequences *found, XvError *error);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 typedef struct Candidate {
-    double sum;                 // log-probabilities so far
+    double sum;  // log-probabilities so far
     int64_t beam;
     int32_t token;
 } Candidate;
@@ -18,12 +18,12 @@ typedef struct Candidate {
 typedef struct Hypothesis {
     double score;
     int64_t length;
-    int32_t *ids;               // [max_length]
+    int32_t *ids;  // [max_length]
 } Hypothesis;
 
 // Of one item.
 typedef struct Item {
-    Hypothesis *best;           // [K + 1], unordered; the last is room for one more
+    Hypothesis *best;  // [K + 1], unordered; the last is room for one more
     int64_t n_best;
     bool is_done;
 } Item;
@@ -31,14 +31,14 @@ typedef struct Item {
 typedef struct Beam {
     const XvScorer *scorer;
     const XvSearch *search;
-    int64_t n_beams;            // K
-    int64_t length;             // tokens so far, prompt included
+    int64_t n_beams;  // K
+    int64_t length;   // tokens so far, prompt included
     Item *items;
-    int32_t *ids, *other_ids;   // [items * K, max_length]
-    double *sums, *norms;       // [items * K]
-    int32_t *next, *parents;    // [items * K]
-    Candidate *candidates;      // [2K]
-    Hypothesis *hypotheses;     // [items * (K + 1)]
+    int32_t *ids, *other_ids;  // [items * K, max_length]
+    double *sums, *norms;      // [items * K]
+    int32_t *next, *parents;   // [items * K]
+    Candidate *candidates;     // [2K]
+    Hypothesis *hypotheses;    // [items * (K + 1)]
     int32_t *hypothesis_ids;
 } Beam;
 
@@ -141,14 +141,14 @@ static void advance_item(Beam *beam, int64_t index, const float *logits, bool is
         beam->parents[first + filled] = (int32_t)parent;
         new_sums[first + filled++] = candidate->sum;
     }
-    for (; filled < beam->n_beams; filled++) {   // a vocabulary of fewer words than beams
+    for (; filled < beam->n_beams; filled++) {  // a vocabulary of fewer words than beams
         beam->next[first + filled] = beam->search->pad_id;
         beam->parents[first + filled] = (int32_t)first;
         new_sums[first + filled] = -1e9;
     }
     double best = n_candidates > 0 ? beam->candidates[0].sum : -INFINITY;
-    item->is_done = item->n_best == beam->n_beams &&
-                    item->best[worst_of(item)].score >= best / (double)beam->length;
+    item->is_done =
+        item->n_best == beam->n_beams && item->best[worst_of(item)].score >= best / (double)beam->length;
 }
 
 // Moves the sequences to their new beams and appends the tokens.
@@ -275,8 +275,8 @@ static bool create(Beam *beam)
     beam->candidates = calloc(2 * k + 1, sizeof *beam->candidates);
     beam->hypotheses = calloc(items * (k + 1) + 1, sizeof *beam->hypotheses);
     beam->hypothesis_ids = calloc(items * (k + 1) * length + 1, sizeof *beam->hypothesis_ids);
-    if (!beam->items || !beam->ids || !beam->other_ids || !beam->sums || !beam->norms || !beam->next || !beam->parents ||
-        !beam->candidates || !beam->hypotheses || !beam->hypothesis_ids) {
+    if (!beam->items || !beam->ids || !beam->other_ids || !beam->sums || !beam->norms || !beam->next ||
+        !beam->parents || !beam->candidates || !beam->hypotheses || !beam->hypothesis_ids) {
         return false;
     }
     for (size_t i = 0; i < items * (k + 1); i++) {
@@ -302,8 +302,8 @@ static void destroy(Beam *beam)
     free(beam->hypothesis_ids);
 }
 
-bool xv_search_beam(const XvScorer *scorer, const XvPrompt *prompt, const XvSearch *search, XvSequences *found,
-                    XvError *error)
+bool xv_search_beam(const XvScorer *scorer, const XvPrompt *prompt, const XvSearch *search,
+                    XvSequences *found, XvError *error)
 {
     *found = (XvSequences){0};
     if (!xv_search_check(scorer, prompt, search, error)) {

@@ -11,12 +11,12 @@ typedef struct Plain {
     const XvScorer *scorer;
     const XvSearch *search;
     bool is_sampled;
-    int64_t n_rows, length;     // tokens so far, prompt included
+    int64_t n_rows, length;  // tokens so far, prompt included
     int64_t step;
     XvSequences *found;
-    int32_t *next;              // [n_rows]
-    double *norms;              // [n_rows]
-    double *sums;               // [n_rows], log-probabilities
+    int32_t *next;  // [n_rows]
+    double *norms;  // [n_rows]
+    double *sums;   // [n_rows], log-probabilities
     bool *is_finished;
 } Plain;
 
@@ -68,14 +68,16 @@ static bool check_draws(const Plain *plain, XvError *error)
         return true;
     }
     if (plain->step >= search->n_draw_steps) {
-        return xv_fail(error, "tokens are given for %" PRId64 " steps, and sequences are unfinished after them",
+        return xv_fail(error,
+                       "tokens are given for %" PRId64 " steps, and sequences are unfinished after them",
                        search->n_draw_steps);
     }
     for (int64_t r = 0; r < plain->n_rows; r++) {
         int32_t token = search->draws[plain->step * plain->n_rows + r];
         if (token < 0 || token >= plain->scorer->vocabulary) {
-            return xv_fail(error, "the token %d given for step %" PRId64 ", row %" PRId64 " is none of the vocabulary",
-                           token, plain->step, r);
+            return xv_fail(
+                error, "the token %d given for step %" PRId64 ", row %" PRId64 " is none of the vocabulary",
+                token, plain->step, r);
         }
     }
     return true;
@@ -104,7 +106,8 @@ static bool take_tokens(Plain *plain, const float *logits, int64_t rows, XvError
         const float *row = logits + r / divisor * scorer->vocabulary;
         int32_t token = plain->next[r] = choice(plain, row, r);
         plain->sums[r] += (double)row[token] - plain->norms[r];
-        found->ids[r * found->width + plain->length] = found->tokens[r * found->width + plain->length] = token;
+        found->ids[r * found->width + plain->length] = found->tokens[r * found->width + plain->length] =
+            token;
         found->lengths[r]++;
         plain->is_finished[r] = token == plain->search->end_id;
     }
@@ -157,22 +160,29 @@ static bool search(Plain *plain, const XvPrompt *prompt, XvError *error)
     return true;
 }
 
-bool xv_search_plain(const XvScorer *scorer, const XvPrompt *prompt, const XvSearch *search_settings, bool is_sampled,
-                     XvSequences *found, XvError *error)
+bool xv_search_plain(const XvScorer *scorer, const XvPrompt *prompt, const XvSearch *search_settings,
+                     bool is_sampled, XvSequences *found, XvError *error)
 {
     *found = (XvSequences){0};
     size_t n = (size_t)(scorer->n_items * scorer->rows_per_item);
-    Plain plain = {.scorer = scorer, .search = search_settings, .is_sampled = is_sampled, .n_rows = (int64_t)n,
-                   .length = prompt->length, .found = found, .next = calloc(n + 1, sizeof(int32_t)),
-                   .norms = calloc(n + 1, sizeof(double)), .sums = calloc(n + 1, sizeof(double)),
+    Plain plain = {.scorer = scorer,
+                   .search = search_settings,
+                   .is_sampled = is_sampled,
+                   .n_rows = (int64_t)n,
+                   .length = prompt->length,
+                   .found = found,
+                   .next = calloc(n + 1, sizeof(int32_t)),
+                   .norms = calloc(n + 1, sizeof(double)),
+                   .sums = calloc(n + 1, sizeof(double)),
                    .is_finished = calloc(n + 1, sizeof(bool))};
     bool is_good = xv_search_check(scorer, prompt, search_settings, error);
     if (is_good && (!plain.next || !plain.norms || !plain.sums || !plain.is_finished)) {
         is_good = xv_fail(error, "no memory for %zu sequences", n);
     }
-    is_good = is_good &&
-              xv_sequences_create(found, (int64_t)n, search_settings->max_length, search_settings->pad_id, error) &&
-              search(&plain, prompt, error);
+    is_good =
+        is_good &&
+        xv_sequences_create(found, (int64_t)n, search_settings->max_length, search_settings->pad_id, error) &&
+        search(&plain, prompt, error);
     free(plain.next);
     free(plain.norms);
     free(plain.sums);

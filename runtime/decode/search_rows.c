@@ -8,12 +8,13 @@
 bool xv_search_check(const XvScorer *scorer, const XvPrompt *prompt, const XvSearch *search, XvError *error)
 {
     if (prompt->length < 1 || prompt->length >= search->max_length) {
-        return xv_fail(error, "a prompt of %" PRId64 " tokens leaves no room below the maximal length %" PRId64,
+        return xv_fail(error,
+                       "a prompt of %" PRId64 " tokens leaves no room below the maximal length %" PRId64,
                        prompt->length, search->max_length);
     }
     bool is_end_known = search->end_id >= 0 && search->end_id < scorer->vocabulary;
-    return is_end_known || xv_fail(error, "the end token %d is not among the %" PRId64 " of the vocabulary", search->end_id,
-                                   scorer->vocabulary);
+    return is_end_known || xv_fail(error, "the end token %d is not among the %" PRId64 " of the vocabulary",
+                                   search->end_id, scorer->vocabulary);
 }
 
 static double row_norm(const float *row, int64_t n)
@@ -46,7 +47,9 @@ bool xv_search_norms(const float *logits, int64_t n_rows, int64_t vocabulary, do
 bool xv_sequences_create(XvSequences *sequences, int64_t n, int64_t width, int32_t pad_id, XvError *error)
 {
     size_t count = (size_t)(n * width);
-    *sequences = (XvSequences){.n = n, .width = width, .ids = calloc(count + 1, sizeof(int32_t)),
+    *sequences = (XvSequences){.n = n,
+                               .width = width,
+                               .ids = calloc(count + 1, sizeof(int32_t)),
                                .tokens = calloc(count + 1, sizeof(int32_t)),
                                .lengths = calloc((size_t)n + 1, sizeof(int32_t)),
                                .scores = calloc((size_t)n + 1, sizeof(float))};

@@ -48,10 +48,17 @@ static void attend(const Head *head, const float *values)
             xv_head_keep(head, first, rows);
             apply_keep(head, rows);
         }
-        Product product = {.a = head->scores, .a_row = head->key_lanes, .a_step = 1, .b = values,
-                           .b_step = whole_vectors(attention->value_dim), .c_row = out->row, .n_rows = rows,
+        Product product = {.a = head->scores,
+                           .a_row = head->key_lanes,
+                           .a_step = 1,
+                           .b = values,
+                           .b_step = whole_vectors(attention->value_dim),
+                           .c_row = out->row,
+                           .n_rows = rows,
                            .c = out->at + head->b * out->batch + head->h * out->head + first * out->row,
-                           .cols = attention->value_dim, .depth = attention->n_key, .alpha = 1.0f};
+                           .cols = attention->value_dim,
+                           .depth = attention->n_key,
+                           .alpha = 1.0f};
         xv_head_multiply(&product);
     }
 }
@@ -60,7 +67,7 @@ void xv_attention(const XvAttention *attention)
 {
     int64_t value_lanes = whole_vectors(attention->value_dim), pairs = attention->batch * attention->heads;
     bool is_small = pairs * attention->n_query * attention->n_key * attention->head_dim < SMALL_PRODUCTS;
-#pragma omp parallel if(!is_small)
+#pragma omp parallel if (!is_small)
     {
         Head head;
         xv_head_init(&head, attention, BLOCK_SCORES);

@@ -35,15 +35,15 @@ enum { XV_MAX_BIASES = 2 };
 
 typedef struct XvAttention {
     int64_t batch, heads, n_query, n_key;
-    int64_t head_dim;        // of q and k
-    int64_t value_dim;       // of v and out
+    int64_t head_dim;   // of q and k
+    int64_t value_dim;  // of v and out
     float scale;
     XvHeads q, k, v;
-    XvHeadsOut out;          // not read by the backward pass
+    XvHeadsOut out;  // not read by the backward pass
     XvAttentionBias bias[XV_MAX_BIASES];
     int n_biases;
     const XvDraw *keep;  // dropout on p, NULL for none; element ((b * heads + h) * n_query + i) * n_key + j
-    float *lse;              // [batch, heads, n_query]: log sum exp of the scores, or NULL
+    float *lse;          // [batch, heads, n_query]: log sum exp of the scores, or NULL
 } XvAttention;
 
 void xv_attention(const XvAttention *attention);

@@ -21,24 +21,25 @@ typedef struct HeadGrad {
     Head head;
     const XvAttentionGrad *grad;
     int64_t dim_lanes, value_lanes;
-    float *key_rows;      // [n_key][dim_lanes]
-    float *query_rows;    // [n_query][dim_lanes], times scale
-    float *values;        // transposed: [value_dim][key_lanes]
-    float *out_rows;      // d_out: [n_query][value_lanes]
-    float *d_scores;      // [block rows][key_lanes]: dP, then dS
+    float *key_rows;    // [n_key][dim_lanes]
+    float *query_rows;  // [n_query][dim_lanes], times scale
+    float *values;      // transposed: [value_dim][key_lanes]
+    float *out_rows;    // d_out: [n_query][value_lanes]
+    float *d_scores;    // [block rows][key_lanes]: dP, then dS
 } HeadGrad;
 
 static int64_t grad_floats(const HeadGrad *work)
 {
     const XvAttention *attention = work->head.attention;
-    return xv_head_floats(&work->head) + (attention->n_key + attention->n_query) * work->dim_lanes
-        + attention->value_dim * work->head.key_lanes + attention->n_query * work->value_lanes
-        + xv_head_block_rows(&work->head) * work->head.key_lanes;
+    return xv_head_floats(&work->head) + (attention->n_key + attention->n_query) * work->dim_lanes +
+           attention->value_dim * work->head.key_lanes + attention->n_query * work->value_lanes +
+           xv_head_block_rows(&work->head) * work->head.key_lanes;
 }
 
 static HeadGrad grad_init(const XvAttentionGrad *grad)
 {
-    HeadGrad work = {.grad = grad, .dim_lanes = whole_vectors(grad->forward->head_dim),
+    HeadGrad work = {.grad = grad,
+                     .dim_lanes = whole_vectors(grad->forward->head_dim),
                      .value_lanes = whole_vectors(grad->forward->value_dim)};
     xv_head_init(&work.head, grad->forward, BLOCK_SCORES);
     return work;
@@ -269,7 +270,8 @@ static BiasGrad bias_grad(const XvAttentionGrad *grad, int which)
 {
     const XvAttention *attention = grad->forward;
     const XvAttentionBias *bias = &attention->bias[which];
-    BiasGrad to = {.at = grad->d_bias[which], .entries = bias->batch == 0 ? 1 : bias->modulus,
+    BiasGrad to = {.at = grad->d_bias[which],
+                   .entries = bias->batch == 0 ? 1 : bias->modulus,
                    .owners = bias->head == 0 ? 1 : attention->heads};
     int64_t keys = bias->key == 0 ? 1 : attention->n_key, queries = bias->query == 0 ? 1 : attention->n_query;
     to.key = bias->key == 0 ? 0 : 1;
@@ -302,7 +304,7 @@ static void reduce_bias(const XvAttentionGrad *grad, const Items *items, int whi
 {
     const BiasGrad to = bias_grad(grad, which);
     int64_t heads = grad->forward->heads;
-#pragma omp parallel for schedule(static) if(to.owners > 1)
+#pragma omp parallel for schedule(static) if (to.owners > 1)
     for (int64_t h = 0; h < heads; h++) {
         reduce_head(&to, grad, items, which, h);
     }
@@ -313,7 +315,7 @@ void xv_attention_grad(const XvAttentionGrad *grad)
     const XvAttention *attention = grad->forward;
     Items items = make_items(grad);
     bool is_small = attention->batch * attention->heads * items.square * attention->head_dim < SMALL_PRODUCTS;
-#pragma omp parallel if(!is_small)
+#pragma omp parallel if (!is_small)
     {
         HeadGrad work = grad_init(grad);
         float *memory = xv_scratch(grad_floats(&work));

@@ -27,9 +27,9 @@ int64_t xv_head_floats(const Head *head)
     const XvAttention *attention = head->attention;
     int64_t rows = xv_head_block_rows(head);
     int64_t keep = xv_keep_is_active(attention->keep) ? rows * attention->n_key + XV_LANES : 0;
-    return in_cache_lines(attention->n_query * attention->head_dim)
-        + in_cache_lines(attention->head_dim * head->key_lanes) + in_cache_lines(rows * head->key_lanes)
-        + in_cache_lines(2 * rows) + in_cache_lines(keep);
+    return in_cache_lines(attention->n_query * attention->head_dim) +
+           in_cache_lines(attention->head_dim * head->key_lanes) + in_cache_lines(rows * head->key_lanes) +
+           in_cache_lines(2 * rows) + in_cache_lines(keep);
 }
 
 void xv_head_place(Head *head, float *memory)

@@ -38,7 +38,7 @@ typedef struct Product {
 // Rows of one pair in a view.
 typedef struct Rows {
     const float *at;
-    int64_t stride;        // from one row to the next
+    int64_t stride;  // from one row to the next
     int64_t count, dim;
 } Rows;
 

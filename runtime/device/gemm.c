@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-    BLOCK_ROWS = 256,    // largest block of C given to one library call
+    BLOCK_ROWS = 256,  // largest block of C given to one library call
     BLOCK_COLS = 512,
     BLOCK_MIN = 128,     // smallest side that is still cut in two
     WANTED_BLOCKS = 8,   // cut further below this

@@ -12,11 +12,11 @@
 #include <stdint.h>
 
 typedef struct XvGemm {
-    int64_t m, n, k;               // any of them may be 0: k = 0 gives zeros (or C unchanged)
+    int64_t m, n, k;  // any of them may be 0: k = 0 gives zeros (or C unchanged)
     bool trans_a, trans_b;
     float alpha;
     bool accumulate;
-    int64_t batch;                 // >= 1
+    int64_t batch;  // >= 1
     const float *a, *b;
     float *c;
     int64_t lda, ldb, ldc;

@@ -6,10 +6,10 @@
 #include "runtime/device/vector.h"
 
 enum {
-    DOT_COLS = 4,              // columns of C per tile; with 3 rows, 12 sums
+    DOT_COLS = 4,  // columns of C per tile; with 3 rows, 12 sums
     DOT_ROWS = 3,
-    CHUNK_COLS = 16,           // columns per work item
-    SMALL_PRODUCTS = 200000,   // below this, starting threads costs more than it saves
+    CHUNK_COLS = 16,          // columns per work item
+    SMALL_PRODUCTS = 200000,  // below this, starting threads costs more than it saves
 };
 
 // The tile of C at `c`, from the rows of A at `a` and the rows of B at `b`; only sizes are taken from gemm.
@@ -88,7 +88,7 @@ void xv_gemm_dot(const XvGemm *gemm)
 {
     int64_t chunks = (gemm->n + CHUNK_COLS - 1) / CHUNK_COLS;
     bool is_small = gemm->m * gemm->n * gemm->k * gemm->batch < SMALL_PRODUCTS;
-#pragma omp parallel for schedule(static) if(!is_small)
+#pragma omp parallel for schedule(static) if (!is_small)
     for (int64_t item = 0; item < chunks * gemm->batch; item++) {
         int64_t first = item % chunks * CHUNK_COLS, end = first + CHUNK_COLS;
         dot_columns(gemm, item / chunks, first, end < gemm->n ? end : gemm->n);
@@ -96,7 +96,7 @@ void xv_gemm_dot(const XvGemm *gemm)
     if (gemm->epilogue == NULL) {
         return;
     }
-#pragma omp parallel for schedule(static) if(gemm->batch > 1)
+#pragma omp parallel for schedule(static) if (gemm->batch > 1)
     for (int64_t i = 0; i < gemm->batch; i++) {
         gemm->epilogue(gemm->epilogue_args, i * gemm->m, (i + 1) * gemm->m);
     }

@@ -11,22 +11,22 @@
 #include <omp.h>
 
 enum {
-    DEPTH = 256,                   // a panel slice is DEPTH * TILE_COLS floats: 16 or 32 kB
+    DEPTH = 256,                    // a panel slice is DEPTH * TILE_COLS floats: 16 or 32 kB
     BLOCK_STRIPS = 96 / TILE_ROWS,  // strips of TILE_ROWS rows in a block: A slice of 96 kB
-    COPY_STRIPS = 4,               // a slice of B is copied for at least so many strips
-    SMALL_FLOPS = 400000,          // below this, starting threads costs more than it saves
+    COPY_STRIPS = 4,                // a slice of B is copied for at least so many strips
+    SMALL_FLOPS = 400000,           // below this, starting threads costs more than it saves
 };
 
 typedef struct Packing {
     const XvGemm *gemm;
-    const float *a, *b;            // of the current problem
+    const float *a, *b;  // of the current problem
     float *c;
-    int64_t first_row;             // of the current problem, for the epilogue
-    int64_t panels, strips;        // of the whole C
+    int64_t first_row;       // of the current problem, for the epilogue
+    int64_t panels, strips;  // of the whole C
     int64_t block_panels, block_strips;
     int64_t panel_blocks, strip_blocks;
-    float *transposed;             // copies of the panels of a transposed B, [panels][k][TILE_COLS]
-    float *panel_slice;            // own to each thread: [DEPTH][TILE_COLS]
+    float *transposed;    // copies of the panels of a transposed B, [panels][k][TILE_COLS]
+    float *panel_slice;   // own to each thread: [DEPTH][TILE_COLS]
     float *strip_slices;  // own to each thread: [BLOCK_STRIPS][DEPTH][TILE_ROWS]; NULL: A is read in place
 } Packing;
 
@@ -277,7 +277,7 @@ void xv_gemm_packed(const XvGemm *gemm, bool copy_a)
     int64_t own_floats = DEPTH * TILE_COLS + strip_floats + transposed_floats - shared_floats;
     own_floats = (own_floats + 15) / 16 * 16;
     float *scratch = xv_scratch(shared_floats + threads * own_floats);
-#pragma omp parallel num_threads(threads) if(threads > 1)
+#pragma omp parallel num_threads(threads) if (threads > 1)
     {
         Packing packing = shared;
         packing.panel_slice = scratch + shared_floats + omp_get_thread_num() * own_floats;

@@ -23,7 +23,7 @@ typedef struct Tile {
     int64_t a_row, a_step, b_step, depth;
     float *c;
     int64_t c_row;
-    int cols;         // columns of C that exist, 1..TILE_COLS
+    int cols;  // columns of C that exist, 1..TILE_COLS
     float alpha;
     bool accumulate;
 } Tile;
@@ -95,14 +95,18 @@ XV_INLINE void tile_of(const Tile *tile, const int rows, const int vectors)
 static inline void tile_run(const Tile *tile, int64_t rows)
 {
     switch (2 * rows + (tile->cols > XV_LANES ? 1 : 0)) {
-#define ROWS(n)                                                                                          \
-    case 2 * n: tile_of(tile, n, 1); break;                                                              \
-    case 2 * n + 1: tile_of(tile, n, 2); break;
+#define ROWS(n)                             \
+    case 2 * n: tile_of(tile, n, 1); break; \
+    case 2 * n + 1:                         \
+        tile_of(tile, n, 2);                \
+        break;
 #if defined(__AVX512F__)
-    ROWS(14) ROWS(13) ROWS(12) ROWS(11) ROWS(10) ROWS(9) ROWS(8) ROWS(7)
+        ROWS(14)
+        ROWS(13)
+        ROWS(12) ROWS(11) ROWS(10) ROWS(9) ROWS(8) ROWS(7)
 #endif
-    ROWS(6) ROWS(5) ROWS(4) ROWS(3) ROWS(2) ROWS(1)
+            ROWS(6) ROWS(5) ROWS(4) ROWS(3) ROWS(2) ROWS(1)
 #undef ROWS
-    default: break;
+                default : break;
     }
 }

@@ -17,7 +17,7 @@ typedef struct XvDraw {
 
 // Scalars of one optimizer update (official AdamW, facts 4.2).
 typedef struct XvUpdate {
-    float step_size[2];          // lr * sqrt(1-b2^t) / (1-b1^t), plain and fresh
-    float decay_size[2];         // lr * weight_decay, plain and fresh
-    float gradient_scale;        // clipping factor
+    float step_size[2];    // lr * sqrt(1-b2^t) / (1-b1^t), plain and fresh
+    float decay_size[2];   // lr * weight_decay, plain and fresh
+    float gradient_scale;  // clipping factor
 } XvUpdate;

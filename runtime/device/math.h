@@ -109,8 +109,8 @@ XV_FN float xv_log(float x)
     float is_small = x < 1.17549435e-38f ? 1.0f : 0.0f;
     float scaled = is_small > 0.0f ? x * 8388608.0f : x;
     int32_t bits = xv_bits_of(scaled);
-    int32_t exponent = (int32_t)((uint32_t)bits - 0x3F3504F3u)
-                       >> 23;  // relative to sqrt(1/2), so that the rest is in [0.7, 1.42)
+    int32_t exponent = (int32_t)((uint32_t)bits - 0x3F3504F3u) >>
+                       23;  // relative to sqrt(1/2), so that the rest is in [0.7, 1.42)
     float f = xv_float_of((int32_t)((uint32_t)bits - ((uint32_t)exponent << 23))) - 1.0f;
     float n = (float)exponent - 23.0f * is_small;
     float p = -0.0763449743f;

@@ -15,7 +15,7 @@ enum {
 void xv_gather_rows(const XvRows *rows)
 {
     size_t bytes = (size_t)rows->width * sizeof(float);
-#pragma omp parallel for schedule(static) if(rows->count * rows->width > SMALL_COUNT)
+#pragma omp parallel for schedule(static) if (rows->count * rows->width > SMALL_COUNT)
     for (int64_t i = 0; i < rows->count; i++) {
         float *to = rows->rows + i * rows->width;
         int64_t from = rows->index[i];
@@ -30,7 +30,7 @@ void xv_gather_rows(const XvRows *rows)
 static void clear_table(const XvRows *rows)
 {
     int64_t count = rows->n_rows * rows->width, part = (int64_t)1 << 18;
-#pragma omp parallel for schedule(static) if(count > SMALL_COUNT)
+#pragma omp parallel for schedule(static) if (count > SMALL_COUNT)
     for (int64_t first = 0; first < count; first += part) {
         int64_t size = first + part < count ? part : count - first;
         memset(rows->table + first, 0, (size_t)size * sizeof(float));
@@ -63,7 +63,7 @@ void xv_scatter_add_rows(const XvRows *rows, bool is_cleared)
     }
     int64_t threads = rows->count * rows->width > SMALL_COUNT ? omp_get_max_threads() : 1;
     int64_t lines = (rows->width + LINE - 1) / LINE, part = (lines + threads - 1) / threads * LINE;
-#pragma omp parallel for schedule(static) num_threads((int)threads) if(threads > 1)
+#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
     for (int64_t first = 0; first < rows->width; first += part) {
         scatter_columns(rows, first, first + part < rows->width ? first + part : rows->width);
     }
@@ -103,7 +103,7 @@ void xv_sample_categorical(const float *weights, int64_t n_rows, int64_t n, cons
         memcpy(index, draw->given_index, (size_t)n_rows * sizeof *index);
         return;
     }
-#pragma omp parallel for schedule(static) if(n_rows * n > SMALL_COUNT)
+#pragma omp parallel for schedule(static) if (n_rows * n > SMALL_COUNT)
     for (int64_t r = 0; r < n_rows; r++) {
         XvPhilox words = xv_philox(draw->key, 0, (uint64_t)r);
         uint64_t bits = (uint64_t)(words.word[0] >> 5) << 26 | words.word[1] >> 6;
@@ -159,7 +159,7 @@ static void top_of_row(const float *row, int64_t n, int64_t k, int32_t *index)
 
 void xv_top_k(const float *values, int64_t n_rows, int64_t n, int64_t k, int32_t *index)
 {
-#pragma omp parallel for schedule(static) if(n_rows * n > SMALL_COUNT)
+#pragma omp parallel for schedule(static) if (n_rows * n > SMALL_COUNT)
     for (int64_t r = 0; r < n_rows; r++) {
         top_of_row(values + r * n, n, k, index + r * k);
     }
@@ -170,7 +170,7 @@ double xv_sum_squares(const float *values, int64_t n)
     double parts[NORM_PARTS];
     int64_t part = (n + NORM_PARTS - 1) / NORM_PARTS;
     part = (part + LINE - 1) / LINE * LINE;
-#pragma omp parallel for schedule(static) if(n > SMALL_COUNT)
+#pragma omp parallel for schedule(static) if (n > SMALL_COUNT)
     for (int64_t p = 0; p < NORM_PARTS; p++) {
         int64_t end = (p + 1) * part < n ? (p + 1) * part : n;
         double sum = 0.0;

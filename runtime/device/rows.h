@@ -6,7 +6,7 @@
 
 // Rows picked or placed by index. An index outside 0..n_rows-1 stands for no row.
 typedef struct XvRows {
-    float *table;          // [n_rows, width]
+    float *table;  // [n_rows, width]
     int64_t n_rows, width;
     const int32_t *index;  // [count]
     float *rows;           // [count, width]

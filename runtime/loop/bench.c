@@ -18,8 +18,8 @@ typedef struct Bench {
     XvOptimizer optimizer;
     double *seconds;
     int64_t n_steps;
-    double peak_flops;       // a second
-    double bandwidth;        // bytes a second, read and write
+    double peak_flops;  // a second
+    double bandwidth;   // bytes a second, read and write
 } Bench;
 
 static int compare_doubles(const void *a, const void *b)
@@ -50,8 +50,17 @@ static double measured_peak(void)
     double best = 0;
     for (int round = 0; round < ROUNDS; round++) {
         double start = xv_seconds();
-        xv_gemm(&(XvGemm){.m = SIDE, .n = SIDE, .k = SIDE, .alpha = 1, .batch = 1, .a = a, .b = a + count, .c = a + 2 * count,
-                          .lda = SIDE, .ldb = SIDE, .ldc = SIDE});
+        xv_gemm(&(XvGemm){.m = SIDE,
+                          .n = SIDE,
+                          .k = SIDE,
+                          .alpha = 1,
+                          .batch = 1,
+                          .a = a,
+                          .b = a + count,
+                          .c = a + 2 * count,
+                          .lda = SIDE,
+                          .ldb = SIDE,
+                          .ldc = SIDE});
         double rate = 2.0 * SIDE * SIDE * SIDE / (xv_seconds() - start);
         best = rate > best ? rate : best;
     }
@@ -62,7 +71,7 @@ static double measured_peak(void)
 static double measured_bandwidth(void)
 {
     enum { ROUNDS = 4 };
-    const size_t count = (size_t)64 << 20;   // 256 MiB each: far larger than any cache
+    const size_t count = (size_t)64 << 20;  // 256 MiB each: far larger than any cache
     float *from = malloc(count * sizeof *from);
     float *to = malloc(count * sizeof *to);
     double best = 0;
@@ -92,9 +101,11 @@ static void fill(XvHost *host, const XvGraph *graph)
         int64_t count = xv_tensor_count(&tensor);
         for (int64_t j = 0; j < count; j++) {
             if (tensor.dtype == XV_F32) {
-                ((float *)tensor.data)[j] = (float)(j * 2654435761u % 1000) * 0.002f - 1 + (tensor.rank == 2 ? 1.25f : 0);
+                ((float *)tensor.data)[j] =
+                    (float)(j * 2654435761u % 1000) * 0.002f - 1 + (tensor.rank == 2 ? 1.25f : 0);
             } else {
-                bool is_identity = strcmp(tensor.name, "idx") == 0;   // all different, so that there are negatives
+                bool is_identity =
+                    strcmp(tensor.name, "idx") == 0;  // all different, so that there are negatives
                 ((int32_t *)tensor.data)[j] = is_identity ? (int32_t)j : strcmp(tensor.name, "is_image") != 0;
             }
         }
@@ -167,12 +178,13 @@ static void report(Bench *bench, const XvEntry *entry, bool is_json)
     double floor = flop_floor > byte_floor ? flop_floor : byte_floor;
     if (!is_json) {
         char memory[XV_FORMAT_SIZE];
-        printf("%s/%s %s: %.3f s a step of %lld pairs, %.1f pairs/s, %.1f GFLOP/s\n", bench->host.program->model,
-               bench->host.program->task, entry->name, seconds, (long long)pairs, (double)pairs / seconds,
-               graph->matmul_flops / seconds * 1e-9);
-        printf("floors: products %.3f s at %.1f GFLOP/s, bytes %.3f s at %.1f GB/s; ratio to the larger %.2f; memory %s\n",
-               flop_floor, bench->peak_flops * 1e-9, byte_floor, bench->bandwidth * 1e-9, seconds / floor,
-               xv_format_bytes(memory, peak_memory()));
+        printf("%s/%s %s: %.3f s a step of %lld pairs, %.1f pairs/s, %.1f GFLOP/s\n",
+               bench->host.program->model, bench->host.program->task, entry->name, seconds, (long long)pairs,
+               (double)pairs / seconds, graph->matmul_flops / seconds * 1e-9);
+        printf(
+            "floors: products %.3f s at %.1f GFLOP/s, bytes %.3f s at %.1f GB/s; ratio to the larger %.2f; memory %s\n",
+            flop_floor, bench->peak_flops * 1e-9, byte_floor, bench->bandwidth * 1e-9, seconds / floor,
+            xv_format_bytes(memory, peak_memory()));
         return;
     }
     cJSON *object = cJSON_CreateObject();
@@ -209,8 +221,10 @@ int xv_command_bench(const XvCommand *command)
         {"--entry", "NAME", XV_OPTION_TEXT, &name, 0, 0, "entry point (the main one)"},
         {"--json", NULL, XV_OPTION_FLAG, &is_json, 0, 0, "machine-readable"},
     };
-    XvOptionTable options = {"[--steps N] [--entry NAME] [--json]",
-                             "Times training steps (or evaluation batches of --entry) with made-up inputs beside the machine's ceilings.", table, 3};
+    XvOptionTable options = {
+        "[--steps N] [--entry NAME] [--json]",
+        "Times training steps (or evaluation batches of --entry) with made-up inputs beside the machine's ceilings.",
+        table, 3};
     int status;
     if (!xv_command_options(command, &options, &status)) {
         return status;
@@ -220,11 +234,14 @@ int xv_command_bench(const XvCommand *command)
     if (!entry) {
         return xv_command_fail(command, XV_EXIT_USAGE, &error);
     }
-    Bench bench = {.n_steps = steps, .optimizer = {.schedule = {0, 1000000}, .lr = 1e-5, .lr_mult = 2, .weight_decay = 0.01, .clip = 1}};
+    Bench bench = {
+        .n_steps = steps,
+        .optimizer = {.schedule = {0, 1000000}, .lr = 1e-5, .lr_mult = 2, .weight_decay = 0.01, .clip = 1}};
     bench.seconds = calloc((size_t)steps, sizeof *bench.seconds);
     XvEntrySet entries = (XvEntrySet)1 << (entry - command->program->entries);
-    bool is_ready = bench.seconds && xv_host_create(&bench.host, command->program, entry->train.run ? XV_HOST_TRAIN : XV_HOST_OBSERVE,
-                                                    entries, &error);
+    bool is_ready =
+        bench.seconds && xv_host_create(&bench.host, command->program,
+                                        entry->train.run ? XV_HOST_TRAIN : XV_HOST_OBSERVE, entries, &error);
     bench.host.comm = command->comm;
     if (xv_comm_agree(command->comm, is_ready, &error)) {
         bench.peak_flops = measured_peak();

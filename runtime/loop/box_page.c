@@ -41,23 +41,27 @@ static void spell(const XvBoxPage *page, const int32_t *ids, int64_t n_ids, char
     size_t used = 0;
     out[0] = 0;
     for (int64_t i = 0; i < n_ids; i++) {
-        if (ids[i] == specials.pad || ids[i] == specials.cls || ids[i] < 0 || ids[i] >= xv_vocabulary_count(page->vocabulary)) {
+        if (ids[i] == specials.pad || ids[i] == specials.cls || ids[i] < 0 ||
+            ids[i] >= xv_vocabulary_count(page->vocabulary)) {
             continue;
         }
         const char *piece = xv_vocabulary_piece(page->vocabulary, ids[i]);
         bool is_joined = strncmp(piece, "##", 2) == 0;
-        int added = snprintf(out + used, size - used, "%s%s", used && !is_joined ? " " : "", is_joined ? piece + 2 : piece);
+        int added = snprintf(out + used, size - used, "%s%s", used && !is_joined ? " " : "",
+                             is_joined ? piece + 2 : piece);
         used = used + (size_t)added < size ? used + (size_t)added : size - 1;
     }
 }
 
 static XvRect pixels_of(const float *box, double side)
 {
-    return (XvRect){((double)box[0] - (double)box[2] / 2) * side, ((double)box[1] - (double)box[3] / 2) * side,
-                    (double)box[2] * side, (double)box[3] * side};
+    return (XvRect){((double)box[0] - (double)box[2] / 2) * side,
+                    ((double)box[1] - (double)box[3] / 2) * side, (double)box[2] * side,
+                    (double)box[3] * side};
 }
 
-bool xv_box_page_observe(void *context, const XvHost *host, const XvEntry *entry, const XvBatch *batch, XvError *error)
+bool xv_box_page_observe(void *context, const XvHost *host, const XvEntry *entry, const XvBatch *batch,
+                         XvError *error)
 {
     XvBoxPage *page = context;
     const XvGraph *graph = &entry->observe;
@@ -87,11 +91,15 @@ bool xv_box_page_observe(void *context, const XvHost *host, const XvEntry *entry
         if (!page->pixels[n]) {
             return xv_fail(error, "no memory");
         }
-        spell(page, (const int32_t *)inputs[2].data + row * tokens, tokens, page->phrases[n], sizeof page->phrases[n]);
-        page->items[n] = (XvGalleryItem){.rgb = page->pixels[n], .width = (int)side, .height = (int)side,
-                                         .truth = pixels_of((const float *)inputs[3].data + 4 * row, (double)side),
-                                         .predicted = pixels_of(predicted + 4 * row, (double)side),
-                                         .phrase = page->phrases[n]};
+        spell(page, (const int32_t *)inputs[2].data + row * tokens, tokens, page->phrases[n],
+              sizeof page->phrases[n]);
+        page->items[n] =
+            (XvGalleryItem){.rgb = page->pixels[n],
+                            .width = (int)side,
+                            .height = (int)side,
+                            .truth = pixels_of((const float *)inputs[3].data + 4 * row, (double)side),
+                            .predicted = pixels_of(predicted + 4 * row, (double)side),
+                            .phrase = page->phrases[n]};
         page->n_items++;
     }
     return true;
@@ -99,7 +107,10 @@ bool xv_box_page_observe(void *context, const XvHost *host, const XvEntry *entry
 
 bool xv_box_page_write(const XvBoxPage *page, const char *path, XvError *error)
 {
-    XvGallery gallery = {.title = "true boxes green, predicted pink", .items = page->items, .n_items = page->n_items,
-                         .columns = 5, .cell = 192};
+    XvGallery gallery = {.title = "true boxes green, predicted pink",
+                         .items = page->items,
+                         .n_items = page->n_items,
+                         .columns = 5,
+                         .cell = 192};
     return xv_gallery_write(&gallery, path, error);
 }

@@ -17,10 +17,11 @@ typedef struct XvBoxPage {
 } XvBoxPage;
 
 bool xv_box_page_open(XvBoxPage *page, const char *vocabulary, XvError *error);
-void xv_box_page_close(XvBoxPage *page);   // also of one that was never opened
+void xv_box_page_close(XvBoxPage *page);  // also of one that was never opened
 
 // An XvObserver: takes rows that are regions from the outputs output_coord and the inputs image, idx_to_group_img,
 // text_ids, target_bbox, is_image; at most two of a picture.
-bool xv_box_page_observe(void *page, const XvHost *host, const XvEntry *entry, const XvBatch *batch, XvError *error);
+bool xv_box_page_observe(void *page, const XvHost *host, const XvEntry *entry, const XvBatch *batch,
+                         XvError *error);
 
 bool xv_box_page_write(const XvBoxPage *page, const char *path, XvError *error);

@@ -17,7 +17,8 @@ static bool asks_for_help(const XvCommand *command)
 bool xv_command_options(const XvCommand *command, const XvOptionTable *table, int *status)
 {
     if (asks_for_help(command)) {
-        printf("usage: %s %s %s\n\n%s\n\n", command->program->task, command->argv[0], table->usage, table->summary);
+        printf("usage: %s %s %s\n\n%s\n\n", command->program->task, command->argv[0], table->usage,
+               table->summary);
         xv_options_print(stdout, table->options, table->n_options);
         *status = XV_EXIT_OK;
         return false;

@@ -11,7 +11,7 @@ typedef struct XvCommand {
     const XvSourceKind *sources;  // how data is read
     XvComm *comm;                 // the ranks that run the command together; NULL: one process
     int argc;
-    char **argv;                  // argv[0] is the name of the command
+    char **argv;  // argv[0] is the name of the command
 } XvCommand;
 
 // Each returns the exit status (XV_EXIT_*).
@@ -29,7 +29,7 @@ int xv_main_with(int argc, char **argv, const XvProgram *program, const XvSource
 // Reads the options of a command. True when it shall go on; else *status is what to return: after --help, which
 // prints `summary` and the options, or after a mistake, which is printed.
 typedef struct XvOptionTable {
-    const char *usage;     // "--data F --output DIR [options]"
+    const char *usage;  // "--data F --output DIR [options]"
     const char *summary;
     const XvOption *options;
     int n_options;

@@ -23,7 +23,8 @@ static const XvValue *input_of(const XvEntry *entry, const XvDecoder *decoder, c
 static bool is_asked_for(const XvEntry *entry, const XvDecoder *decoder)
 {
     return decoder->method != XV_DECODE_BEAM &&
-           (input_of(entry, decoder, "tokens") || input_of(entry, decoder, "lengths") || input_of(entry, decoder, "scores"));
+           (input_of(entry, decoder, "tokens") || input_of(entry, decoder, "lengths") ||
+            input_of(entry, decoder, "scores"));
 }
 
 XvEntrySet xv_critic_entries(const XvProgram *program, const XvEntry *entry)
@@ -52,17 +53,22 @@ static bool has_shape(const XvValue *value, XvDtype dtype, int64_t n, int64_t wi
 static bool add_part(XvCritic *critic, const XvDecoder *decoder, XvError *error)
 {
     if (critic->n_parts == MOST_PARTS) {
-        return xv_fail(error, "entry '%s' asks for more than %d decoders", critic->entry->name, (int)MOST_PARTS);
+        return xv_fail(error, "entry '%s' asks for more than %d decoders", critic->entry->name,
+                       (int)MOST_PARTS);
     }
     XvCriticPart *part = &critic->parts[critic->n_parts];
     int64_t n = xv_decoder_sequences(critic->host->program, decoder);
-    *part = (XvCriticPart){.decoder = decoder, .tokens = input_of(critic->entry, decoder, "tokens"),
+    *part = (XvCriticPart){.decoder = decoder,
+                           .tokens = input_of(critic->entry, decoder, "tokens"),
                            .lengths = input_of(critic->entry, decoder, "lengths"),
                            .scores = input_of(critic->entry, decoder, "scores")};
     if (!has_shape(part->tokens, XV_I32, n, decoder->max_length) || !has_shape(part->lengths, XV_I32, n, 0) ||
         !has_shape(part->scores, XV_F32, n, 0)) {
-        return xv_fail(error, "entry '%s' wants tokens, lengths or scores of decoder '%s' in other shapes than its %" PRId64
-                       " sequences of %" PRId64, critic->entry->name, decoder->name, n, decoder->max_length);
+        return xv_fail(
+            error,
+            "entry '%s' wants tokens, lengths or scores of decoder '%s' in other shapes than its %" PRId64
+            " sequences of %" PRId64,
+            critic->entry->name, decoder->name, n, decoder->max_length);
     }
     critic->is_scoring |= part->scores != NULL;
     critic->n_parts++;
@@ -76,24 +82,30 @@ static bool add_part(XvCritic *critic, const XvDecoder *decoder, XvError *error)
 static bool make_prompt(XvCritic *critic, const char *prompt, XvError *error)
 {
     const XvProgram *program = critic->host->program;
-    const XvValue *input = xv_graph_input(&program->entries[critic->parts[0].decoder->prefill].observe, "prompt_ids");
+    const XvValue *input =
+        xv_graph_input(&program->entries[critic->parts[0].decoder->prefill].observe, "prompt_ids");
     XvTokens tokens = {0};
     if (!input) {
         return xv_fail(error, "the decoders of this program read no prompt");
     }
     bool is_good = xv_encode(critic->vocabulary, (XvEncoding){0}, prompt, &tokens, error);
     if (is_good && tokens.count != input->shape[1]) {
-        is_good = xv_fail(error, "the prompt '%s' is %d tokens of this vocabulary, the start token included, and the program "
-                          "was compiled for %" PRId64 ": compile with --set prompt_length=%d", prompt, tokens.count,
-                          input->shape[1], tokens.count);
+        is_good = xv_fail(
+            error,
+            "the prompt '%s' is %d tokens of this vocabulary, the start token included, and the program "
+            "was compiled for %" PRId64 ": compile with --set prompt_length=%d",
+            prompt, tokens.count, input->shape[1], tokens.count);
     }
     int32_t *ids = is_good ? malloc((size_t)xv_value_count(input) * sizeof *ids + 1) : NULL;
     for (int64_t i = 0; ids && i < xv_value_count(input); i++) {
         ids[i] = tokens.ids[i % tokens.count];
     }
     xv_tokens_free(&tokens);
-    critic->prompt = (XvTensor){.name = input->name, .dtype = XV_I32, .rank = 2,
-                                .shape = {input->shape[0], input->shape[1]}, .data = ids};
+    critic->prompt = (XvTensor){.name = input->name,
+                                .dtype = XV_I32,
+                                .rank = 2,
+                                .shape = {input->shape[0], input->shape[1]},
+                                .data = ids};
     critic->prompt_characters = xv_text_characters(prompt);
     return ids || (is_good ? xv_fail(error, "no memory") : false);
 }
@@ -103,8 +115,11 @@ static bool check_end(const XvCritic *critic, XvError *error)
     int32_t sep = xv_vocabulary_specials(critic->vocabulary).sep;
     for (int i = 0; i < critic->n_parts; i++) {
         if (critic->parts[i].decoder->end_id != sep) {
-            return xv_fail(error, "texts of this vocabulary end with token %d, decoder '%s' was compiled for %d: compile with "
-                           "--set end_token_id=%d", sep, critic->parts[i].decoder->name, critic->parts[i].decoder->end_id, sep);
+            return xv_fail(
+                error,
+                "texts of this vocabulary end with token %d, decoder '%s' was compiled for %d: compile with "
+                "--set end_token_id=%d",
+                sep, critic->parts[i].decoder->name, critic->parts[i].decoder->end_id, sep);
         }
     }
     return true;
@@ -133,7 +148,8 @@ bool xv_critic_open(XvCritic *critic, XvHost *host, const XvEntry *entry, const 
         const XvDecoder *decoder = &host->program->decoders[i];
         is_good = !is_asked_for(entry, decoder) || add_part(critic, decoder, error);
     }
-    is_good = is_good && make_prompt(critic, xv_settings_text(settings, "prompt", ""), error) && check_end(critic, error) &&
+    is_good = is_good && make_prompt(critic, xv_settings_text(settings, "prompt", ""), error) &&
+              check_end(critic, error) &&
               open_frequencies(critic, xv_settings_text(settings, "cider_cached_tokens", NULL), error);
     if (!is_good) {
         xv_critic_close(critic);
@@ -170,8 +186,8 @@ void xv_critic_close(XvCritic *critic)
 static bool write_captions(const XvCritic *critic, XvCriticPart *part, XvError *error)
 {
     for (int64_t i = 0; i < part->found.n; i++) {
-        char *text = xv_detokenize(critic->vocabulary, part->found.ids + i * part->found.width, part->found.width, false,
-                                   error);
+        char *text = xv_detokenize(critic->vocabulary, part->found.ids + i * part->found.width,
+                                   part->found.width, false, error);
         if (!text) {
             return false;
         }
@@ -182,7 +198,8 @@ static bool write_captions(const XvCritic *critic, XvCriticPart *part, XvError *
     return true;
 }
 
-static bool decode_part(XvCritic *critic, XvCriticPart *part, const XvBatch *batch, uint64_t key, XvError *error)
+static bool decode_part(XvCritic *critic, XvCriticPart *part, const XvBatch *batch, uint64_t key,
+                        XvError *error)
 {
     XvTensor inputs[XV_BATCH_TENSORS + 1];
     memcpy(inputs, batch->tensors, sizeof batch->tensors);
@@ -218,15 +235,19 @@ static bool score(XvCritic *critic, const XvBatch *batch, XvError *error)
     for (int p = 0; p < critic->n_parts; p++) {
         room += (size_t)critic->parts[p].found.n;
     }
-    Scoring scoring = {.sentences = calloc(room, sizeof(char *)), .image_of = calloc(room, sizeof(int64_t)),
+    Scoring scoring = {.sentences = calloc(room, sizeof(char *)),
+                       .image_of = calloc(room, sizeof(int64_t)),
                        .scores = calloc(room, sizeof(double))};
     bool is_good = scoring.sentences && scoring.image_of && scoring.scores;
     if (!is_good) {
         xv_fail(error, "no memory for rewards");
     } else {
         gather(critic, &scoring);
-        XvCiderBatch captions = {.sentences = scoring.sentences, .n = scoring.n, .image_of = scoring.image_of,
-                                 .references = batch->references, .n_images = critic->prompt.shape[0],
+        XvCiderBatch captions = {.sentences = scoring.sentences,
+                                 .n = scoring.n,
+                                 .image_of = scoring.image_of,
+                                 .references = batch->references,
+                                 .n_images = critic->prompt.shape[0],
                                  .per_image = XV_REFERENCES};
         is_good = xv_cider_rewards(critic->frequencies, &captions, scoring.scores, error);
     }

@@ -19,8 +19,8 @@ typedef struct XvCriticPart {
     XvDecoding decoding;
     const XvValue *tokens, *lengths, *scores;  // inputs of the entry, or NULL
     XvSequences found;
-    float *values;                             // [sequences], scores
-    char **captions;                           // [sequences]
+    float *values;    // [sequences], scores
+    char **captions;  // [sequences]
 } XvCriticPart;
 
 typedef struct XvCritic {
@@ -30,7 +30,7 @@ typedef struct XvCritic {
     int n_parts;
     XvVocabulary *vocabulary;
     XvNgramTable *frequencies;
-    XvTensor prompt;                           // prompt_ids; owns its data
+    XvTensor prompt;  // prompt_ids; owns its data
     int64_t prompt_characters;
     bool is_scoring;
 } XvCritic;

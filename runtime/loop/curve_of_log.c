@@ -57,7 +57,8 @@ static void add_line(Curves *curves, const char *line)
     cJSON *json = cJSON_Parse(line);
     const cJSON *step = cJSON_GetObjectItemCaseSensitive(json, "step");
     for (const cJSON *item = cJSON_IsNumber(step) ? json->child : NULL; item; item = item->next) {
-        if (cJSON_IsNumber(item) && strncmp(item->string, "train_", 6) == 0 && strstr(item->string, "loss_")) {
+        if (cJSON_IsNumber(item) && strncmp(item->string, "train_", 6) == 0 &&
+            strstr(item->string, "loss_")) {
             Curve *curve = curve_named(curves, item->string + 6);
             if (curve) {
                 add_point(curve, step->valuedouble, item->valuedouble);
@@ -93,7 +94,8 @@ bool xv_curve_write(const char *log_path, const char *png_path, const char *titl
         series[i] = (XvSeries){.name = curve->name, .x = curve->x, .y = curve->y, .n_points = curve->count};
     }
     if (is_written && curves.count > 0) {
-        XvPlot plot = {.title = title, .x_label = "step", .y_label = "loss", .series = series, .n_series = curves.count};
+        XvPlot plot = {
+            .title = title, .x_label = "step", .y_label = "loss", .series = series, .n_series = curves.count};
         is_written = xv_plot_write(&plot, 960, 600, png_path, error);
     }
     for (int i = 0; i < curves.count; i++) {

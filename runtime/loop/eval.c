@@ -31,7 +31,7 @@ static double chance_of(const Eval *eval, const XvEntry *entry, const char *metr
 {
     (void)eval;
     if (strcmp(metric, "itm_accuracy") == 0) {
-        return 200.0 / 3;   // two of three pairs do not match: always saying so
+        return 200.0 / 3;  // two of three pairs do not match: always saying so
     }
     const XvValue *words = xv_graph_output(&entry->observe, "mlm_logits");
     if (strcmp(metric, "mlm_accuracy") == 0 && words && words->rank > 0) {
@@ -57,7 +57,8 @@ static void report(Eval *eval, const XvEntry *entry, const XvEvaluation *evaluat
 {
     bool is_text = !eval->options.is_json;
     if (is_text) {
-        printf("%s, %lld records%s\n  %-28s %10s   %10s\n", entry->name, (long long)evaluation->records, "", "metric", "value", "chance");
+        printf("%s, %lld records%s\n  %-28s %10s   %10s\n", entry->name, (long long)evaluation->records, "",
+               "metric", "value", "chance");
     }
     if (evaluation->has_retrieval) {
         static const char *const names[2] = {"txt_r", "img_r"};
@@ -70,8 +71,8 @@ static void report(Eval *eval, const XvEntry *entry, const XvEvaluation *evaluat
                 snprintf(key, sizeof key, "%s%d", names[way], XV_RECALL_AT[k]);
                 cJSON_AddNumberToObject(eval->result, key, value);
                 if (is_text) {
-                    printf("  R@%-2d %s%*s %8.1f %%   %8.1f %%\n", XV_RECALL_AT[k], titles[way], 10, "", value,
-                           100 * retrieval->chance[k]);
+                    printf("  R@%-2d %s%*s %8.1f %%   %8.1f %%\n", XV_RECALL_AT[k], titles[way], 10, "",
+                           value, 100 * retrieval->chance[k]);
                 }
             }
         }
@@ -83,7 +84,8 @@ static void report(Eval *eval, const XvEntry *entry, const XvEvaluation *evaluat
     for (int i = 0; i < evaluation->n_losses; i++) {
         char key[128];
         bool is_main = entry == &eval->command->program->entries[eval->command->program->n_entries - 1];
-        snprintf(key, sizeof key, "%s%s%s", is_main ? "" : entry->name, is_main ? "" : "_", evaluation->losses[i].name);
+        snprintf(key, sizeof key, "%s%s%s", is_main ? "" : entry->name, is_main ? "" : "_",
+                 evaluation->losses[i].name);
         cJSON_AddNumberToObject(eval->result, key, xv_mean(&evaluation->losses[i]));
         if (is_text) {
             printf("  %-28s %8.4f\n", evaluation->losses[i].name, xv_mean(&evaluation->losses[i]));
@@ -93,7 +95,8 @@ static void report(Eval *eval, const XvEntry *entry, const XvEvaluation *evaluat
         printf("  %lld records could not be used\n", (long long)evaluation->skipped);
     }
     if (evaluation->partial > 0 && is_text) {
-        printf("  %lld pictures were cut off or damaged and used as far as they go\n", (long long)evaluation->partial);
+        printf("  %lld pictures were cut off or damaged and used as far as they go\n",
+               (long long)evaluation->partial);
     }
 }
 
@@ -105,20 +108,29 @@ static bool is_first(const Eval *eval)
 static bool evaluate_entry(Eval *eval, const XvEntry *entry, const char *path, XvError *error)
 {
     bool is_main = entry == &eval->command->program->entries[eval->command->program->n_entries - 1];
-    XvSourceRequest request = {.entry = entry, .graph = &entry->observe, .path = path, .vocab = eval->options.vocab,
-                               .settings = &eval->settings, .is_evaluation = true, .seed = (uint64_t)eval->options.seed,
-                               .rank = xv_comm_rank(eval->command->comm), .world = xv_comm_world(eval->command->comm)};
+    XvSourceRequest request = {.entry = entry,
+                               .graph = &entry->observe,
+                               .path = path,
+                               .vocab = eval->options.vocab,
+                               .settings = &eval->settings,
+                               .is_evaluation = true,
+                               .seed = (uint64_t)eval->options.seed,
+                               .rank = xv_comm_rank(eval->command->comm),
+                               .world = xv_comm_world(eval->command->comm)};
     XvSource source = {0};
-    if (!xv_comm_agree(eval->command->comm, xv_source_open(&source, eval->command->sources, &request, error), error)) {
+    if (!xv_comm_agree(eval->command->comm, xv_source_open(&source, eval->command->sources, &request, error),
+                       error)) {
         xv_source_close(&source);
         return false;
     }
     char vocabulary[4096];
     xv_vocabulary_path(&request, vocabulary, sizeof vocabulary);
-    bool wants_page = eval->options.grid && is_first(eval) && xv_graph_output(&entry->observe, "output_coord");
+    bool wants_page =
+        eval->options.grid && is_first(eval) && xv_graph_output(&entry->observe, "output_coord");
     XvObserver observer = {&eval->page, xv_box_page_observe};
     bool is_ready = !wants_page || xv_box_page_open(&eval->page, vocabulary, error);
-    XvEvaluateOptions options = {.seed = (uint64_t)eval->options.seed, .retrieval = is_main ? eval->options.retrieval : 0,
+    XvEvaluateOptions options = {.seed = (uint64_t)eval->options.seed,
+                                 .retrieval = is_main ? eval->options.retrieval : 0,
                                  .observer = wants_page ? &observer : NULL};
     XvEvaluation evaluation = {0};
     bool is_done = is_ready && xv_evaluate(&eval->host, entry, &source, &options, &evaluation, error);
@@ -151,7 +163,8 @@ static bool save_result(const Eval *eval, XvError *error)
         is_saved = (!file || fclose(file) == 0) && is_saved;
     }
     free(text);
-    return is_saved || xv_fail(error, "cannot write '%s'", eval->options.output ? eval->options.output : "the result");
+    return is_saved ||
+           xv_fail(error, "cannot write '%s'", eval->options.output ? eval->options.output : "the result");
 }
 
 // Where the records of an entry are; NULL when it is not to be evaluated.
@@ -168,8 +181,12 @@ static const char *records_path(const Eval *eval, int entry)
 static bool rank_records(Eval *eval, const XvTwoStage *stages, XvError *error)
 {
     int64_t pairs = 0;
-    XvEvalRanking request = {.host = &eval->host, .stages = stages, .sources = eval->command->sources,
-                             .path = eval->options.data, .vocab = eval->options.vocab, .settings = &eval->settings};
+    XvEvalRanking request = {.host = &eval->host,
+                             .stages = stages,
+                             .sources = eval->command->sources,
+                             .path = eval->options.data,
+                             .vocab = eval->options.vocab,
+                             .settings = &eval->settings};
     if (!xv_eval_ranking(&request, eval->result, &pairs, error)) {
         return false;
     }
@@ -186,9 +203,10 @@ static bool rank_records(Eval *eval, const XvTwoStage *stages, XvError *error)
 static bool run_ranking(Eval *eval, const XvTwoStage *stages, XvError *error)
 {
     const XvProgram *program = eval->command->program;
-    return xv_settings_read(&eval->settings, program->config, error)
-        && xv_host_create(&eval->host, program, XV_HOST_OBSERVE, xv_two_stage_entries(program, stages), error)
-        && load_checkpoint(eval, error) && rank_records(eval, stages, error);
+    return xv_settings_read(&eval->settings, program->config, error) &&
+           xv_host_create(&eval->host, program, XV_HOST_OBSERVE, xv_two_stage_entries(program, stages),
+                          error) &&
+           load_checkpoint(eval, error) && rank_records(eval, stages, error);
 }
 
 static bool run_eval(Eval *eval, XvError *error)
@@ -206,7 +224,8 @@ static bool run_eval(Eval *eval, XvError *error)
         entries |= (XvEntrySet)(records_path(eval, i) != NULL) << i;
     }
     bool is_ready = xv_settings_read(&eval->settings, program->config, error) &&
-                    xv_host_create(&eval->host, program, XV_HOST_OBSERVE, entries, error) && load_checkpoint(eval, error);
+                    xv_host_create(&eval->host, program, XV_HOST_OBSERVE, entries, error) &&
+                    load_checkpoint(eval, error);
     if (!xv_comm_agree(eval->command->comm, is_ready, error)) {
         return false;
     }
@@ -225,18 +244,22 @@ int xv_command_eval(const XvCommand *command)
     Eval eval = {.command = command, .options = {.seed = 42, .retrieval = 100}};
     EvalOptions *o = &eval.options;
     const XvOption table[] = {
-        {"--data", "F", XV_OPTION_TEXT, &o->data, 0, 0, "records of the main entry: JSON lines, a file or a folder"},
+        {"--data", "F", XV_OPTION_TEXT, &o->data, 0, 0,
+         "records of the main entry: JSON lines, a file or a folder"},
         {"--regions", "F", XV_OPTION_TEXT, &o->regions, 0, 0, "records with regions"},
-        {"--vocab", "F", XV_OPTION_TEXT, &o->vocab, 0, 0, "vocab.txt of the tokenizer; beside the records if not given"},
+        {"--vocab", "F", XV_OPTION_TEXT, &o->vocab, 0, 0,
+         "vocab.txt of the tokenizer; beside the records if not given"},
         {"--checkpoint", "F", XV_OPTION_TEXT, &o->checkpoint, 0, 0, "weights: safetensors, .th, .pth, .bin"},
-        {"--retrieval", "N", XV_OPTION_INTEGER, &o->retrieval, 0, 1000000, "pairs to rank against each other (100)"},
+        {"--retrieval", "N", XV_OPTION_INTEGER, &o->retrieval, 0, 1000000,
+         "pairs to rank against each other (100)"},
         {"--seed", "N", XV_OPTION_INTEGER, &o->seed, 0, INT64_MAX, "of drawn negatives (42)"},
         {"--grid", "F", XV_OPTION_TEXT, &o->grid, 0, 0, "PNG page of pictures with true and predicted boxes"},
         {"--output", "F", XV_OPTION_TEXT, &o->output, 0, 0, "the figures as JSON"},
         {"--json", NULL, XV_OPTION_FLAG, &o->is_json, 0, 0, "print the figures as JSON"},
     };
     XvOptionTable options = {"--data F --checkpoint F [--regions F] [options]",
-                             "Tests a model on held-out records.", table, (int)(sizeof table / sizeof *table)};
+                             "Tests a model on held-out records.", table,
+                             (int)(sizeof table / sizeof *table)};
     int status;
     if (!xv_command_options(command, &options, &status)) {
         return status;

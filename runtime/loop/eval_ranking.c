@@ -7,10 +7,14 @@ typedef struct SourceRows {
 
 static bool open_rows(SourceRows *rows, const XvEvalRanking *request, const XvEntry *encoder, XvError *error)
 {
-    XvSourceRequest source = {.entry = encoder, .graph = &encoder->observe, .path = request->path,
-                              .vocab = request->vocab, .settings = request->settings, .is_evaluation = true};
-    return xv_source_open(&rows->source, request->sources, &source, error)
-        || xv_fail_in(error, "data of entry %s", encoder->name);
+    XvSourceRequest source = {.entry = encoder,
+                              .graph = &encoder->observe,
+                              .path = request->path,
+                              .vocab = request->vocab,
+                              .settings = request->settings,
+                              .is_evaluation = true};
+    return xv_source_open(&rows->source, request->sources, &source, error) ||
+           xv_fail_in(error, "data of entry %s", encoder->name);
 }
 
 static bool next_rows(void *context, XvHost *host, const XvGraph *graph, int64_t *n, XvError *error)
@@ -43,12 +47,13 @@ bool xv_eval_ranking(const XvEvalRanking *request, cJSON *result, int64_t *pairs
 {
     SourceRows images = {0}, texts = {0};
     XvTwoStageResult ranking = {0};
-    XvTwoStageData data = {.images = {&images, next_rows}, .texts = {&texts, next_rows},
+    XvTwoStageData data = {.images = {&images, next_rows},
+                           .texts = {&texts, next_rows},
                            .k = (int64_t)xv_settings_number(request->settings, "k_test", 256)};
-    bool is_done = open_rows(&images, request, request->stages->encode_image, error)
-        && open_rows(&texts, request, request->stages->encode_text, error)
-        && xv_two_stage_run(request->host, request->stages, &data, &ranking, error)
-        && add_recalls(&ranking, result, error);
+    bool is_done = open_rows(&images, request, request->stages->encode_image, error) &&
+                   open_rows(&texts, request, request->stages->encode_text, error) &&
+                   xv_two_stage_run(request->host, request->stages, &data, &ranking, error) &&
+                   add_recalls(&ranking, result, error);
     *pairs = ranking.pairs;
     xv_two_stage_free(&ranking);
     xv_source_close(&images.source);

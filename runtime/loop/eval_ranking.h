@@ -5,11 +5,11 @@
 #include "runtime/loop/two_stage.h"
 
 typedef struct XvEvalRanking {
-    XvHost *host;                  // with an arena for the entry points of `stages`
+    XvHost *host;  // with an arena for the entry points of `stages`
     const XvTwoStage *stages;
     const XvSourceKind *sources;
-    const char *path, *vocab;      // as in XvSourceRequest
-    const XvSettings *settings;    // k_test among them
+    const char *path, *vocab;    // as in XvSourceRequest
+    const XvSettings *settings;  // k_test among them
 } XvEvalRanking;
 
 // Reads the records once for the images and once for their captions, and adds the nine recalls to `result` under their

@@ -15,7 +15,8 @@ double xv_mean(const XvMean *mean)
 
 static bool create(XvEvaluation *evaluation, const XvEntry *entry, XvError *error)
 {
-    *evaluation = (XvEvaluation){.entry = entry, .n_losses = xv_entry_losses(entry), .n_metrics = entry->n_metrics};
+    *evaluation =
+        (XvEvaluation){.entry = entry, .n_losses = xv_entry_losses(entry), .n_metrics = entry->n_metrics};
     evaluation->losses = calloc((size_t)evaluation->n_losses + 1, sizeof *evaluation->losses);
     evaluation->metrics = calloc((size_t)evaluation->n_metrics + 1, sizeof *evaluation->metrics);
     if (!evaluation->losses || !evaluation->metrics) {
@@ -92,8 +93,9 @@ typedef struct Loop {
     XvSource *source;
     const XvEvaluateOptions *options;
     XvEvaluation *evaluation;
-    XvEvaluation partial;    // means over partly filled batches, held back until it is known whether others exist
-    int *valid;              // samples of the batch that count, per rank
+    XvEvaluation
+        partial;  // means over partly filled batches, held back until it is known whether others exist
+    int *valid;   // samples of the batch that count, per rank
 } Loop;
 
 static bool run_batch(Loop *loop, const XvBatch *batch, XvError *error)
@@ -206,7 +208,8 @@ static void sum_over_ranks(const Loop *loop)
 {
     const XvComm *comm = loop->host->comm;
     const XvSource *source = loop->source;
-    double counts[2] = {(double)source->kind->skipped(source->state), (double)source->kind->partial(source->state)};
+    double counts[2] = {(double)source->kind->skipped(source->state),
+                        (double)source->kind->partial(source->state)};
     sum_means(comm, loop->evaluation->losses, loop->evaluation->n_losses);
     sum_means(comm, loop->evaluation->metrics, loop->evaluation->n_metrics);
     sum_means(comm, loop->partial.losses, loop->partial.n_losses);
@@ -250,8 +253,8 @@ bool xv_evaluate(XvHost *host, const XvEntry *entry, XvSource *source, const XvE
         settle_partial(&loop);
         evaluation->has_retrieval = evaluation->n_features > 0;
         is_done = !evaluation->has_retrieval ||
-                  xv_retrieval(evaluation->features[0], evaluation->features[1], evaluation->n_features, evaluation->width,
-                               &evaluation->retrieval, error);
+                  xv_retrieval(evaluation->features[0], evaluation->features[1], evaluation->n_features,
+                               evaluation->width, &evaluation->retrieval, error);
     }
     free(loop.valid);
     xv_evaluation_free(&loop.partial);

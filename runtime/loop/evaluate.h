@@ -14,14 +14,15 @@
 #include "runtime/metrics/retrieval.h"
 
 typedef struct XvMean {
-    const char *name;      // borrowed from the program
-    double sum, weight;    // the mean is sum / weight
+    const char *name;    // borrowed from the program
+    double sum, weight;  // the mean is sum / weight
 } XvMean;
 
 // Called after each batch of this rank, while its outputs are in the arena.
 typedef struct XvObserver {
     void *context;
-    bool (*batch)(void *context, const XvHost *host, const XvEntry *entry, const XvBatch *batch, XvError *error);
+    bool (*batch)(void *context, const XvHost *host, const XvEntry *entry, const XvBatch *batch,
+                  XvError *error);
 } XvObserver;
 
 typedef struct XvEvaluateOptions {
@@ -32,15 +33,15 @@ typedef struct XvEvaluateOptions {
 
 typedef struct XvEvaluation {
     const XvEntry *entry;
-    XvMean *losses;              // entry's terms and sum (xv_entry_losses)
+    XvMean *losses;  // entry's terms and sum (xv_entry_losses)
     int n_losses;
-    XvMean *metrics;             // entry->metrics
+    XvMean *metrics;  // entry->metrics
     int n_metrics;
-    int64_t records;             // samples counted
+    int64_t records;  // samples counted
     int64_t left_out;
-    int64_t skipped;             // records that could not be used
-    int64_t partial;             // pictures used as far as they go (loader.h)
-    float *features[2];          // image and text, [n_features, width]; NULL without
+    int64_t skipped;     // records that could not be used
+    int64_t partial;     // pictures used as far as they go (loader.h)
+    float *features[2];  // image and text, [n_features, width]; NULL without
     int64_t n_features, width;
     bool has_retrieval;
     XvRetrieval retrieval;

@@ -36,13 +36,16 @@ size_t xv_arena_bytes(const XvProgram *program, XvHostUse use, XvEntrySet entrie
 
 static void warn_of_size(const XvHost *host)
 {
-    double needed = (double)host->arena.bytes + (double)host->parameters.bytes + (double)host->gradients.bytes +
-                    (double)host->moment1.bytes + (double)host->moment2.bytes;
+    double needed = (double)host->arena.bytes + (double)host->parameters.bytes +
+                    (double)host->gradients.bytes + (double)host->moment1.bytes + (double)host->moment2.bytes;
     double there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     if (needed > there) {
         char a[XV_FORMAT_SIZE], b[XV_FORMAT_SIZE];
-        fprintf(stderr, "warning: the program needs %s, this machine has %s: expect swapping or an early end; compile "
-                "with a smaller batch\n", xv_format_bytes(a, needed), xv_format_bytes(b, there));
+        fprintf(
+            stderr,
+            "warning: the program needs %s, this machine has %s: expect swapping or an early end; compile "
+            "with a smaller batch\n",
+            xv_format_bytes(a, needed), xv_format_bytes(b, there));
     }
 }
 
@@ -62,9 +65,10 @@ bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEnt
 {
     *host = (XvHost){.program = program};
     size_t bytes = (size_t)program->parameter_count * sizeof(float);
-    bool is_created = xv_region_create(&host->parameters, bytes, "the parameters", error) &&
-                      xv_region_create(&host->arena, xv_arena_bytes(program, use, entries), "the arena", error) &&
-                      create_draws(host, error);
+    bool is_created =
+        xv_region_create(&host->parameters, bytes, "the parameters", error) &&
+        xv_region_create(&host->arena, xv_arena_bytes(program, use, entries), "the arena", error) &&
+        create_draws(host, error);
     if (is_created && use == XV_HOST_TRAIN) {
         is_created = xv_region_create(&host->gradients, bytes, "the gradients", error) &&
                      xv_region_create(&host->moment1, bytes, "the first moments", error) &&
@@ -136,7 +140,9 @@ int64_t xv_value_count(const XvValue *value)
 
 XvTensor xv_host_tensor(const XvHost *host, const XvValue *value)
 {
-    XvTensor tensor = {.name = value->name, .dtype = value->dtype, .rank = value->rank,
+    XvTensor tensor = {.name = value->name,
+                       .dtype = value->dtype,
+                       .rank = value->rank,
                        .data = (char *)host->arena.data + value->offset};
     memcpy(tensor.shape, value->shape, sizeof tensor.shape);
     return tensor;
@@ -162,7 +168,8 @@ bool xv_host_fill(XvHost *host, const XvGraph *graph, const XvTensor *tensors, i
         }
         if (tensor->dtype != input->dtype || tensor->rank != input->rank ||
             memcmp(tensor->shape, input->shape, (size_t)input->rank * sizeof input->shape[0]) != 0) {
-            return xv_fail(error, "\"%s\" of the batch is not what the program was compiled for", input->name);
+            return xv_fail(error, "\"%s\" of the batch is not what the program was compiled for",
+                           input->name);
         }
         memcpy((char *)host->arena.data + input->offset, tensor->data, xv_tensor_bytes(tensor));
     }
@@ -171,8 +178,12 @@ bool xv_host_fill(XvHost *host, const XvGraph *graph, const XvTensor *tensors, i
 
 void xv_host_run(XvHost *host, const XvGraph *graph)
 {
-    XvRun run = {.parameters = host->parameters.data, .gradients = host->gradients.data, .arena = host->arena.data,
-                 .draws = host->draws, .comm = host->comm, .device = &host->device};
+    XvRun run = {.parameters = host->parameters.data,
+                 .gradients = host->gradients.data,
+                 .arena = host->arena.data,
+                 .draws = host->draws,
+                 .comm = host->comm,
+                 .device = &host->device};
     graph->run(&run);
     if (host->device.kind) {
         xv_device_finish(&host->device);

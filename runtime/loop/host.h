@@ -12,8 +12,8 @@
 #include "runtime/program.h"
 
 typedef enum XvHostUse {
-    XV_HOST_OBSERVE,   // parameters and an arena for the observe graphs
-    XV_HOST_TRAIN,     // all regions, an arena for both graphs of an entry
+    XV_HOST_OBSERVE,  // parameters and an arena for the observe graphs
+    XV_HOST_TRAIN,    // all regions, an arena for both graphs of an entry
 } XvHostUse;
 
 // A set of entries, bit i for program->entries[i]: those that will run.
@@ -23,9 +23,9 @@ typedef uint64_t XvEntrySet;
 typedef struct XvHost {
     const XvProgram *program;
     XvRegion parameters, gradients, moment1, moment2, arena;
-    XvDraw *draws;     // room for the draws of any graph
-    XvComm *comm;      // the ranks that run together, set by the caller; NULL after xv_host_create: one
-    XvDevice device;   // of a program for the target cuda: runs the kernels; kind NULL for c
+    XvDraw *draws;    // room for the draws of any graph
+    XvComm *comm;     // the ranks that run together, set by the caller; NULL after xv_host_create: one
+    XvDevice device;  // of a program for the target cuda: runs the kernels; kind NULL for c
 } XvHost;
 
 // Whether training runs the entry: it minimises something, and not with probability 0.
@@ -33,7 +33,8 @@ bool xv_is_training(const XvEntry *entry);
 
 // Allocates zeroed regions, the arena as large as the entries of the set need. Says so on stderr when the machine has
 // less memory than that.
-bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEntrySet entries, XvError *error);
+bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEntrySet entries,
+                    XvError *error);
 void xv_host_free(XvHost *host);
 
 // The regions as arrays.

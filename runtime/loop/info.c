@@ -102,8 +102,12 @@ static void print_info(const XvProgram *program)
 int xv_command_info(const XvCommand *command)
 {
     bool is_json = false;
-    const XvOption table[] = {{"--json", NULL, XV_OPTION_FLAG, &is_json, 0, 0, "machine-readable, with the configuration"}};
-    XvOptionTable options = {"[--json]", "Prints sizes, entry points and memory; as JSON also the configuration and the state dict.", table, 1};
+    const XvOption table[] = {
+        {"--json", NULL, XV_OPTION_FLAG, &is_json, 0, 0, "machine-readable, with the configuration"}};
+    XvOptionTable options = {
+        "[--json]",
+        "Prints sizes, entry points and memory; as JSON also the configuration and the state dict.", table,
+        1};
     int status;
     if (!xv_command_options(command, &options, &status)) {
         return status;

@@ -11,7 +11,7 @@
 
 typedef struct XvInterrupt {
     pthread_t thread;
-    atomic_int signal;   // 0, or the first signal that came
+    atomic_int signal;  // 0, or the first signal that came
 } XvInterrupt;
 
 // To be called before other threads start, so that they inherit the blocked signals. The struct must stay in place

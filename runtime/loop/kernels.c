@@ -26,7 +26,8 @@ static bool print_uses(const XvCudaProgram *program, const XvCubin *cubin, XvErr
         if (!xv_kernel_use(cubin->log, name, &use)) {
             return xv_fail(error, "the compiler's report has no kernel %s", name);
         }
-        printf("%-90s %9d %8d %7d %7d\n", name, use.registers, use.shared_bytes, use.stack_bytes, use.spill_bytes);
+        printf("%-90s %9d %8d %7d %7d\n", name, use.registers, use.shared_bytes, use.stack_bytes,
+               use.spill_bytes);
         spilling += use.spill_bytes > 0;
     }
     printf("%d kernels, %d with spills\n", XV_N_LIBRARY_KERNELS + program->n_kernels, spilling);
@@ -40,8 +41,8 @@ static bool print_json(const XvCudaProgram *program, const XvCubin *cubin, XvErr
     for (int i = 0; i < XV_N_LIBRARY_KERNELS + program->n_kernels && is_good; i++) {
         XvKernelUse use = {0};
         const char *name = xv_kernel_name(program, i);
-        is_good = xv_kernel_use(cubin->log, name, &use)
-            || xv_fail(error, "the compiler's report has no kernel %s", name);
+        is_good = xv_kernel_use(cubin->log, name, &use) ||
+                  xv_fail(error, "the compiler's report has no kernel %s", name);
         cJSON *row = cJSON_CreateObject();
         cJSON_AddStringToObject(row, "kernel", name);
         cJSON_AddNumberToObject(row, "registers", use.registers);
@@ -84,7 +85,8 @@ static bool compile_kernels(const XvCudaProgram *program, const KernelsOptions *
         is_good = xv_fail(error, "a warning of NVRTC: %.*s", (int)length, warning);
     }
     is_good = is_good && (!options->cubin || save_image(&cubin, options->cubin, error));
-    is_good = is_good && (options->is_json ? print_json(program, &cubin, error) : print_uses(program, &cubin, error));
+    is_good = is_good &&
+              (options->is_json ? print_json(program, &cubin, error) : print_uses(program, &cubin, error));
     if (is_good && !options->is_json) {
         printf("NVRTC %s for %s: no warning, %zu bytes of machine code, %.1f s\n", xv_nvrtc_version(nvrtc),
                options->architecture, cubin.bytes, xv_seconds() - start);
@@ -100,22 +102,26 @@ int xv_command_kernels(const XvCommand *command)
 {
     KernelsOptions o = {.architecture = "sm_90a"};
     const XvOption table[] = {
-        {"--arch", "NAME", XV_OPTION_TEXT, &o.architecture, 0, 0, "architecture: sm_80, sm_90a, sm_100 ... (sm_90a)"},
+        {"--arch", "NAME", XV_OPTION_TEXT, &o.architecture, 0, 0,
+         "architecture: sm_80, sm_90a, sm_100 ... (sm_90a)"},
         {"--cubin", "F", XV_OPTION_TEXT, &o.cubin, 0, 0, "where the machine code goes"},
         {"--json", NULL, XV_OPTION_FLAG, &o.is_json, 0, 0, "machine-readable"},
     };
-    XvOptionTable options = {"[--arch NAME] [--cubin F] [--json]",
-                             "Compiles the kernels with NVRTC, which needs no GPU, and prints registers and memory.",
-                             table, (int)(sizeof table / sizeof *table)};
+    XvOptionTable options = {
+        "[--arch NAME] [--cubin F] [--json]",
+        "Compiles the kernels with NVRTC, which needs no GPU, and prints registers and memory.", table,
+        (int)(sizeof table / sizeof *table)};
     int status;
     if (!xv_command_options(command, &options, &status)) {
         return status;
     }
     XvError error = {{0}};
     if (!command->program->cuda) {
-        xv_fail(&error, "this program is compiled for the target c: no kernels for a GPU; see xvlmc --target cuda");
+        xv_fail(&error,
+                "this program is compiled for the target c: no kernels for a GPU; see xvlmc --target cuda");
         return xv_command_fail(command, XV_EXIT_USAGE, &error);
     }
-    return compile_kernels(command->program->cuda, &o, &error) ? XV_EXIT_OK
-                                                               : xv_command_fail(command, XV_EXIT_FAILED, &error);
+    return compile_kernels(command->program->cuda, &o, &error)
+               ? XV_EXIT_OK
+               : xv_command_fail(command, XV_EXIT_FAILED, &error);
 }

@@ -22,22 +22,27 @@ static const Row COMMANDS[] = {
     {"eval", "losses, accuracies and retrieval on held-out records", xv_command_eval, true},
     {"replay", "run on exactly the tensors of a file and write every output", xv_command_replay, true},
     {"bench", "time training steps beside what the machine could do", xv_command_bench, true},
-    {"checkpoint", "say what of a file would be loaded, resampled, initialised, ignored", xv_command_checkpoint, false},
-    {"kernels", "compile the kernels for a GPU and print what they use (target cuda)", xv_command_kernels, false},
+    {"checkpoint", "say what of a file would be loaded, resampled, initialised, ignored",
+     xv_command_checkpoint, false},
+    {"kernels", "compile the kernels for a GPU and print what they use (target cuda)", xv_command_kernels,
+     false},
     {"info", "parameters, memory, kernels, draws, configuration", xv_command_info, false},
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
 
 static void print_help(FILE *file, const XvProgram *program)
 {
-    fprintf(file, "%s of %s, compiled by xvlmc for target %s\n\nusage: %s COMMAND [options]\n\ncommands:\n", program->task,
-            program->model, program->target, program->task);
+    fprintf(file, "%s of %s, compiled by xvlmc for target %s\n\nusage: %s COMMAND [options]\n\ncommands:\n",
+            program->task, program->model, program->target, program->task);
     for (int i = 0; i < N_COMMANDS; i++) {
         fprintf(file, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
     }
-    fprintf(file, "  %-10s this list\n\n`%s COMMAND --help` lists the options of a command.\n", "help", program->task);
+    fprintf(file, "  %-10s this list\n\n`%s COMMAND --help` lists the options of a command.\n", "help",
+            program->task);
     if (program->cuda) {
-        fprintf(file, "Commands that run kernels take --device NAME (or the setting XV_DEVICE): simt, the emulator.\n");
+        fprintf(
+            file,
+            "Commands that run kernels take --device NAME (or the setting XV_DEVICE): simt, the emulator.\n");
     }
 }
 
@@ -60,10 +65,13 @@ static bool check_world(const XvProgram *program, const XvComm *comm, XvError *e
     if (program->ranks == 0 || program->ranks == world) {
         return true;
     }
-    return xv_fail(error, "this program was compiled for %d process%s and runs in a world of %d: its batches are gathered "
-                   "over all of them; start it with mpirun -n %d, or compile it again: xvlmc models/%s.dsl --task %s "
-                   "--ranks %d", program->ranks, program->ranks == 1 ? "" : "es", world, program->ranks, program->model,
-                   program->task, world);
+    return xv_fail(
+        error,
+        "this program was compiled for %d process%s and runs in a world of %d: its batches are gathered "
+        "over all of them; start it with mpirun -n %d, or compile it again: xvlmc models/%s.dsl --task %s "
+        "--ranks %d",
+        program->ranks, program->ranks == 1 ? "" : "es", world, program->ranks, program->model, program->task,
+        world);
 }
 
 static bool join_world(XvCommand *command, XvError *error)
@@ -75,7 +83,8 @@ static bool join_world(XvCommand *command, XvError *error)
     if (!is_told) {
         xv_fail(error, "cannot silence this rank: %s", strerror(errno));
     }
-    return xv_comm_agree(command->comm, is_told && check_world(command->program, command->comm, error), error);
+    return xv_comm_agree(command->comm, is_told && check_world(command->program, command->comm, error),
+                         error);
 }
 
 // Ranks other than 0 print nothing but errors.
@@ -104,8 +113,9 @@ static bool take_device(int *argc, char **argv, const XvProgram *program)
         const char *name = argv[i][8] == '=' ? argv[i] + 9 : i + 1 < *argc ? argv[++i] : NULL;
         if (!program->cuda || !name) {
             fprintf(stderr, "%s: %s\n", program->task,
-                    name ? "--device: compiled for the target c, which has no devices; see xvlmc --target cuda"
-                         : "--device needs a name");
+                    name
+                        ? "--device: compiled for the target c, which has no devices; see xvlmc --target cuda"
+                        : "--device needs a name");
             return false;
         }
         setenv("XV_DEVICE", name, 1);
@@ -146,7 +156,7 @@ static void restart_with_short_waits(char **argv)
 {
     bool is_set = getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT");
     if (!is_set && setenv("GOMP_SPINCOUNT", "3000", 1) == 0) {
-        execv("/proc/self/exe", argv);   // if this fails, the program simply goes on
+        execv("/proc/self/exe", argv);  // if this fails, the program simply goes on
     }
 }
 

@@ -54,7 +54,8 @@ bool xv_meters_create(XvMeters *meters, const XvProgram *program, XvError *error
             const char *name = xv_entry_loss(entry, i);
             bool is_shared = entry != main_entry && has_loss(main_entry, name);
             XvMeter *meter = &meters->meters[meters->first[e] + i];
-            snprintf(meter->name, sizeof meter->name, "%s%s%s", is_shared ? entry->name : "", is_shared ? "_" : "", name);
+            snprintf(meter->name, sizeof meter->name, "%s%s%s", is_shared ? entry->name : "",
+                     is_shared ? "_" : "", name);
         }
     }
     return true;

@@ -8,7 +8,8 @@
 #include <stdio.h>
 
 typedef struct XvMeter {
-    char name[96];     // "loss_itc"; "regions_loss_itc" for an entry that is not the main one and shares the name
+    char
+        name[96];  // "loss_itc"; "regions_loss_itc" for an entry that is not the main one and shares the name
     double sum;
     int64_t count;
     double last;
@@ -18,7 +19,7 @@ typedef struct XvMeter {
 typedef struct XvMeters {
     XvMeter *meters;
     int n_meters;
-    int *first;        // per entry; n_entries + 1 of them
+    int *first;  // per entry; n_entries + 1 of them
 } XvMeters;
 
 bool xv_meters_create(XvMeters *meters, const XvProgram *program, XvError *error);

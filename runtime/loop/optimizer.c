@@ -16,7 +16,8 @@ double xv_gradient_norm(const XvProgram *program, const float *gradients, const 
     double squares = 0.0;
     for (int i = 0; i < program->n_parameters; i++) {
         if (has_gradient[i]) {
-            squares += xv_sum_squares(gradients + program->parameters[i].offset, program->parameters[i].count);
+            squares +=
+                xv_sum_squares(gradients + program->parameters[i].offset, program->parameters[i].count);
         }
     }
     return sqrt(squares);

@@ -10,11 +10,11 @@
 
 typedef struct XvOptimizer {
     XvSchedule schedule;
-    double lr, lr_mult;       // base rate, and the factor for fresh parameters
+    double lr, lr_mult;  // base rate, and the factor for fresh parameters
     double weight_decay;
-    double clip;              // largest global norm; 0 or less: no clipping
-    int64_t position;         // steps of the schedule taken
-    int64_t updates;          // updates made, Adam's t
+    double clip;       // largest global norm; 0 or less: no clipping
+    int64_t position;  // steps of the schedule taken
+    int64_t updates;   // updates made, Adam's t
 } XvOptimizer;
 
 // The rate of the next update for parameters that are not fresh.

@@ -42,8 +42,13 @@ static double seconds_waited(const XvTrainer *trainer)
 XvProgress xv_progress_start(FILE *file, const XvTrainer *trainer, int64_t total)
 {
     double now = xv_seconds();
-    return (XvProgress){.file = file, .is_terminal = isatty(fileno(file)), .total = total, .first_step = trainer->step,
-                        .started = now, .window_started = now, .window_pairs = trainer->pairs,
+    return (XvProgress){.file = file,
+                        .is_terminal = isatty(fileno(file)),
+                        .total = total,
+                        .first_step = trainer->step,
+                        .started = now,
+                        .window_started = now,
+                        .window_pairs = trainer->pairs,
                         .window_waited = seconds_waited(trainer)};
 }
 
@@ -62,7 +67,9 @@ double xv_progress_input_bound(const XvProgress *progress, const XvTrainer *trai
 static double seconds_left(const XvProgress *progress, const XvTrainer *trainer)
 {
     int64_t done = trainer->step - progress->first_step;
-    return done > 0 ? (xv_seconds() - progress->started) / (double)done * (double)(progress->total - trainer->step) : NAN;
+    return done > 0
+               ? (xv_seconds() - progress->started) / (double)done * (double)(progress->total - trainer->step)
+               : NAN;
 }
 
 static void add_losses(Line *line, const XvMeters *meters)

@@ -8,14 +8,14 @@
 typedef struct XvProgress {
     FILE *file;
     bool is_terminal;
-    int64_t total;           // steps of the run
-    int64_t first_step;      // where this process began
-    double started;          // xv_seconds
-    double shown;            // when the line was last rewritten
-    double window_started;   // begin of the current interval
-    int64_t window_pairs;    // trainer->pairs at that time
-    double window_waited;    // seconds that the loop had waited for its data until then
-    bool is_line_open;       // the cursor stands behind an unfinished line
+    int64_t total;          // steps of the run
+    int64_t first_step;     // where this process began
+    double started;         // xv_seconds
+    double shown;           // when the line was last rewritten
+    double window_started;  // begin of the current interval
+    int64_t window_pairs;   // trainer->pairs at that time
+    double window_waited;   // seconds that the loop had waited for its data until then
+    bool is_line_open;      // the cursor stands behind an unfinished line
 } XvProgress;
 
 XvProgress xv_progress_start(FILE *file, const XvTrainer *trainer, int64_t total);

@@ -38,10 +38,10 @@ typedef struct Replay {
     ReplayOptions options;
     XvHost host;
     XvSafetensors inputs;
-    void **owned;              // buffers of given draws, freed at the end
+    void **owned;  // buffers of given draws, freed at the end
     int n_owned;
-    XvDecoded *decoded;        // one per decoder of the program
-    XvEntrySet decoders;       // those that run
+    XvDecoded *decoded;   // one per decoder of the program
+    XvEntrySet decoders;  // those that run
     XvResults results;
     cJSON *curve;
 } Replay;
@@ -55,8 +55,8 @@ static bool is_first(const Replay *replay)
 
 static bool same_shape(const XvStored *stored, const XvValue *value)
 {
-    return stored->rank == value->rank
-        && memcmp(stored->shape, value->shape, (size_t)value->rank * sizeof *value->shape) == 0;
+    return stored->rank == value->rank &&
+           memcmp(stored->shape, value->shape, (size_t)value->rank * sizeof *value->shape) == 0;
 }
 
 // The decoder that finds a value which the file does not hold, if its prompt is there; else -1.
@@ -64,7 +64,8 @@ static int decoder_of(const Replay *replay, const XvValue *value)
 {
     const XvProgram *program = replay->command->program;
     int decoder = xv_decoder_of_input(program, value);
-    return decoder >= 0 && xv_decoder_fits(program, &program->decoders[decoder], &replay->inputs) ? decoder : -1;
+    return decoder >= 0 && xv_decoder_fits(program, &program->decoders[decoder], &replay->inputs) ? decoder
+                                                                                                  : -1;
 }
 
 // Copies a value that a decoder has found; false when none has.
@@ -92,13 +93,14 @@ static bool fits(const Replay *replay, const XvEntry *entry, XvError *error)
             continue;
         }
         if (!stored) {
-            return xv_fail(error, "entry '%s' needs '%s', which the file does not hold", entry->name, value->name);
+            return xv_fail(error, "entry '%s' needs '%s', which the file does not hold", entry->name,
+                           value->name);
         }
         if (!same_shape(stored, value)) {
             char has[XV_SHAPE_TEXT];
             char needs[XV_SHAPE_TEXT];
-            return xv_fail(error, "'%s' is %s in the file and %s in this program; compile with --shapes %s", value->name,
-                           xv_shape_text(has, stored->rank, stored->shape),
+            return xv_fail(error, "'%s' is %s in the file and %s in this program; compile with --shapes %s",
+                           value->name, xv_shape_text(has, stored->rank, stored->shape),
                            xv_shape_text(needs, value->rank, value->shape), replay->options.inputs);
         }
     }
@@ -117,8 +119,8 @@ static bool fill_inputs(Replay *replay, const XvGraph *graph, XvError *error)
             continue;
         }
         bool is_read = tensor.dtype == XV_F32
-            ? xv_safetensors_read_f32(&replay->inputs, stored, tensor.data, error)
-            : xv_safetensors_read_i32(&replay->inputs, stored, tensor.data, error);
+                           ? xv_safetensors_read_f32(&replay->inputs, stored, tensor.data, error)
+                           : xv_safetensors_read_i32(&replay->inputs, stored, tensor.data, error);
         if (!is_read) {
             return false;
         }
@@ -150,8 +152,8 @@ static bool give_draw(Replay *replay, const XvDrawInfo *info, XvDraw *draw, XvEr
         count *= info->shape[i];
     }
     if (stored->count != count) {
-        return xv_fail(error, "draw '%s' has %" PRId64 " elements in the file and %" PRId64 " here", info->name,
-                       stored->count, count);
+        return xv_fail(error, "draw '%s' has %" PRId64 " elements in the file and %" PRId64 " here",
+                       info->name, stored->count, count);
     }
     void *buffer = owned_buffer(replay, (size_t)count * 4);
     if (!buffer) {
@@ -200,7 +202,8 @@ static bool keep_outputs(Replay *replay, const XvGraph *graph, XvError *error)
 // Two-stage retrieval, where the program has it and the file its inputs.
 static bool rank_pairs(Replay *replay, XvError *error)
 {
-    bool is_wanted = !replay->options.entry && xv_replay_ranking_entries(replay->command->program, &replay->inputs);
+    bool is_wanted =
+        !replay->options.entry && xv_replay_ranking_entries(replay->command->program, &replay->inputs);
     if (xv_ranks_any(replay->command->comm, !is_wanted)) {
         return true;
     }
@@ -221,8 +224,8 @@ static bool check_losses(const Replay *replay, const XvEntry *entry, XvError *er
         double trained = xv_host_scalar(&replay->host, &entry->train, name);
         double observed = result ? (double)*(float *)result->data : trained;
         if (!(fabs(observed - trained) <= 1e-5 * fmax(1, fabs(observed)))) {
-            return xv_fail(error, "entry '%s': %s is %.9g in the observe graph and %.9g in the train graph", entry->name,
-                           name, observed, trained);
+            return xv_fail(error, "entry '%s': %s is %.9g in the observe graph and %.9g in the train graph",
+                           entry->name, name, observed, trained);
         }
     }
     return true;
@@ -376,7 +379,8 @@ static bool find_fitting(Replay *replay, XvEntrySet *entries, XvEntrySet *arena,
     }
     for (int i = 0; i < program->n_decoders; i++) {
         const XvDecoder *decoder = &program->decoders[i];
-        if (is_asked_for(replay, decoder->name, false) && xv_decoder_fits(program, decoder, &replay->inputs)) {
+        if (is_asked_for(replay, decoder->name, false) &&
+            xv_decoder_fits(program, decoder, &replay->inputs)) {
             add_decoder(replay, i, arena);
         }
     }
@@ -396,8 +400,8 @@ static bool run_decoders(Replay *replay, XvError *error)
         if (!(replay->decoders >> i & 1)) {
             continue;
         }
-        if (!xv_replay_decoder(&replay->host, &program->decoders[i], &replay->inputs, (uint64_t)replay->options.seed, decoded,
-                               error) ||
+        if (!xv_replay_decoder(&replay->host, &program->decoders[i], &replay->inputs,
+                               (uint64_t)replay->options.seed, decoded, error) ||
             !xv_results_add(&replay->results, &decoded->tensors[XV_DECODED_IDS], error) ||
             !xv_results_add(&replay->results, &decoded->tensors[XV_DECODED_SCORES], error)) {
             return false;
@@ -431,15 +435,16 @@ static bool replay_entries(Replay *replay, XvEntrySet entries, XvError *error)
         n_trained += is_wanted;
     }
     if (wants_training && n_trained == 0) {
-        return xv_fail(error, "no entry point that %s fits minimises anything, so there are no gradients or updates",
+        return xv_fail(error,
+                       "no entry point that %s fits minimises anything, so there are no gradients or updates",
                        options->inputs);
     }
     XvFileContent content = {.tensors = replay->results.tensors, .n_tensors = replay->results.n_tensors};
     if (!is_first(replay)) {
         return true;
     }
-    return (!replay->options.outputs || xv_safetensors_write(replay->options.outputs, &content, error))
-        && (!replay->options.curve || save_curve(replay, error));
+    return (!replay->options.outputs || xv_safetensors_write(replay->options.outputs, &content, error)) &&
+           (!replay->options.curve || save_curve(replay, error));
 }
 
 static bool load_weights(Replay *replay, XvError *error)
@@ -479,8 +484,8 @@ static bool run_replay(Replay *replay, XvError *error)
                    run_decoders(replay, error) && replay_entries(replay, entries, error);
     if (is_done && replay->options.kernels) {
         is_done = replay->host.device.kind
-            ? xv_device_save_counts(&replay->host.device, replay->options.kernels, error)
-            : xv_fail(error, "--kernels: this program has no device to launch kernels on");
+                      ? xv_device_save_counts(&replay->host.device, replay->options.kernels, error)
+                      : xv_fail(error, "--kernels: this program has no device to launch kernels on");
     }
     if (is_open) {
         xv_safetensors_close(&replay->inputs);
@@ -505,23 +510,37 @@ static void free_replay(Replay *replay)
 
 int xv_command_replay(const XvCommand *command)
 {
-    Replay replay = {.command = command, .results = {.comm = command->comm},
-                     .options = {.lr = 1e-3, .weight_decay = 0.01, .lr_mult = 2, .warmup = 2, .total = 10, .clip = 1, .steps = 3, .seed = 42}};
+    Replay replay = {.command = command,
+                     .results = {.comm = command->comm},
+                     .options = {.lr = 1e-3,
+                                 .weight_decay = 0.01,
+                                 .lr_mult = 2,
+                                 .warmup = 2,
+                                 .total = 10,
+                                 .clip = 1,
+                                 .steps = 3,
+                                 .seed = 42}};
     ReplayOptions *o = &replay.options;
     const XvOption table[] = {
-        {"--weights", "F", XV_OPTION_TEXT, &o->weights, 0, 0, "parameters, under official names: safetensors, .th, .pth, .bin"},
+        {"--weights", "F", XV_OPTION_TEXT, &o->weights, 0, 0,
+         "parameters, under official names: safetensors, .th, .pth, .bin"},
         {"--inputs", "F", XV_OPTION_TEXT, &o->inputs, 0, 0, "inputs and random decisions (safetensors)"},
         {"--outputs", "F", XV_OPTION_TEXT, &o->outputs, 0, 0, "where every named output goes"},
         {"--grads", "F", XV_OPTION_TEXT, &o->grads, 0, 0, "where the gradients go"},
         {"--after", "F", XV_OPTION_TEXT, &o->after, 0, 0, "where the parameters after --steps updates go"},
-        {"--curve", "F", XV_OPTION_TEXT, &o->curve, 0, 0, "losses, rate and gradient norm of each update, as JSON"},
-        {"--kernels", "F", XV_OPTION_TEXT, &o->kernels, 0, 0, "which kernels were launched and how often (target cuda)"},
+        {"--curve", "F", XV_OPTION_TEXT, &o->curve, 0, 0,
+         "losses, rate and gradient norm of each update, as JSON"},
+        {"--kernels", "F", XV_OPTION_TEXT, &o->kernels, 0, 0,
+         "which kernels were launched and how often (target cuda)"},
         {"--steps", "N", XV_OPTION_INTEGER, &o->steps, 1, 1000000, "updates for --after and --curve (3)"},
-        {"--entry", "NAME", XV_OPTION_TEXT, &o->entry, 0, 0, "one entry point or decoder instead of all that the inputs fit"},
-        {"--trace", NULL, XV_OPTION_FLAG, &o->trace, 0, 0, "outputs of modules too (they are written anyway)"},
+        {"--entry", "NAME", XV_OPTION_TEXT, &o->entry, 0, 0,
+         "one entry point or decoder instead of all that the inputs fit"},
+        {"--trace", NULL, XV_OPTION_FLAG, &o->trace, 0, 0,
+         "outputs of modules too (they are written anyway)"},
         {"--no-trace", NULL, XV_OPTION_FLAG, &o->no_trace, 0, 0, "leave the outputs of modules out"},
         {"--partial", NULL, XV_OPTION_FLAG, &o->partial, 0, 0, "load what fits of --weights"},
-        {"--seed", "N", XV_OPTION_INTEGER, &o->seed, 0, INT64_MAX, "of samples that the file does not hold (42)"},
+        {"--seed", "N", XV_OPTION_INTEGER, &o->seed, 0, INT64_MAX,
+         "of samples that the file does not hold (42)"},
         {"--lr", "X", XV_OPTION_REAL, &o->lr, 0, 1000, "base rate of the updates (0.001)"},
         {"--weight-decay", "X", XV_OPTION_REAL, &o->weight_decay, 0, 1000, "(0.01)"},
         {"--lr-mult", "X", XV_OPTION_REAL, &o->lr_mult, 0, 1000, "factor of fresh parameters (2)"},
@@ -529,9 +548,10 @@ int xv_command_replay(const XvCommand *command)
         {"--total", "N", XV_OPTION_REAL, &o->total, 1, 1000000000, "steps of the schedule (10)"},
         {"--clip", "X", XV_OPTION_REAL, &o->clip, -1, 1000000, "largest gradient norm, 0 for none (1)"},
     };
-    XvOptionTable options = {"--weights F --inputs F --outputs F [--grads F] [--after F --steps N]",
-                             "Runs exactly the tensors of a file and writes outputs, gradients and updated parameters.",
-                             table, (int)(sizeof table / sizeof *table)};
+    XvOptionTable options = {
+        "--weights F --inputs F --outputs F [--grads F] [--after F --steps N]",
+        "Runs exactly the tensors of a file and writes outputs, gradients and updated parameters.", table,
+        (int)(sizeof table / sizeof *table)};
     int status;
     if (!xv_command_options(command, &options, &status)) {
         return status;

@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const SUFFIXES[XV_DECODED_PARTS] = {
-    [XV_DECODED_IDS] = "ids", [XV_DECODED_SCORES] = "logprobs", [XV_DECODED_TOKENS] = "tokens",
-    [XV_DECODED_LENGTHS] = "lengths"};
+static const char *const SUFFIXES[XV_DECODED_PARTS] = {[XV_DECODED_IDS] = "ids",
+                                                       [XV_DECODED_SCORES] = "logprobs",
+                                                       [XV_DECODED_TOKENS] = "tokens",
+                                                       [XV_DECODED_LENGTHS] = "lengths"};
 
 static void part_name(const XvDecoder *decoder, XvDecodedPart part, char name[96])
 {
@@ -82,8 +83,9 @@ static bool load_inputs(const XvGraph *graph, const XvSafetensors *file, Loaded 
         if (!data) {
             return xv_fail(error, "no memory for '%s'", input->name);
         }
-        bool is_read = stored && (input->dtype == XV_F32 ? xv_safetensors_read_f32(file, stored, data, error)
-                                                         : xv_safetensors_read_i32(file, stored, data, error));
+        bool is_read =
+            stored && (input->dtype == XV_F32 ? xv_safetensors_read_f32(file, stored, data, error)
+                                              : xv_safetensors_read_i32(file, stored, data, error));
         if (!is_read) {
             return false;
         }
@@ -92,8 +94,8 @@ static bool load_inputs(const XvGraph *graph, const XvSafetensors *file, Loaded 
 }
 
 // Drawn tokens of the file, if it has them; the caller frees *draws.
-static bool load_draws(const XvHost *host, const XvDecoder *decoder, const XvSafetensors *file, int32_t **draws,
-                       XvDecodeChoice *choice, XvError *error)
+static bool load_draws(const XvHost *host, const XvDecoder *decoder, const XvSafetensors *file,
+                       int32_t **draws, XvDecodeChoice *choice, XvError *error)
 {
     char name[96];
     snprintf(name, sizeof name, "%s_draws", decoder->name);
@@ -122,8 +124,11 @@ static void describe(XvDecoded *decoded, const XvDecoder *decoder)
     for (int i = 0; i < XV_DECODED_PARTS; i++) {
         bool is_wide = i == XV_DECODED_IDS || i == XV_DECODED_TOKENS;
         part_name(decoder, (XvDecodedPart)i, decoded->names[i]);
-        decoded->tensors[i] = (XvTensor){.name = decoded->names[i], .dtype = i == XV_DECODED_SCORES ? XV_F32 : XV_I32,
-                                         .rank = is_wide ? 2 : 1, .shape = {found->n, found->width}, .data = data[i]};
+        decoded->tensors[i] = (XvTensor){.name = decoded->names[i],
+                                         .dtype = i == XV_DECODED_SCORES ? XV_F32 : XV_I32,
+                                         .rank = is_wide ? 2 : 1,
+                                         .shape = {found->n, found->width},
+                                         .data = data[i]};
     }
 }
 
@@ -138,7 +143,8 @@ bool xv_replay_decoder(XvHost *host, const XvDecoder *decoder, const XvSafetenso
     bool is_done = load_inputs(&host->program->entries[decoder->prefill].observe, file, &loaded, error) &&
                    load_draws(host, decoder, file, &draws, &choice, error) &&
                    xv_decoding_create(&decoding, host, decoder, error);
-    is_done = is_done && xv_decode(&decoding, loaded.tensors, loaded.n_tensors, &choice, &decoded->sequences, error);
+    is_done = is_done &&
+              xv_decode(&decoding, loaded.tensors, loaded.n_tensors, &choice, &decoded->sequences, error);
     xv_decoding_free(&decoding);
     free_loaded(&loaded);
     free(draws);

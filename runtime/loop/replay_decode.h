@@ -17,7 +17,7 @@ typedef enum XvDecodedPart {
 typedef struct XvDecoded {
     XvSequences sequences;
     char names[XV_DECODED_PARTS][96];
-    XvTensor tensors[XV_DECODED_PARTS];   // point into the sequences
+    XvTensor tensors[XV_DECODED_PARTS];  // point into the sequences
 } XvDecoded;
 
 // Whether the file holds all inputs of the decoder's prefill entry in the compiled shapes.

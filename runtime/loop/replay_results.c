@@ -65,7 +65,7 @@ static bool keep_of_all(XvResults *results, const XvTensor *tensor, XvError *err
     size_t bytes = xv_tensor_bytes(tensor);
     double sums[2] = {(double)bytes, (double)bytes * (double)bytes};
     xv_comm_sum_f64(results->comm, sums, 2);
-    if (fabs(sums[1] * world - sums[0] * sums[0]) > 0.0) {   // no variance where all are equal
+    if (fabs(sums[1] * world - sums[0] * sums[0]) > 0.0) {  // no variance where all are equal
         return xv_fail(error, "\"%s\" is not of one size on all ranks", tensor->name);
     }
     char *all = malloc((size_t)world * bytes + 1);

@@ -4,8 +4,8 @@
 #include <stdint.h>
 
 typedef struct XvSchedule {
-    int64_t warmup;   // steps until the full rate
-    int64_t total;    // steps of the run
+    int64_t warmup;  // steps until the full rate
+    int64_t total;   // steps of the run
 } XvSchedule;
 
 // The official setting of a warm-up: a whole number counts steps, anything else is a share of the run, truncated.

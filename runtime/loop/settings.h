@@ -7,13 +7,13 @@
 #include <stdint.h>
 
 typedef struct XvSettings {
-    cJSON *config;        // owned
+    cJSON *config;                     // owned
     double lr, lr_mult, weight_decay;  // optimizer.*
-    double warmup;        // schedular.num_warmup_steps: steps, or a share of the run (xv_warmup_steps)
-    double epochs;        // schedular.epochs
-    double steps;         // schedular.num_training_steps, instead of epochs; 0: not given
-    double clip;          // accelerator.CLIP_GRAD_NORM; 0: none
-    uint64_t seed;        // accelerator.RNG_SEED
+    double warmup;  // schedular.num_warmup_steps: steps, or a share of the run (xv_warmup_steps)
+    double epochs;  // schedular.epochs
+    double steps;   // schedular.num_training_steps, instead of epochs; 0: not given
+    double clip;    // accelerator.CLIP_GRAD_NORM; 0: none
+    uint64_t seed;  // accelerator.RNG_SEED
 } XvSettings;
 
 // Parses XvProgram.config; keys that are not there get the values of the published recipe (no clipping where there is

@@ -39,9 +39,11 @@ static bool set_augment(XvLoaderOptions *options, const XvSettings *settings, Xv
     XvAugmentOptions *augment = &options->augment;
     double n_ops = xv_settings_number(settings, "randaug.ops", augment->n_ops);
     augment->level = xv_settings_number(settings, "randaug.level", augment->level);
-    augment->fixes.auto_contrast = xv_settings_truth(settings, "randaug.fix_autocontrast", augment->fixes.auto_contrast);
+    augment->fixes.auto_contrast =
+        xv_settings_truth(settings, "randaug.fix_autocontrast", augment->fixes.auto_contrast);
     augment->fixes.sharpness = xv_settings_truth(settings, "randaug.fix_sharpness", augment->fixes.sharpness);
-    if (!(n_ops >= 0 && n_ops <= XV_AUGMENT_MAX_OPS) || !(augment->level >= 0 && augment->level <= XV_AUGMENT_MAX_LEVEL)) {
+    if (!(n_ops >= 0 && n_ops <= XV_AUGMENT_MAX_OPS) ||
+        !(augment->level >= 0 && augment->level <= XV_AUGMENT_MAX_LEVEL)) {
         return xv_fail(error, "randaug.ops must lie in 0..%d and randaug.level in 0..%d", XV_AUGMENT_MAX_OPS,
                        XV_AUGMENT_MAX_LEVEL);
     }
@@ -66,13 +68,15 @@ static void set_texts(XvLoaderOptions *options, const XvSettings *settings)
     options->max_words = (int)xv_settings_number(settings, "max_words", options->max_words);
     options->mask.prob = xv_settings_number(settings, "mask_prob", options->mask.prob);
     options->mask.skipgram_prb = xv_settings_number(settings, "skipgram_prb", options->mask.skipgram_prb);
-    options->mask.skipgram_size = (int)xv_settings_number(settings, "skipgram_size", options->mask.skipgram_size);
+    options->mask.skipgram_size =
+        (int)xv_settings_number(settings, "skipgram_size", options->mask.skipgram_size);
     options->mask.whole_word = xv_settings_truth(settings, "mask_whole_word", options->mask.whole_word);
 }
 
 static XvChoice choice_of(const XvSettings *settings, const char *path)
 {
-    bool if_yes = xv_settings_truth(settings, path, false), if_unset = xv_settings_truth(settings, path, true);
+    bool if_yes = xv_settings_truth(settings, path, false),
+         if_unset = xv_settings_truth(settings, path, true);
     return if_yes != if_unset ? XV_UNSET : if_yes ? XV_YES : XV_NO;
 }
 
@@ -82,9 +86,11 @@ static void set_group(XvLoaderOptions *options, Group *group)
     const XvSettings *settings = group->settings;
     options->image_key = xv_settings_text(settings, in_group(group, "image_key"), options->image_key);
     options->caption_key = xv_settings_text(settings, in_group(group, "caption_key"), options->caption_key);
-    options->is_image_rpath = xv_settings_truth(settings, in_group(group, "is_image_rpath"), options->is_image_rpath);
+    options->is_image_rpath =
+        xv_settings_truth(settings, in_group(group, "is_image_rpath"), options->is_image_rpath);
     options->tokenized = xv_settings_truth(settings, in_group(group, "tokenized"), options->tokenized);
-    options->max_regions = (int)xv_settings_number(settings, in_group(group, "max_regions"), options->max_regions);
+    options->max_regions =
+        (int)xv_settings_number(settings, in_group(group, "max_regions"), options->max_regions);
     options->min_perc_in_image =
         xv_settings_number(settings, in_group(group, "min_perc_in_image"), options->min_perc_in_image);
     options->min_margin = xv_settings_number(settings, in_group(group, "min_margin"), options->min_margin);
@@ -206,7 +212,8 @@ const XvSourceKind XV_LOADER_SOURCE = {
     .close = loader_close,
 };
 
-bool xv_source_open(XvSource *source, const XvSourceKind *kind, const XvSourceRequest *request, XvError *error)
+bool xv_source_open(XvSource *source, const XvSourceKind *kind, const XvSourceRequest *request,
+                    XvError *error)
 {
     *source = (XvSource){.kind = kind, .state = kind->open(request, error)};
     return source->state != NULL;

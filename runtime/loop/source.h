@@ -5,15 +5,15 @@
 #include "runtime/loop/settings.h"
 
 typedef struct XvSourceRequest {
-    const XvEntry *entry;        // whose data is wanted
-    const XvGraph *graph;        // whose inputs are filled
-    const char *path;            // records
-    const char *vocab;           // NULL: vocab.txt beside the records
+    const XvEntry *entry;  // whose data is wanted
+    const XvGraph *graph;  // whose inputs are filled
+    const char *path;      // records
+    const char *vocab;     // NULL: vocab.txt beside the records
     const XvSettings *settings;
     bool is_evaluation;
     uint64_t seed;
     int threads;
-    int rank, world;             // whose part of the records; a world of 0 or 1: all of them
+    int rank, world;  // whose part of the records; a world of 0 or 1: all of them
 } XvSourceRequest;
 
 // All functions but open take the state that open returned; see XvLoader for what they promise.
@@ -40,7 +40,8 @@ typedef struct XvSource {
 // Sources over XvLoader. The request's strings must outlive them.
 extern const XvSourceKind XV_LOADER_SOURCE;
 
-bool xv_source_open(XvSource *source, const XvSourceKind *kind, const XvSourceRequest *request, XvError *error);
+bool xv_source_open(XvSource *source, const XvSourceKind *kind, const XvSourceRequest *request,
+                    XvError *error);
 void xv_source_close(XvSource *source);
 
 // The vocabulary a request means: its own, or vocab.txt in the folder of its records. Writes into `path`, which holds

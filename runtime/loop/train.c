@@ -32,11 +32,13 @@ static void print_headline(const XvTrainRun *run)
                    source->kind->records(source->state), source->kind->batch_size(source->state));
         }
     }
-    printf("  %" PRId64 " steps (%.2f epochs), rate %g after %" PRId64 " steps of warm-up, seed %" PRIu64 "\n",
-           optimizer->schedule.total, (double)optimizer->schedule.total / (double)run->epoch_steps, optimizer->lr,
-           optimizer->schedule.warmup, run->trainer.seed);
+    printf("  %" PRId64 " steps (%.2f epochs), rate %g after %" PRId64 " steps of warm-up, seed %" PRIu64
+           "\n",
+           optimizer->schedule.total, (double)optimizer->schedule.total / (double)run->epoch_steps,
+           optimizer->lr, optimizer->schedule.warmup, run->trainer.seed);
     if (optimizer->schedule.warmup >= optimizer->schedule.total && optimizer->schedule.total > 0) {
-        printf("note: the warm-up is as long as the run, so the full rate is never reached; --warmup sets another\n");
+        printf(
+            "note: the warm-up is as long as the run, so the full rate is never reached; --warmup sets another\n");
     }
     fflush(stdout);
 }
@@ -91,7 +93,8 @@ static void add_means(cJSON *json, const XvEvaluation *evaluation, bool is_main)
         const XvMean *mean = i < evaluation->n_losses ? &evaluation->losses[i]
                                                       : &evaluation->metrics[i - evaluation->n_losses];
         char key[128];
-        snprintf(key, sizeof key, "val_%s%s%s", is_main ? "" : evaluation->entry->name, is_main ? "" : "_", mean->name);
+        snprintf(key, sizeof key, "val_%s%s%s", is_main ? "" : evaluation->entry->name, is_main ? "" : "_",
+                 mean->name);
         cJSON_AddNumberToObject(json, key, xv_mean(mean));
     }
     if (evaluation->has_retrieval) {
@@ -120,10 +123,12 @@ static bool evaluate(XvTrainRun *run, XvProgress *progress, XvError *error)
         if (!source->state) {
             continue;
         }
-        XvEvaluateOptions options = {.seed = run->trainer.seed, .retrieval = e == program->n_entries - 1 ? 100 : 0};
+        XvEvaluateOptions options = {.seed = run->trainer.seed,
+                                     .retrieval = e == program->n_entries - 1 ? 100 : 0};
         XvEvaluation evaluation = {0};
         source->kind->seek(source->state, 0);
-        bool is_done = xv_evaluate(&run->trainer.host, &program->entries[e], source, &options, &evaluation, error);
+        bool is_done =
+            xv_evaluate(&run->trainer.host, &program->entries[e], source, &options, &evaluation, error);
         if (is_done) {
             add_means(json, &evaluation, e == program->n_entries - 1);
         }
@@ -199,8 +204,8 @@ static bool iterate(XvTrainRun *run, XvProgress *progress, XvError *error)
 static void print_resume(const XvTrainRun *run, int64_t total)
 {
     const XvCommand *command = run->command;
-    printf("stopped after step %" PRId64 " of %" PRId64 "; %s is complete. To continue:\n  ", run->trainer.step, total,
-           run->checkpoint_path);
+    printf("stopped after step %" PRId64 " of %" PRId64 "; %s is complete. To continue:\n  ",
+           run->trainer.step, total, run->checkpoint_path);
     if (command->comm) {
         printf("mpirun -n %d ", xv_comm_world(command->comm));
     }
@@ -243,7 +248,7 @@ static bool train(XvTrainRun *run, XvError *error)
     bool is_done = iterate(run, &progress, error);
     xv_progress_break(&progress);
     if (!is_done && !error->text[0]) {
-        return false;   // another rank tells
+        return false;  // another rank tells
     }
     if (!is_done) {
         char kept[64] = "no checkpoint was written yet";
@@ -278,41 +283,67 @@ static bool check_options(const XvTrainOptions *options, XvError *error)
 
 int xv_command_train(const XvCommand *command)
 {
-    XvTrainRun run = {.command = command, .saved_step = -1,
-                      .options = {.steps = -1, .batch = -1, .seed = -1, .threads = 2, .save_every = 1000, .log_every = 50,
-                                  .epochs = -1, .lr = -1, .warmup = -1, .minutes = -1}};
+    XvTrainRun run = {.command = command,
+                      .saved_step = -1,
+                      .options = {.steps = -1,
+                                  .batch = -1,
+                                  .seed = -1,
+                                  .threads = 2,
+                                  .save_every = 1000,
+                                  .log_every = 50,
+                                  .epochs = -1,
+                                  .lr = -1,
+                                  .warmup = -1,
+                                  .minutes = -1}};
     XvTrainOptions *o = &run.options;
     const XvOption options[] = {
-        {"--data", "F", XV_OPTION_TEXT, &o->data, 0, 0, "records of the main entry: JSON lines, a file or a folder"},
-        {"--regions", "F", XV_OPTION_TEXT, &o->regions, 0, 0, "records with regions, where the task has such an entry"},
-        {"--val", "F", XV_OPTION_TEXT, &o->val, 0, 0, "held-out records, evaluated at the end and by --eval-every"},
+        {"--data", "F", XV_OPTION_TEXT, &o->data, 0, 0,
+         "records of the main entry: JSON lines, a file or a folder"},
+        {"--regions", "F", XV_OPTION_TEXT, &o->regions, 0, 0,
+         "records with regions, where the task has such an entry"},
+        {"--val", "F", XV_OPTION_TEXT, &o->val, 0, 0,
+         "held-out records, evaluated at the end and by --eval-every"},
         {"--val-regions", "F", XV_OPTION_TEXT, &o->val_regions, 0, 0, "held-out records with regions"},
-        {"--vocab", "F", XV_OPTION_TEXT, &o->vocab, 0, 0, "vocab.txt of the tokenizer; beside the records if not given"},
-        {"--output", "DIR", XV_OPTION_TEXT, &o->output, 0, 0, "folder for checkpoints, log.txt and model.safetensors"},
+        {"--vocab", "F", XV_OPTION_TEXT, &o->vocab, 0, 0,
+         "vocab.txt of the tokenizer; beside the records if not given"},
+        {"--output", "DIR", XV_OPTION_TEXT, &o->output, 0, 0,
+         "folder for checkpoints, log.txt and model.safetensors"},
         {"--checkpoint", "F", XV_OPTION_TEXT, &o->checkpoint, 0, 0,
          "weights to start from: safetensors, .th, .pth, .bin; of this task, of pre-training, of an encoder"},
-        {"--vision", "F", XV_OPTION_TEXT, &o->vision, 0, 0, "weights of the vision encoder, loaded before --checkpoint"},
-        {"--text", "F", XV_OPTION_TEXT, &o->text, 0, 0, "weights of the text encoder, loaded before --checkpoint"},
+        {"--vision", "F", XV_OPTION_TEXT, &o->vision, 0, 0,
+         "weights of the vision encoder, loaded before --checkpoint"},
+        {"--text", "F", XV_OPTION_TEXT, &o->text, 0, 0,
+         "weights of the text encoder, loaded before --checkpoint"},
         {"--source", "NAME", XV_OPTION_TEXT, &o->source, 0, 0,
          "take --checkpoint for this kind of file instead of finding out; `checkpoint` shows the kinds"},
-        {"--partial", NULL, XV_OPTION_FLAG, &o->partial, 0, 0, "load what fits of --checkpoint, keep the rest fresh"},
+        {"--partial", NULL, XV_OPTION_FLAG, &o->partial, 0, 0,
+         "load what fits of --checkpoint, keep the rest fresh"},
         {"--torch", NULL, XV_OPTION_FLAG, &o->torch, 0, 0, "write model.th for torch.load as well"},
-        {"--epochs", "X", XV_OPTION_REAL, &o->epochs, 0, STEPS, "passes over --data; configured if not given"},
+        {"--epochs", "X", XV_OPTION_REAL, &o->epochs, 0, STEPS,
+         "passes over --data; configured if not given"},
         {"--steps", "N", XV_OPTION_INTEGER, &o->steps, 0, STEPS, "iterations, instead of --epochs"},
-        {"--batch", "N", XV_OPTION_INTEGER, &o->batch, 0, STEPS, "the batch size is compiled in; another one is refused"},
+        {"--batch", "N", XV_OPTION_INTEGER, &o->batch, 0, STEPS,
+         "the batch size is compiled in; another one is refused"},
         {"--lr", "X", XV_OPTION_REAL, &o->lr, 0, STEPS, "base learning rate"},
-        {"--warmup", "X", XV_OPTION_REAL, &o->warmup, 0, STEPS, "steps of warm-up (whole number) or share of the run"},
-        {"--seed", "N", XV_OPTION_INTEGER, &o->seed, 0, INT64_MAX, "of fresh parameters, data order, dropout"},
+        {"--warmup", "X", XV_OPTION_REAL, &o->warmup, 0, STEPS,
+         "steps of warm-up (whole number) or share of the run"},
+        {"--seed", "N", XV_OPTION_INTEGER, &o->seed, 0, INT64_MAX,
+         "of fresh parameters, data order, dropout"},
         {"--resume", NULL, XV_OPTION_FLAG, &o->resume, 0, 0, "continue the run in --output, bit for bit"},
         {"--threads", "N", XV_OPTION_INTEGER, &o->threads, 0, 256, "threads that prepare data (2)"},
-        {"--save-every", "N", XV_OPTION_INTEGER, &o->save_every, 0, STEPS, "steps between checkpoints (1000)"},
-        {"--log-every", "N", XV_OPTION_INTEGER, &o->log_every, 1, STEPS, "steps between lines of the log (50)"},
-        {"--eval-every", "N", XV_OPTION_INTEGER, &o->eval_every, 0, STEPS, "steps between evaluations of --val"},
-        {"--minutes", "X", XV_OPTION_REAL, &o->minutes, 0, STEPS, "stop after this time, ready to be resumed"},
+        {"--save-every", "N", XV_OPTION_INTEGER, &o->save_every, 0, STEPS,
+         "steps between checkpoints (1000)"},
+        {"--log-every", "N", XV_OPTION_INTEGER, &o->log_every, 1, STEPS,
+         "steps between lines of the log (50)"},
+        {"--eval-every", "N", XV_OPTION_INTEGER, &o->eval_every, 0, STEPS,
+         "steps between evaluations of --val"},
+        {"--minutes", "X", XV_OPTION_REAL, &o->minutes, 0, STEPS,
+         "stop after this time, ready to be resumed"},
     };
-    const XvOptionTable table = {"--data F --output DIR [options]",
-                                 "Trains and writes DIR/model.safetensors; SIGINT and SIGTERM end it in good order.", options,
-                                 sizeof options / sizeof options[0]};
+    const XvOptionTable table = {
+        "--data F --output DIR [options]",
+        "Trains and writes DIR/model.safetensors; SIGINT and SIGTERM end it in good order.", options,
+        sizeof options / sizeof options[0]};
     int status;
     if (!xv_command_options(command, &table, &status)) {
         return status;

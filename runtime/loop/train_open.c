@@ -32,7 +32,8 @@ static bool make_folder(const char *path, XvError *error)
     if (mkdir(part, 0777) < 0 && errno != EEXIST) {
         return xv_fail(error, "cannot create %s: %s", path, strerror(errno));
     }
-    return (stat(part, &status) == 0 && S_ISDIR(status.st_mode)) || xv_fail(error, "%s is not a folder", path);
+    return (stat(part, &status) == 0 && S_ISDIR(status.st_mode)) ||
+           xv_fail(error, "%s is not a folder", path);
 }
 
 static bool set_paths(XvTrainRun *run, XvError *error)
@@ -78,8 +79,9 @@ static bool open_source(XvTrainRun *run, int e, bool is_evaluation, XvError *err
     run->has_val |= is_evaluation;
     char vocab[PATH_MAX];
     return xv_source_open(source, run->command->sources, &request, error) &&
-           (!has_critic || xv_critic_open(&run->trainer.critic, &run->trainer.host, entry,
-                                          xv_vocabulary_path(&request, vocab, sizeof vocab), &run->settings, error));
+           (!has_critic ||
+            xv_critic_open(&run->trainer.critic, &run->trainer.host, entry,
+                           xv_vocabulary_path(&request, vocab, sizeof vocab), &run->settings, error));
 }
 
 static bool check_batch(const XvTrainRun *run, XvError *error)
@@ -88,9 +90,11 @@ static bool check_batch(const XvTrainRun *run, XvError *error)
     const XvSource *source = &run->trainer.sources[program->n_entries - 1];
     int64_t compiled = source->kind->batch_size(source->state);
     if (run->options.batch >= 0 && run->options.batch != compiled) {
-        return xv_fail(error, "this program was compiled for batches of %" PRId64 "; the batch size is part of its memory "
-                       "plan, so compile another one: xvlmc models/%s.dsl --task %s --batch %" PRId64, compiled,
-                       program->model, program->task, run->options.batch);
+        return xv_fail(error,
+                       "this program was compiled for batches of %" PRId64
+                       "; the batch size is part of its memory "
+                       "plan, so compile another one: xvlmc models/%s.dsl --task %s --batch %" PRId64,
+                       compiled, program->model, program->task, run->options.batch);
     }
     return true;
 }
@@ -130,7 +134,8 @@ static void choose_settings(XvTrainRun *run)
     double epochs = is_given(options->epochs) ? options->epochs : settings->epochs;
     run->epoch_steps = source->kind->batches(source->state);
     bool counts_steps = settings->steps > 0.0 && !is_given(options->epochs);
-    int64_t configured = counts_steps ? (int64_t)settings->steps : (int64_t)ceil(epochs * (double)run->epoch_steps);
+    int64_t configured =
+        counts_steps ? (int64_t)settings->steps : (int64_t)ceil(epochs * (double)run->epoch_steps);
     int64_t total = options->steps >= 0 ? options->steps : configured;
     double warmup = is_given(options->warmup) ? options->warmup : settings->warmup;
     optimizer->lr = is_given(options->lr) ? options->lr : settings->lr;
@@ -142,8 +147,11 @@ static void choose_settings(XvTrainRun *run)
 
 static bool refuse(const char *option, double given, double there, XvError *error)
 {
-    return xv_fail(error, "%s %g contradicts %g of the run that is resumed; leave it out, or start a new run from its "
-                   "weights with --checkpoint", option, given, there);
+    return xv_fail(
+        error,
+        "%s %g contradicts %g of the run that is resumed; leave it out, or start a new run from its "
+        "weights with --checkpoint",
+        option, given, there);
 }
 
 // Options may repeat what the run has, not change it: a changed schedule would not be a continuation.
@@ -169,9 +177,10 @@ static bool check_resumed(const XvTrainRun *run, const XvRunSettings *there, XvE
 static bool load_file(XvTrainRun *run, const char *path, XvError *error)
 {
     bool is_main = path == run->options.checkpoint;
-    XvLoadOptions options = {.is_partial = run->options.partial, .source = is_main ? run->options.source : NULL};
-    return !path || xv_weights_load(run->command->program, path, &options, run->trainer.host.parameters.data, stdout,
-                                    error);
+    XvLoadOptions options = {.is_partial = run->options.partial,
+                             .source = is_main ? run->options.source : NULL};
+    return !path || xv_weights_load(run->command->program, path, &options, run->trainer.host.parameters.data,
+                                    stdout, error);
 }
 
 // Pre-training starts from two encoders, everything else from one file.
@@ -194,7 +203,8 @@ static bool start_fresh(XvTrainRun *run, XvError *error)
     return load_weights(run, error) && open_log(run, -1, error);
 }
 
-static bool start_resumed(XvTrainRun *run, const XvSafetensors *file, const XvRunSettings *there, XvError *error)
+static bool start_resumed(XvTrainRun *run, const XvSafetensors *file, const XvRunSettings *there,
+                          XvError *error)
 {
     if (!check_resumed(run, there, error) || !xv_trainer_load(&run->trainer, file, error)) {
         return false;

@@ -12,8 +12,9 @@
 typedef struct XvTrainOptions {
     const char *data, *regions, *val, *val_regions, *vocab, *output;
     const char *checkpoint, *vision, *text, *source;  // weights to start from
-    int64_t steps, batch, seed, threads, save_every, log_every, eval_every;  // -1: not given (0 for the intervals)
-    double epochs, lr, warmup, minutes;                                      // -1: not given
+    int64_t steps, batch, seed, threads, save_every, log_every,
+        eval_every;                      // -1: not given (0 for the intervals)
+    double epochs, lr, warmup, minutes;  // -1: not given
     bool resume, partial, torch;
 } XvTrainOptions;
 
@@ -22,14 +23,14 @@ typedef struct XvTrainRun {
     XvTrainOptions options;
     XvSettings settings;
     XvTrainer trainer;
-    XvSource *val;               // per entry; {0} without
+    XvSource *val;  // per entry; {0} without
     bool has_val;
     XvLog log;
     XvInterrupt interrupt;
-    bool is_listening;           // interrupt has been started
+    bool is_listening;  // interrupt has been started
     bool is_resumed;
-    int64_t epoch_steps;         // iterations that read all records of the main entry once
-    int64_t saved_step;          // of the checkpoint in the output folder; -1: none
+    int64_t epoch_steps;  // iterations that read all records of the main entry once
+    int64_t saved_step;   // of the checkpoint in the output folder; -1: none
     char checkpoint_path[PATH_MAX], model_path[PATH_MAX], torch_path[PATH_MAX];
     char log_path[PATH_MAX], curve_path[PATH_MAX];
 } XvTrainRun;

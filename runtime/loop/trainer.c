@@ -121,8 +121,11 @@ static bool update(XvTrainer *trainer, int e, XvError *error)
     xv_ranks_average(host, entry);
     double norm = xv_optimizer_step(&trainer->optimizer, host, entry);
     if (!isfinite(norm)) {
-        xv_fail(error, "step %" PRId64 ": the gradient of entry %s has the norm %g although its losses are finite; the "
-                "parameters are as before this update", trainer->step, entry->name, norm);
+        xv_fail(error,
+                "step %" PRId64
+                ": the gradient of entry %s has the norm %g although its losses are finite; the "
+                "parameters are as before this update",
+                trainer->step, entry->name, norm);
         return xv_comm_agree(host->comm, false, error);
     }
     if (e == host->program->n_entries - 1) {
@@ -139,7 +142,8 @@ bool xv_trainer_iterate(XvTrainer *trainer, XvError *error)
     for (int e = 0; e < program->n_entries; e++) {
         const XvEntry *entry = &program->entries[e];
         bool is_main = e == program->n_entries - 1;
-        if (!trainer->sources[e].state || (!is_main && !xv_is_entry_chosen(entry, trainer->seed, trainer->step))) {
+        if (!trainer->sources[e].state ||
+            (!is_main && !xv_is_entry_chosen(entry, trainer->seed, trainer->step))) {
             continue;
         }
         if (!update(trainer, e, error)) {

@@ -17,15 +17,15 @@
 typedef struct XvTrainer {
     XvHost host;
     XvOptimizer optimizer;
-    XvSource *sources;        // per entry; an entry without one is never run
-    XvCritic critic;          // of the entry that needs one, or {0}
+    XvSource *sources;  // per entry; an entry without one is never run
+    XvCritic critic;    // of the entry that needs one, or {0}
     XvMeters meters;
-    double *losses;           // one per meter: those of the update that is being made
+    double *losses;  // one per meter: those of the update that is being made
     uint64_t seed;
-    int64_t step;             // iterations done
-    int64_t pairs;            // samples of all updates of all ranks since xv_trainer_create
-    double norm_sum;          // of gradient norms before clipping, over the updates of the main entry since the
-    int64_t norm_count;       // last reset
+    int64_t step;        // iterations done
+    int64_t pairs;       // samples of all updates of all ranks since xv_trainer_create
+    double norm_sum;     // of gradient norms before clipping, over the updates of the main entry since the
+    int64_t norm_count;  // last reset
 } XvTrainer;
 
 // Allocates everything; the sources are left empty for the caller to open.

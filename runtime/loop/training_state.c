@@ -15,7 +15,7 @@
 // Names that live as long as the list of tensors that borrows them.
 typedef struct TensorList {
     XvTensor *tensors;
-    char **owned;         // names made here
+    char **owned;  // names made here
     int n_tensors, n_owned;
 } TensorList;
 
@@ -38,15 +38,19 @@ static bool list_tensors(TensorList *list, XvTrainer *trainer, double *meters)
 {
     const XvProgram *program = trainer->host.program;
     size_t most = 3 * (size_t)program->n_parameters + 1;
-    *list = (TensorList){.tensors = calloc(most, sizeof *list->tensors), .owned = calloc(most, sizeof *list->owned)};
+    *list = (TensorList){.tensors = calloc(most, sizeof *list->tensors),
+                         .owned = calloc(most, sizeof *list->owned)};
     if (!list->tensors || !list->owned) {
         return false;
     }
     for (int i = 0; i < program->n_parameters; i++) {
         list->tensors[list->n_tensors++] = xv_parameter_tensor(program, i, trainer->host.parameters.data);
     }
-    list->tensors[list->n_tensors++] = (XvTensor){.name = "training.meters", .dtype = XV_F64, .rank = 2,
-                                                  .shape = {trainer->meters.n_meters + 1, 2}, .data = meters};
+    list->tensors[list->n_tensors++] = (XvTensor){.name = "training.meters",
+                                                  .dtype = XV_F64,
+                                                  .rank = 2,
+                                                  .shape = {trainer->meters.n_meters + 1, 2},
+                                                  .data = meters};
     return add_moments(list, trainer, "optimizer.moment1.", &trainer->host.moment1) &&
            add_moments(list, trainer, "optimizer.moment2.", &trainer->host.moment2);
 }
@@ -194,8 +198,9 @@ static bool read_settings(const cJSON *json, XvRunSettings *settings, XvError *e
     settings->ranks = 1;
     bool has_ranks = cJSON_GetObjectItemCaseSensitive(json, "ranks") != NULL;
     return (!has_ranks || count_of(json, "ranks", &settings->ranks, error)) &&
-           count_of(json, "warmup", &settings->warmup, error) && count_of(json, "total", &settings->total, error) &&
-           number_of(json, "lr", &settings->lr, error) && number_of(json, "lr_mult", &settings->lr_mult, error) &&
+           count_of(json, "warmup", &settings->warmup, error) &&
+           count_of(json, "total", &settings->total, error) && number_of(json, "lr", &settings->lr, error) &&
+           number_of(json, "lr_mult", &settings->lr_mult, error) &&
            number_of(json, "weight_decay", &settings->weight_decay, error) &&
            number_of(json, "clip", &settings->clip, error);
 }
@@ -226,7 +231,8 @@ static bool load_moments(XvTrainer *trainer, const XvSafetensors *file, const ch
         if (!is_read) {
             xv_fail(error, "%s lacks %s of the right shape", file->path, name);
         }
-        is_read = is_read && xv_safetensors_read_f32(file, stored, (float *)region->data + parameter->offset, error);
+        is_read = is_read &&
+                  xv_safetensors_read_f32(file, stored, (float *)region->data + parameter->offset, error);
         free(name);
         if (!is_read) {
             return false;
@@ -273,8 +279,9 @@ static bool seek_data(XvTrainer *trainer, const cJSON *data, XvError *error)
             return false;
         }
         if (records != source->kind->records(source->state)) {
-            return xv_fail(error, "the run read %" PRId64 " records for entry %s, the data given now has %" PRId64, records,
-                           name, source->kind->records(source->state));
+            return xv_fail(error,
+                           "the run read %" PRId64 " records for entry %s, the data given now has %" PRId64,
+                           records, name, source->kind->records(source->state));
         }
         source->kind->seek(source->state, position);
     }
@@ -288,8 +295,10 @@ static bool check_program(const XvTrainer *trainer, const XvSafetensors *file, X
     for (int i = 0; i < XV_PROGRAM_METADATA; i++) {
         const char *there = xv_safetensors_metadata(file, own[i].key);
         if (!there || strcmp(there, own[i].value) != 0) {
-            return xv_fail(error, "%s is of a program with another %s; start a new run from its weights with --checkpoint",
-                           file->path, own[i].key);
+            return xv_fail(
+                error,
+                "%s is of a program with another %s; start a new run from its weights with --checkpoint",
+                file->path, own[i].key);
         }
     }
     return true;
@@ -305,9 +314,12 @@ static bool apply_state(XvTrainer *trainer, const cJSON *json, XvError *error)
         return false;
     }
     if (settings.ranks != xv_comm_world(trainer->host.comm)) {
-        return xv_fail(error, "the run has %" PRId64 " ranks, and this is a world of %d: data and draws depend on it, so "
-                       "start it with as many (mpirun -n %" PRId64 "), or start a new run from its weights with "
-                       "--checkpoint", settings.ranks, xv_comm_world(trainer->host.comm), settings.ranks);
+        return xv_fail(
+            error,
+            "the run has %" PRId64 " ranks, and this is a world of %d: data and draws depend on it, so "
+            "start it with as many (mpirun -n %" PRId64 "), or start a new run from its weights with "
+            "--checkpoint",
+            settings.ranks, xv_comm_world(trainer->host.comm), settings.ranks);
     }
     trainer->seed = settings.seed;
     optimizer->lr = settings.lr;
@@ -331,7 +343,8 @@ bool xv_trainer_load(XvTrainer *trainer, const XvSafetensors *file, XvError *err
     bool is_loaded = apply_state(trainer, json, error) || xv_fail_in(error, "%s", file->path);
     cJSON_Delete(json);
     float *parameters = trainer->host.parameters.data;
-    return is_loaded && xv_weights_load(trainer->host.program, file->path, &options, parameters, NULL, error) &&
+    return is_loaded &&
+           xv_weights_load(trainer->host.program, file->path, &options, parameters, NULL, error) &&
            load_moments(trainer, file, "optimizer.moment1.", &trainer->host.moment1, error) &&
            load_moments(trainer, file, "optimizer.moment2.", &trainer->host.moment2, error) &&
            load_meters(trainer, file, error);

@@ -17,7 +17,8 @@ static bool ends_with(const char *text, const char *end)
 }
 
 // The output whose name ends so, of the given dtype and rank; NULL after a message.
-static const XvValue *needed_output(const XvEntry *entry, const char *end, XvDtype dtype, int rank, XvError *error)
+static const XvValue *needed_output(const XvEntry *entry, const char *end, XvDtype dtype, int rank,
+                                    XvError *error)
 {
     for (int i = 0; i < entry->observe.n_outputs; i++) {
         const XvValue *value = &entry->observe.outputs[i];
@@ -49,8 +50,8 @@ static const XvValue *state_value(const XvEntry *encoder, const char *name)
 
 static bool same_row(const XvValue *a, const XvValue *b)
 {
-    return a->dtype == b->dtype && a->rank == b->rank && a->rank > 0
-        && memcmp(a->shape + 1, b->shape + 1, (size_t)(a->rank - 1) * sizeof *a->shape) == 0;
+    return a->dtype == b->dtype && a->rank == b->rank && a->rank > 0 &&
+           memcmp(a->shape + 1, b->shape + 1, (size_t)(a->rank - 1) * sizeof *a->shape) == 0;
 }
 
 static bool check_match(const XvTwoStage *stages, XvError *error)
@@ -62,7 +63,8 @@ static bool check_match(const XvTwoStage *stages, XvError *error)
         const XvValue *image = state_value(stages->encode_image, input->name);
         const XvValue *text = state_value(stages->encode_text, input->name);
         if (!(image && same_row(image, input)) && !(text && same_row(text, input))) {
-            return xv_fail(error, "input '%s' of entry 'match' is no output or input of encode_image or encode_text",
+            return xv_fail(error,
+                           "input '%s' of entry 'match' is no output or input of encode_image or encode_text",
                            input->name);
         }
         if (input->shape[0] != score->shape[0]) {
@@ -81,11 +83,13 @@ bool xv_two_stage_find(const XvProgram *program, XvTwoStage *stages, XvError *er
     }
     const XvValue *image = needed_output(stages->encode_image, "image_feat", XV_F32, 2, error);
     const XvValue *text = image ? needed_output(stages->encode_text, "text_feat", XV_F32, 2, error) : NULL;
-    const XvValue *owner = text ? needed_output(stages->encode_text, "image_of_text", XV_I32, 1, error) : NULL;
+    const XvValue *owner =
+        text ? needed_output(stages->encode_text, "image_of_text", XV_I32, 1, error) : NULL;
     if (!owner) {
         return false;
     }
-    return same_row(image, text) ? check_match(stages, error) : xv_fail(error, "the features differ in width");
+    return same_row(image, text) ? check_match(stages, error)
+                                 : xv_fail(error, "the features differ in width");
 }
 
 XvEntrySet xv_two_stage_entries(const XvProgram *program, const XvTwoStage *stages)
@@ -101,8 +105,8 @@ XvEntrySet xv_two_stage_entries(const XvProgram *program, const XvTwoStage *stag
 // States -----------------------------------------------------------------------------------------------------------
 
 typedef struct State {
-    const XvValue *value;   // of the encoder
-    const XvValue *input;   // of match that takes it, or NULL
+    const XvValue *value;  // of the encoder
+    const XvValue *input;  // of match that takes it, or NULL
     size_t row_bytes;
     char *rows;
 } State;
@@ -154,7 +158,8 @@ static bool make_room(Side *side, int64_t n, XvError *error)
         State *state = &side->states[i];
         char *grown = realloc(state->rows, (size_t)(side->n_rows + n) * state->row_bytes);
         if (!grown) {
-            return xv_fail(error, "no memory for '%s' of %lld rows", state->value->name, (long long)(side->n_rows + n));
+            return xv_fail(error, "no memory for '%s' of %lld rows", state->value->name,
+                           (long long)(side->n_rows + n));
         }
         state->rows = grown;
     }
@@ -167,8 +172,8 @@ static void keep_rows(const XvHost *host, Side *side, int64_t n, bool is_input)
     for (int i = 0; i < side->n_states; i++) {
         State *state = &side->states[i];
         if (is_input == (xv_graph_input(&side->encoder->observe, state->value->name) == state->value)) {
-            memcpy(state->rows + (size_t)side->n_rows * state->row_bytes, xv_host_tensor(host, state->value).data,
-                   (size_t)n * state->row_bytes);
+            memcpy(state->rows + (size_t)side->n_rows * state->row_bytes,
+                   xv_host_tensor(host, state->value).data, (size_t)n * state->row_bytes);
         }
     }
 }
@@ -247,7 +252,7 @@ typedef struct Scoring {
     const Side *images, *texts;
     XvTwoStageResult *result;
     const XvValue *score;
-    int64_t *image, *text;    // of the pairs gathered so far
+    int64_t *image, *text;  // of the pairs gathered so far
     int64_t n_pairs, capacity;
 } Scoring;
 
@@ -318,7 +323,8 @@ static void spread_scores(XvTwoStageResult *result, const uint8_t *wanted)
     for (int64_t i = 0; i < result->images; i++) {
         for (int64_t t = 0; t < result->texts; t++) {
             int64_t at = i * result->texts + t;
-            result->text_to_image[t * result->images + i] = wanted[at] & 2 ? result->image_to_text[at] : UNSCORED;
+            result->text_to_image[t * result->images + i] =
+                wanted[at] & 2 ? result->image_to_text[at] : UNSCORED;
             result->image_to_text[at] = wanted[at] & 1 ? result->image_to_text[at] : UNSCORED;
         }
     }
@@ -345,8 +351,8 @@ static bool score_all(Scoring *scoring, int64_t k, XvError *error)
     }
     free(wanted);
     free(room);
-    return is_good
-        || xv_fail(error, "no memory to choose among %lld pairs", (long long)(result->images * result->texts));
+    return is_good || xv_fail(error, "no memory to choose among %lld pairs",
+                              (long long)(result->images * result->texts));
 }
 
 static bool create_result(const Side *images, const Side *texts, XvTwoStageResult *result, XvError *error)
@@ -357,8 +363,8 @@ static bool create_result(const Side *images, const Side *texts, XvTwoStageResul
     result->text_to_image = malloc(count * sizeof(float));
     result->image_of_text = malloc((size_t)texts->n_rows * sizeof(int32_t));
     if (!result->image_to_text || !result->text_to_image || !result->image_of_text) {
-        return xv_fail(error, "no memory for the scores of %lld images and %lld texts", (long long)images->n_rows,
-                       (long long)texts->n_rows);
+        return xv_fail(error, "no memory for the scores of %lld images and %lld texts",
+                       (long long)images->n_rows, (long long)texts->n_rows);
     }
     memcpy(result->image_of_text, texts->states[1].rows, (size_t)texts->n_rows * sizeof(int32_t));
     return true;
@@ -370,7 +376,8 @@ static bool rerank(Scoring *scoring, int64_t k, XvError *error)
     scoring->capacity = scoring->score->shape[0];
     scoring->image = malloc((size_t)scoring->capacity * sizeof *scoring->image);
     scoring->text = malloc((size_t)scoring->capacity * sizeof *scoring->text);
-    bool is_done = scoring->image && scoring->text ? score_all(scoring, k, error) : xv_fail(error, "no memory");
+    bool is_done =
+        scoring->image && scoring->text ? score_all(scoring, k, error) : xv_fail(error, "no memory");
     free(scoring->image);
     free(scoring->text);
     return is_done;
@@ -383,20 +390,20 @@ static bool choose_states(const XvTwoStage *stages, Side *images, Side *texts, X
     const XvValue *text = needed_output(stages->encode_text, "text_feat", XV_F32, 2, error);
     const XvValue *owner = needed_output(stages->encode_text, "image_of_text", XV_I32, 1, error);
     const XvGraph *match = &stages->match->observe;
-    return add_state(images, image, NULL, error) && add_state(texts, text, NULL, error)
-        && add_state(texts, owner, NULL, error) && add_match_states(images, NULL, match, error)
-        && add_match_states(texts, images, match, error);
+    return add_state(images, image, NULL, error) && add_state(texts, text, NULL, error) &&
+           add_state(texts, owner, NULL, error) && add_match_states(images, NULL, match, error) &&
+           add_match_states(texts, images, match, error);
 }
 
-bool xv_two_stage_run(XvHost *host, const XvTwoStage *stages, const XvTwoStageData *data, XvTwoStageResult *result,
-                      XvError *error)
+bool xv_two_stage_run(XvHost *host, const XvTwoStage *stages, const XvTwoStageData *data,
+                      XvTwoStageResult *result, XvError *error)
 {
     Side images = {.encoder = stages->encode_image}, texts = {.encoder = stages->encode_text};
     Scoring scoring = {.host = host, .stages = stages, .images = &images, .texts = &texts, .result = result};
     *result = (XvTwoStageResult){0};
-    bool is_done = choose_states(stages, &images, &texts, error) && encode(host, &images, &data->images, error)
-        && encode(host, &texts, &data->texts, error) && create_result(&images, &texts, result, error)
-        && rerank(&scoring, data->k, error);
+    bool is_done = choose_states(stages, &images, &texts, error) &&
+                   encode(host, &images, &data->images, error) && encode(host, &texts, &data->texts, error) &&
+                   create_result(&images, &texts, result, error) && rerank(&scoring, data->k, error);
     free_side(&images);
     free_side(&texts);
     return is_done;

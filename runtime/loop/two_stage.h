@@ -30,19 +30,20 @@ typedef struct XvRows {
 } XvRows;
 
 typedef struct XvTwoStageResult {
-    float *image_to_text, *text_to_image;  // [images, texts], [texts, images]; -100 where no score was computed
+    float *image_to_text,
+        *text_to_image;  // [images, texts], [texts, images]; -100 where no score was computed
     int32_t *image_of_text;
     int64_t images, texts;
-    int64_t pairs;                         // scored
+    int64_t pairs;  // scored
 } XvTwoStageResult;
 
 typedef struct XvTwoStageData {
     XvRows images, texts;
-    int64_t k;                             // k_test
+    int64_t k;  // k_test
 } XvTwoStageData;
 
 // Runs all of it. Free the result also after a failure.
-bool xv_two_stage_run(XvHost *host, const XvTwoStage *stages, const XvTwoStageData *data, XvTwoStageResult *result,
-                      XvError *error);
+bool xv_two_stage_run(XvHost *host, const XvTwoStage *stages, const XvTwoStageData *data,
+                      XvTwoStageResult *result, XvError *error);
 void xv_two_stage_free(XvTwoStageResult *result);
 XvScores xv_two_stage_scores(const XvTwoStageResult *result);

@@ -46,11 +46,13 @@ static BleuCounts bleu_counts(const XvNgrams *caption, const XvNgrams *reference
             int32_t count = count_in(&references[r], caption->items[i].id);
             most = count > most ? count : most;
         }
-        counts.correct[caption->items[i].order] += most < caption->items[i].count ? most : caption->items[i].count;
+        counts.correct[caption->items[i].order] +=
+            most < caption->items[i].count ? most : caption->items[i].count;
     }
     for (int r = 1; r < n_references; r++) {
         int64_t length = references[r].lengths[0];
-        int64_t distance = llabs(length - counts.length), best = llabs(counts.reference_length - counts.length);
+        int64_t distance = llabs(length - counts.length),
+                best = llabs(counts.reference_length - counts.length);
         bool is_nearer = distance < best || (distance == best && length < counts.reference_length);
         counts.reference_length = is_nearer ? length : counts.reference_length;
     }
@@ -193,7 +195,8 @@ static bool cook(const XvCaptionSet *set, Cooked *cooked)
         for (int r = 0; is_good && r < set->n_references[i]; r++) {
             is_good = xv_ngrams_of(cooked->table, set->references[first + r], &cooked->references[first + r]);
         }
-        is_good = is_good && xv_ngram_table_add(cooked->table, &cooked->references[first], set->n_references[i]);
+        is_good =
+            is_good && xv_ngram_table_add(cooked->table, &cooked->references[first], set->n_references[i]);
         first += set->n_references[i];
     }
     return is_good;
@@ -210,7 +213,8 @@ static bool score(const XvCaptionSet *set, const Cooked *cooked, XvCaptionScores
         BleuCounts counts = bleu_counts(&cooked->captions[i], &cooked->references[first], n_references);
         bleu_of(&counts, scores.bleu);
         add_counts(&sum, &counts);
-        scores.cider = xv_ciderd(cooked->table, log_documents, &cooked->captions[i], &cooked->references[first], n_references);
+        scores.cider = xv_ciderd(cooked->table, log_documents, &cooked->captions[i],
+                                 &cooked->references[first], n_references);
         if (!rouge_of(set->captions[i], set->references + first, n_references, &scores.rouge_l)) {
             return false;
         }

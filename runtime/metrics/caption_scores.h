@@ -9,9 +9,9 @@
 enum { XV_BLEU_ORDERS = 4 };
 
 typedef struct XvCaptionSet {
-    const char *const *captions;         // [n]
-    const char *const *references;       // those of all images, one image after the other
-    const int *n_references;             // [n], at least 1 each
+    const char *const *captions;    // [n]
+    const char *const *references;  // those of all images, one image after the other
+    const int *n_references;        // [n], at least 1 each
     int64_t n;
 } XvCaptionSet;
 

@@ -29,7 +29,8 @@ static void norms_of(const XvNgramTable *table, double log_documents, const XvNg
 }
 
 // Sum over the orders.
-static double similarity(const XvNgramTable *table, double log_documents, const XvNgrams *a, const XvNgrams *b)
+static double similarity(const XvNgramTable *table, double log_documents, const XvNgrams *a,
+                         const XvNgrams *b)
 {
     double norms_a[XV_NGRAM_ORDERS], norms_b[XV_NGRAM_ORDERS], products[XV_NGRAM_ORDERS] = {0};
     norms_of(table, log_documents, a, norms_a);
@@ -54,8 +55,8 @@ static double similarity(const XvNgramTable *table, double log_documents, const 
     return sum * exp(-delta * delta / (2 * SIGMA * SIGMA));
 }
 
-double xv_ciderd(const XvNgramTable *table, double log_documents, const XvNgrams *hypothesis, const XvNgrams *references,
-                 int n_references)
+double xv_ciderd(const XvNgramTable *table, double log_documents, const XvNgrams *hypothesis,
+                 const XvNgrams *references, int n_references)
 {
     double sum = 0;
     for (int i = 0; i < n_references; i++) {
@@ -100,9 +101,9 @@ static bool cook(XvNgramTable *table, const char *sentence, XvNgrams *ngrams)
 }
 
 typedef struct Cooked {
-    XvNgrams *sentences;        // [n]
-    XvNgrams *references;       // [images * per_image]
-    int *counts;                // [images]
+    XvNgrams *sentences;   // [n]
+    XvNgrams *references;  // [images * per_image]
+    int *counts;           // [images]
 } Cooked;
 
 static void free_cooked(const XvCiderBatch *batch, Cooked *cooked)
@@ -130,14 +131,16 @@ static bool cook_all(XvNgramTable *table, const XvCiderBatch *batch, Cooked *coo
     }
     for (size_t i = 0; is_good && i < images; i++) {
         for (size_t j = 0; is_good && j < per_image && batch->references[i * per_image + j]; j++) {
-            is_good = cook(table, batch->references[i * per_image + j], &cooked->references[i * per_image + j]);
+            is_good =
+                cook(table, batch->references[i * per_image + j], &cooked->references[i * per_image + j]);
             cooked->counts[i]++;
         }
     }
     return is_good;
 }
 
-static bool score_all(XvNgramTable *table, const XvCiderBatch *batch, const Cooked *cooked, double *scores, XvError *error)
+static bool score_all(XvNgramTable *table, const XvCiderBatch *batch, const Cooked *cooked, double *scores,
+                      XvError *error)
 {
     bool is_corpus = xv_ngram_documents(table) == 0;
     for (int64_t i = 0; i < batch->n; i++) {
@@ -145,15 +148,16 @@ static bool score_all(XvNgramTable *table, const XvCiderBatch *batch, const Cook
         if (cooked->counts[image] == 0) {
             return xv_fail(error, "image %" PRId64 " of the batch has no reference captions", image);
         }
-        if (is_corpus && !xv_ngram_table_add(table, &cooked->references[image * batch->per_image], cooked->counts[image])) {
+        if (is_corpus && !xv_ngram_table_add(table, &cooked->references[image * batch->per_image],
+                                             cooked->counts[image])) {
             return xv_fail(error, "no memory for the frequencies of a batch");
         }
     }
     double log_documents = log(xv_ngram_documents(table));
     for (int64_t i = 0; i < batch->n; i++) {
         int64_t image = batch->image_of[i];
-        scores[i] = xv_ciderd(table, log_documents, &cooked->sentences[i], &cooked->references[image * batch->per_image],
-                              cooked->counts[image]);
+        scores[i] = xv_ciderd(table, log_documents, &cooked->sentences[i],
+                              &cooked->references[image * batch->per_image], cooked->counts[image]);
     }
     return true;
 }
@@ -166,7 +170,8 @@ bool xv_cider_rewards(XvNgramTable *table, const XvCiderBatch *batch, double *sc
     int32_t known = xv_ngram_count(table);
     Cooked cooked = {0};
     bool is_good = used && cook_all(used, batch, &cooked);
-    is_good = is_good ? score_all(used, batch, &cooked, scores, error) : xv_fail(error, "no memory for the n-grams of a batch");
+    is_good = is_good ? score_all(used, batch, &cooked, scores, error)
+                      : xv_fail(error, "no memory for the n-grams of a batch");
     free_cooked(batch, &cooked);
     xv_ngram_table_forget(table, known);
     xv_ngram_table_free(own);

@@ -6,8 +6,8 @@
 
 // The score with the table's document frequencies. `log_documents` is the log of their number, given because corpora
 // count it differently.
-double xv_ciderd(const XvNgramTable *table, double log_documents, const XvNgrams *hypothesis, const XvNgrams *references,
-                 int n_references);
+double xv_ciderd(const XvNgramTable *table, double log_documents, const XvNgrams *hypothesis,
+                 const XvNgrams *references, int n_references);
 
 // What self-critical training scores: the sentence without outer white space, one final full stop dropped, " <eos>"
 // appended. The caller frees it; NULL without memory.
@@ -15,10 +15,10 @@ char *xv_cider_wrapped(const char *sentence);
 
 // Sentences with the references of their images, for rewards.
 typedef struct XvCiderBatch {
-    const char *const *sentences;        // [n]
+    const char *const *sentences;  // [n]
     int64_t n;
-    const int64_t *image_of;             // [n]
-    const char *const *references;       // [images, per_image]; NULL behind an image's last
+    const int64_t *image_of;        // [n]
+    const char *const *references;  // [images, per_image]; NULL behind an image's last
     int64_t n_images;
     int per_image;
 } XvCiderBatch;

@@ -88,9 +88,9 @@ static void format_number(char text[32], double value, double step)
 typedef struct Frame {
     const XvPlot *plot;
     XvPicture *picture;
-    XvRect area;         // inside the axes
-    Range across, along; // of the axes
-    double scale;        // of text
+    XvRect area;          // inside the axes
+    Range across, along;  // of the axes
+    double scale;         // of text
 } Frame;
 
 static double place_x(const Frame *frame, double x)

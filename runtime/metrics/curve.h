@@ -9,17 +9,17 @@
 
 typedef struct XvSeries {
     const char *name;
-    const double *x;        // n_points, rising; NULL counts 1, 2, 3, ...
-    const double *y;        // n_points
+    const double *x;  // n_points, rising; NULL counts 1, 2, 3, ...
+    const double *y;  // n_points
     int n_points;
-    double smoothing; // 0: as is; else weight of the past in a running mean drawn over a pale curve, below 1
+    double smoothing;  // 0: as is; else weight of the past in a running mean drawn over a pale curve, below 1
 } XvSeries;
 
 typedef struct XvPlot {
     const char *title, *x_label, *y_label;  // NULL for none
     const XvSeries *series;
     int n_series;
-    bool is_logarithmic;    // vertical axis
+    bool is_logarithmic;  // vertical axis
 } XvPlot;
 
 // Draws the plot; the caller frees the picture with xv_picture_free. A plot without any point shows empty

@@ -10,10 +10,10 @@ static const XvColor TRUE_COLOR = {40, 200, 80}, PREDICTED_COLOR = {255, 60, 120
 enum { MARGIN = 20, GAP = 16, MAX_LINES = 4 };
 
 typedef struct Metrics {
-    double scale;      // of phrases
-    int n_lines;       // of the longest phrase
-    int caption;       // height kept for the phrase
-    int header;        // height of title and legend
+    double scale;  // of phrases
+    int n_lines;   // of the longest phrase
+    int caption;   // height kept for the phrase
+    int header;    // height of title and legend
     int rows;
     bool has_truth, has_prediction;
 } Metrics;

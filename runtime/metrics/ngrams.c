@@ -9,15 +9,15 @@
 #include <string.h>
 
 typedef struct Entry {
-    char *text;                 // owned
-    double documents;           // that hold it
-    int64_t last_document;      // the last one counted
+    char *text;             // owned
+    double documents;       // that hold it
+    int64_t last_document;  // the last one counted
 } Entry;
 
 struct XvNgramTable {
     Entry *entries;
     int32_t n_entries, capacity;
-    int32_t *slots;             // number of an entry, or -1
+    int32_t *slots;  // number of an entry, or -1
     uint32_t mask;
     double documents;
     int64_t n_added;
@@ -213,7 +213,7 @@ bool xv_ngram_table_read(XvNgramTable *table, const char *path, XvError *error)
 // Sentences ---------------------------------------------------------------------------------------------------------
 
 typedef struct Words {
-    char *text;                 // the words joined by single spaces
+    char *text;  // the words joined by single spaces
     size_t *begin, *end;
     int64_t n_words;
 } Words;
@@ -228,7 +228,8 @@ static void free_words(Words *words)
 static bool split(const char *sentence, Words *words)
 {
     size_t room = strlen(sentence) + 2, used = 0;
-    *words = (Words){.text = malloc(room), .begin = malloc(room * sizeof(size_t)), .end = malloc(room * sizeof(size_t))};
+    *words = (Words){
+        .text = malloc(room), .begin = malloc(room * sizeof(size_t)), .end = malloc(room * sizeof(size_t))};
     if (!words->text || !words->begin || !words->end) {
         return false;
     }

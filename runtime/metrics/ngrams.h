@@ -12,7 +12,7 @@ enum { XV_NGRAM_ORDERS = 4 };
 // Numbers for n-grams, and their document frequencies.
 typedef struct XvNgramTable XvNgramTable;
 
-XvNgramTable *xv_ngram_table_new(void);   // NULL without memory
+XvNgramTable *xv_ngram_table_new(void);  // NULL without memory
 void xv_ngram_table_free(XvNgramTable *table);
 
 // Document frequencies from a file of lines "words of an n-gram", tab, count, the first being "#ref_len", tab, number
@@ -36,7 +36,7 @@ void xv_ngram_table_forget(XvNgramTable *table, int32_t count);
 
 typedef struct XvNgram {
     int32_t id;
-    int order;                  // words - 1
+    int order;  // words - 1
     int32_t count;
 } XvNgram;
 

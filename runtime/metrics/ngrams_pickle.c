@@ -50,8 +50,8 @@ static bool read_pickle(XvNgramTable *table, const char *path, XvError *error)
     }
     const XvPickle *counts = xv_pickle_get(tree.root, "document_frequency");
     double documents = 0;
-    bool is_good = xv_pickle_real(xv_pickle_get(tree.root, "ref_len"), &documents) && documents >= 1 && counts &&
-                   counts->kind == XV_PICKLE_DICT;
+    bool is_good = xv_pickle_real(xv_pickle_get(tree.root, "ref_len"), &documents) && documents >= 1 &&
+                   counts && counts->kind == XV_PICKLE_DICT;
     if (!is_good) {
         xv_fail(error, "it should be a dict with the number ref_len and the dict document_frequency");
     }
@@ -69,5 +69,6 @@ bool xv_ngram_table_open(XvNgramTable *table, const char *path, XvError *error)
     }
     int first = fgetc(file);
     fclose(file);
-    return first == '#' || first == EOF ? xv_ngram_table_read(table, path, error) : read_pickle(table, path, error);
+    return first == '#' || first == EOF ? xv_ngram_table_read(table, path, error)
+                                        : read_pickle(table, path, error);
 }

@@ -65,14 +65,15 @@ bool xv_recalls(const XvScores *scores, XvRecalls *recalls, XvError *error)
         }
         int64_t rank = rank_of(scores->image_to_text + image * scores->texts, scores->texts, t);
         best[image] = rank < best[image] ? rank : best[image];
-        count_rank(rank_of(scores->text_to_image + t * scores->images, scores->images, image), recalls->image);
+        count_rank(rank_of(scores->text_to_image + t * scores->images, scores->images, image),
+                   recalls->image);
     }
     rank_texts(scores, best, recalls);
     free(best);
     return true;
 }
 
-static const char *const NAMES[XV_RECALL_ROWS] = {"txt_r1", "txt_r5", "txt_r10", "txt_r_mean", "img_r1",
+static const char *const NAMES[XV_RECALL_ROWS] = {"txt_r1", "txt_r5",  "txt_r10",    "txt_r_mean", "img_r1",
                                                   "img_r5", "img_r10", "img_r_mean", "r_mean"};
 
 const char *xv_recall_name(int i)
@@ -82,8 +83,8 @@ const char *xv_recall_name(int i)
 
 double xv_recall_value(const XvRecalls *recalls, int i)
 {
-    const double values[XV_RECALL_ROWS] = {
-        recalls->text[0],  recalls->text[1],  recalls->text[2],  recalls->text_mean, recalls->image[0],
-        recalls->image[1], recalls->image[2], recalls->image_mean, recalls->mean};
+    const double values[XV_RECALL_ROWS] = {recalls->text[0],   recalls->text[1],    recalls->text[2],
+                                           recalls->text_mean, recalls->image[0],   recalls->image[1],
+                                           recalls->image[2],  recalls->image_mean, recalls->mean};
     return values[i];
 }

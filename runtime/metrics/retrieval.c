@@ -23,7 +23,8 @@ static double product(const float *a, const float *b, int64_t width)
 }
 
 // The share of query `own` that is found within each k; `found` has XV_RECALLS entries.
-static void rank_query(const float *query, const float *candidates, int64_t n, int64_t width, int64_t own, double *found)
+static void rank_query(const float *query, const float *candidates, int64_t n, int64_t width, int64_t own,
+                       double *found)
 {
     double target = product(query, candidates + own * width, width);
     int64_t better = 0, ties = 0;
@@ -40,7 +41,7 @@ static void rank_query(const float *query, const float *candidates, int64_t n, i
 static void recalls(const float *queries, const float *candidates, int64_t n, int64_t width, double *scratch,
                     double *out)
 {
-#pragma omp parallel for schedule(static) if(n > 64)
+#pragma omp parallel for schedule(static) if (n > 64)
     for (int64_t q = 0; q < n; q++) {
         rank_query(queries + q * width, candidates, n, width, q, scratch + q * XV_RECALLS);
     }

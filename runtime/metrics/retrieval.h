@@ -11,7 +11,7 @@ extern const int XV_RECALL_AT[XV_RECALLS];  // 1, 5, 10
 typedef struct XvRetrieval {
     double image_to_text[XV_RECALLS];  // share of images whose text is among the first 1, 5, 10
     double text_to_image[XV_RECALLS];
-    double chance[XV_RECALLS];         // of a random order: min(1, k / n)
+    double chance[XV_RECALLS];  // of a random order: min(1, k / n)
 } XvRetrieval;
 
 // Ranks by the inner product of features image[n, width] and text[n, width], summed in double precision. Ties are

@@ -14,7 +14,8 @@
 bool xv_fiber_create(XvFiber *fiber, size_t bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    void *memory = mmap(NULL, bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory =
+        mmap(NULL, bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         return false;
     }
@@ -56,7 +57,8 @@ __asm__(".text\n"
 void xv_fiber_prepare(XvFiber *fiber, void (*entry)(void *), void *argument)
 {
     uintptr_t top = ((uintptr_t)fiber->memory + fiber->bytes) & ~(uintptr_t)15;
-    void **stack = (void **)top - 9;   // r15 r14 r13 r12 rbx rbp, return address, and two: calls want rsp aligned
+    void **stack =
+        (void **)top - 9;  // r15 r14 r13 r12 rbx rbp, return address, and two: calls want rsp aligned
     memset(stack, 0, 9 * sizeof *stack);
     stack[2] = argument;
     memcpy(&stack[3], &entry, sizeof entry);
@@ -106,8 +108,8 @@ void xv_fiber_prepare(XvFiber *fiber, void (*entry)(void *), void *argument)
     getcontext(context);
     context->uc_stack.ss_sp = fiber->memory;
     context->uc_stack.ss_size = fiber->bytes;
-    makecontext(context, (void (*)(void))start, 4, (unsigned)((uint64_t)entry_bits >> 32), (unsigned)entry_bits,
-                (unsigned)(bits >> 32), (unsigned)bits);
+    makecontext(context, (void (*)(void))start, 4, (unsigned)((uint64_t)entry_bits >> 32),
+                (unsigned)entry_bits, (unsigned)(bits >> 32), (unsigned)bits);
 }
 
 void xv_fiber_switch(XvFiber *from, XvFiber *to)

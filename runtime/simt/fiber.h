@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 typedef struct XvFiber {
-    void *stack;     // where it goes on; private to fiber.c
-    void *memory;    // its stack
+    void *stack;   // where it goes on; private to fiber.c
+    void *memory;  // its stack
     size_t bytes;
 } XvFiber;
 

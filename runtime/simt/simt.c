@@ -28,7 +28,7 @@ typedef struct SharedArray {
 } SharedArray;
 
 struct XvSimtMachine {
-    XvSimt simt;                   // first: kernels hand it back
+    XvSimt simt;  // first: kernels hand it back
     XvFiber scheduler;
     Thread threads[XV_SIMT_MAX_THREADS];
     const XvSimtLaunch *launch;
@@ -65,9 +65,10 @@ static void write_fault(XvSimtMachine *machine, XvSimtPlace place, const char *f
     }
     machine->is_faulty = true;
     const XvSimt *simt = &machine->simt;
-    int used = snprintf(machine->message, machine->message_size, "kernel %s, %s:%d: block (%u, %u, %u), thread %u: ",
-                        machine->launch->name, file_name(place), place.line, simt->block[0],
-                        simt->block[1], simt->block[2], simt->thread);
+    int used =
+        snprintf(machine->message, machine->message_size,
+                 "kernel %s, %s:%d: block (%u, %u, %u), thread %u: ", machine->launch->name, file_name(place),
+                 place.line, simt->block[0], simt->block[1], simt->block[2], simt->thread);
     if (used > 0 && (size_t)used < machine->message_size) {
         vsnprintf(machine->message + used, machine->message_size - (size_t)used, format, args);
     }
@@ -127,8 +128,8 @@ static bool is_complete(XvSimtMachine *machine, const XvSimtMeeting *meeting, vo
         }
         const Thread *other = &machine->threads[first + lane];
         if (first + lane >= machine->simt.threads || other->state == THREAD_ENDED) {
-            report(machine, meeting->place, "divergent %s: lane %u of the mask 0x%08x has ended", meeting->what, lane,
-                   meeting->mask);
+            report(machine, meeting->place, "divergent %s: lane %u of the mask 0x%08x has ended",
+                   meeting->what, lane, meeting->mask);
             leave(machine);
         }
         if (other->state != THREAD_AT_MEETING || !is_same_meeting(other->meeting, meeting)) {
@@ -198,7 +199,10 @@ static void *shared(XvSimt *simt, XvSimtPlace place, size_t count, size_t size, 
             return array->data;
         }
     }
-    SharedArray array = {.place = place, .count = count, .size = size, .data = calloc(count, size),
+    SharedArray array = {.place = place,
+                         .count = count,
+                         .size = size,
+                         .data = calloc(count, size),
                          .shadow = calloc(count, sizeof *array.shadow)};
     if (machine->n_shared == XV_SIMT_MAX_SHARED || !array.data || !array.shadow) {
         free(array.data);
@@ -227,7 +231,8 @@ static uint32_t count_at_barrier(const XvSimtMachine *machine, XvSimtPlace place
 {
     uint32_t count = 0;
     for (uint32_t t = 0; t < machine->simt.threads; t++) {
-        count += machine->threads[t].state == THREAD_AT_BARRIER && is_same_place(machine->threads[t].place, place);
+        count +=
+            machine->threads[t].state == THREAD_AT_BARRIER && is_same_place(machine->threads[t].place, place);
     }
     return count;
 }
@@ -254,7 +259,8 @@ static void resolve(XvSimtMachine *machine)
     uint32_t here = count_at_barrier(machine, place);
     if (here < simt->threads) {
         simt->thread = first;
-        report(machine, place, "divergent barrier: %u of %u threads wait here, %u have ended, %u wait elsewhere", here,
+        report(machine, place,
+               "divergent barrier: %u of %u threads wait here, %u have ended, %u wait elsewhere", here,
                simt->threads, machine->n_ended, simt->threads - here - machine->n_ended);
         return;
     }

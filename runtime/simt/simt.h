@@ -38,7 +38,7 @@ typedef struct XvSimtShadow {
     uint32_t write_clock, read_clock;  // of the writing lane; the largest of the reading lanes
     uint32_t read_mask;                // lanes of read_warp that read in read_epoch
     uint16_t write_thread, read_warp;
-    bool is_read_by_warps;             // of several warps in read_epoch
+    bool is_read_by_warps;  // of several warps in read_epoch
     XvSimtPlace write_place, read_place;
 } XvSimtShadow;
 
@@ -49,7 +49,7 @@ typedef struct XvSimtMeeting {
     void (*combine)(void **slots, uint32_t mask);
     const char *what;
     XvSimtPlace place;
-    bool is_ordering;                  // memory accesses before it happen before those after it
+    bool is_ordering;  // memory accesses before it happen before those after it
 } XvSimtMeeting;
 
 typedef struct XvSimt XvSimt;
@@ -72,11 +72,11 @@ struct XvSimt {
 typedef void (*XvSimtKernel)(void **arguments);
 
 typedef struct XvSimtLaunch {
-    const char *name;        // for messages
+    const char *name;  // for messages
     XvSimtKernel kernel;
-    XvSimt **current;        // the variable of the kernels' module through which it reaches the emulator
+    XvSimt **current;  // the variable of the kernels' module through which it reaches the emulator
     uint32_t grid[3];
-    uint32_t threads;        // of a block, in one dimension
+    uint32_t threads;  // of a block, in one dimension
     void **arguments;
 } XvSimtLaunch;
 

@@ -6,34 +6,57 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NUMBER_ID(name) {name, XV_FIELD_NUMBER, false}
+#define NUMBER_ID(name)              \
+    {                                \
+        name, XV_FIELD_NUMBER, false \
+    }
 
 static const XvLayout LAYOUTS[] = {
-    {"image_text", "pre-training pairs", false,
+    {"image_text",
+     "pre-training pairs",
+     false,
      {{NULL, XV_FIELD_PICTURE, false}, {"caption", XV_FIELD_CAPTIONS, false}, {0}}},
-    {"regions", "pre-training regions", false,
-     {{NULL, XV_FIELD_PICTURE, false}, {"caption", XV_FIELD_CAPTIONS, true}, {"elems", XV_FIELD_ELEMENTS, false}, {0}}},
-    {"retrieval", "retrieval or captioning", false,
+    {"regions",
+     "pre-training regions",
+     false,
+     {{NULL, XV_FIELD_PICTURE, false},
+      {"caption", XV_FIELD_CAPTIONS, true},
+      {"elems", XV_FIELD_ELEMENTS, false},
+      {0}}},
+    {"retrieval",
+     "retrieval or captioning",
+     false,
      {{"image", XV_FIELD_PICTURE, false}, {"caption", XV_FIELD_CAPTIONS, false}, {0}}},
-    {"captions", "captioning", false, {{"image", XV_FIELD_PICTURE, false}, {"caption", XV_FIELD_CAPTIONS, true}, {0}}},
-    {"vqa", "questions", false,
+    {"captions",
+     "captioning",
+     false,
+     {{"image", XV_FIELD_PICTURE, false}, {"caption", XV_FIELD_CAPTIONS, true}, {0}}},
+    {"vqa",
+     "questions",
+     false,
      {{"image", XV_FIELD_PICTURE, false},
       {"question", XV_FIELD_QUESTION, false},
       {"question_id", XV_FIELD_ID, true},
       {"answer", XV_FIELD_ANSWERS, true},
       {0}}},
-    {"nlvr", "statements about two pictures", false,
+    {"nlvr",
+     "statements about two pictures",
+     false,
      {{"images", XV_FIELD_PICTURES, false},
       {"sentence", XV_FIELD_CAPTIONS, false},
       {"label", XV_FIELD_LABEL, false},
       {0}}},
-    {"grounding_bbox", "expressions with boxes", true,
+    {"grounding_bbox",
+     "expressions with boxes",
+     true,
      {{"image", XV_FIELD_PICTURE, false},
       {"text", XV_FIELD_CAPTIONS, false},
       NUMBER_ID("ref_id"),
       {"bbox", XV_FIELD_REFERENCE, false},
       {0}}},
-    {"grounding_weak", "expressions", true,
+    {"grounding_weak",
+     "expressions",
+     true,
      {{"image", XV_FIELD_PICTURE, false}, {"text", XV_FIELD_CAPTIONS, false}, NUMBER_ID("ref_id"), {0}}},
 };
 
@@ -58,11 +81,10 @@ const XvLayout *xv_layout_find(const char *kind)
 
 const XvLayout *xv_layout_guess(const cJSON *record)
 {
-    static const char *const MARKS[][2] = {{"elems", "regions"},        {"sentence", "nlvr"},
-                                           {"question", "vqa"},         {"bbox", "grounding_bbox"},
-                                           {"text", "grounding_weak"},  {"binary", "image_text"},
-                                           {"image_rpath", "image_text"}, {"caption", "retrieval"},
-                                           {"image", "captions"}};
+    static const char *const MARKS[][2] = {
+        {"elems", "regions"},          {"sentence", "nlvr"},       {"question", "vqa"},
+        {"bbox", "grounding_bbox"},    {"text", "grounding_weak"}, {"binary", "image_text"},
+        {"image_rpath", "image_text"}, {"caption", "retrieval"},   {"image", "captions"}};
     for (size_t i = 0; i < sizeof MARKS / sizeof *MARKS; i++) {
         if (xv_json_member(record, MARKS[i][0])) {
             return xv_layout_find(MARKS[i][1]);

@@ -15,11 +15,11 @@
 
 enum {
     XV_SCENE_MAX_OBJECTS = 6,
-    XV_SCENE_CAPTIONS = 5,    // per scene, all different
-    XV_SCENE_QUESTIONS = 6,   // per scene
-    XV_SCENE_PAIRS = 4,       // NLVR statements per scene, half of them true
-    XV_SCENE_EXPRESSIONS = 2, // grounding texts per object
-    XV_CAPTION_WORDS = 14,    // longest caption; with [CLS] it fits 16 tokens
+    XV_SCENE_CAPTIONS = 5,     // per scene, all different
+    XV_SCENE_QUESTIONS = 6,    // per scene
+    XV_SCENE_PAIRS = 4,        // NLVR statements per scene, half of them true
+    XV_SCENE_EXPRESSIONS = 2,  // grounding texts per object
+    XV_CAPTION_WORDS = 14,     // longest caption; with [CLS] it fits 16 tokens
 };
 
 typedef enum XvSplit { XV_TRAIN, XV_VAL, XV_TEST, XV_SPLIT_COUNT } XvSplit;
@@ -28,12 +28,12 @@ typedef enum XvSplit { XV_TRAIN, XV_VAL, XV_TEST, XV_SPLIT_COUNT } XvSplit;
 const char *xv_split_name(XvSplit split);
 
 typedef struct XvScenesOptions {
-    const char *output;                    // folder, made if missing
+    const char *output;  // folder, made if missing
     int n_scenes[XV_SPLIT_COUNT];
-    int pixels;                            // side of the square pictures
-    int quality;                           // of the JPEG files
-    int min_objects, max_objects;          // 2..XV_SCENE_MAX_OBJECTS
-    int n_shapes, n_colours, n_textures;   // how many of each kind are used; fewer make an easier set
+    int pixels;                           // side of the square pictures
+    int quality;                          // of the JPEG files
+    int min_objects, max_objects;         // 2..XV_SCENE_MAX_OBJECTS
+    int n_shapes, n_colours, n_textures;  // how many of each kind are used; fewer make an easier set
     bool has_plain_backgrounds;
     uint64_t seed;
 } XvScenesOptions;
@@ -45,10 +45,10 @@ typedef struct XvBox {
 typedef struct XvSceneObject {
     int shape, colour, texture;  // indices into the tables of scenes_words.h
     bool is_large;
-    double x, y, radius;         // centre and extent
-    double angle;                // radians, clockwise
-    int container;               // object (a ring) around this one, or -1
-    XvBox box;                   // tight, inside the picture
+    double x, y, radius;  // centre and extent
+    double angle;         // radians, clockwise
+    int container;        // object (a ring) around this one, or -1
+    XvBox box;            // tight, inside the picture
 } XvSceneObject;
 
 typedef enum XvGround {
@@ -62,14 +62,14 @@ typedef enum XvGround {
 
 typedef struct XvScene {
     XvSplit split;
-    int number;                  // of the file, unique over all splits
+    int number;  // of the file, unique over all splits
     int pixels;
-    int n_shapes, n_colours;     // kinds in use, from the options
+    int n_shapes, n_colours;  // kinds in use, from the options
     int n_objects;
     XvSceneObject objects[XV_SCENE_MAX_OBJECTS];
     XvGround ground;
-    double ground_rgb[2][3];     // the two tones of the background, 0..1
-    uint64_t key;                // of the random streams of picture and texts
+    double ground_rgb[2][3];  // the two tones of the background, 0..1
+    uint64_t key;             // of the random streams of picture and texts
 } XvScene;
 
 // Purposes of a scene's random streams: xv_scene_stream(scene, XV_FOR_CAPTIONS).
@@ -103,7 +103,7 @@ typedef enum XvRelation {
     XV_RIGHT,
     XV_INSIDE,
     XV_AROUND,
-    XV_NEAR,      // only as something to say; never returned
+    XV_NEAR,  // only as something to say; never returned
     XV_RELATION_COUNT
 } XvRelation;
 
@@ -127,11 +127,11 @@ unsigned xv_say_more(XvStream *stream, unsigned say, double chance);
 // ---- scenes_shape.c: geometry in pixels
 
 typedef struct XvOutline {
-    int n_points;                 // 0: a circle or ring
-    double x[40], y[40];          // corners in pixels
-    double inverse[40];           // 1 / squared length of the edge that starts at the corner
+    int n_points;         // 0: a circle or ring
+    double x[40], y[40];  // corners in pixels
+    double inverse[40];   // 1 / squared length of the edge that starts at the corner
     double centre_x, centre_y;
-    double radius, thickness;     // thickness > 0 makes a ring
+    double radius, thickness;  // thickness > 0 makes a ring
 } XvOutline;
 
 XvOutline xv_outline(const XvSceneObject *object, int pixels);

@@ -184,7 +184,7 @@ static bool state_absence(const Stating *stating)
 bool xv_scene_statement(const XvScene *left, const XvScene *right, bool truth, XvStream *stream,
                         XvText *sentence)
 {
-    static const Stater STATERS[] = {state_contents, state_contents, state_shared, state_comparison,
+    static const Stater STATERS[] = {state_contents, state_contents, state_shared,   state_comparison,
                                      state_number,   state_relation, state_relation, state_absence};
     Stating stating = {{left, right}, truth, stream, sentence};
     Stater stater = NULL;

@@ -308,8 +308,8 @@ static void ask_one_of(const Asking *asking, const Asker *askers, int n_askers)
 void xv_scene_questions(const XvScene *scene, XvQuestion questions[XV_SCENE_QUESTIONS])
 {
     // Three rows of open questions, then the two that are answered with yes and no, then any open one.
-    static const Asker OPEN[] = {ask_colour, ask_shape, ask_count, ask_where,
-                                 ask_neighbour, ask_pattern, ask_size, ask_count};
+    static const Asker OPEN[] = {ask_colour,    ask_shape,   ask_count, ask_where,
+                                 ask_neighbour, ask_pattern, ask_size,  ask_count};
     static const Asker CLOSED[] = {ask_existence, ask_relation, ask_whether_colour, ask_comparison};
     XvStream stream = xv_scene_stream(scene, XV_FOR_QUESTIONS);
     for (int i = 0; i < XV_SCENE_QUESTIONS; i++) {

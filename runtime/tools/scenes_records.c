@@ -13,9 +13,9 @@ typedef struct Records {
     FILE *file;
     XvError *error;
     char path[1024];
-    bool is_lines;      // one record a line; else one array
+    bool is_lines;  // one record a line; else one array
     int n_records;
-    bool is_sound;      // false once a word was unknown
+    bool is_sound;  // false once a word was unknown
 } Records;
 
 typedef struct SceneRange {

@@ -44,9 +44,9 @@ static double stripe_distance(double position, double period)
 // ---- background
 
 typedef struct Ground {
-    double cosine, sine;   // direction of gradient or stripes
-    double period;         // of patterns, pixels
-    uint64_t key;          // of the clouds
+    double cosine, sine;  // direction of gradient or stripes
+    double period;        // of patterns, pixels
+    uint64_t key;         // of the clouds
 } Ground;
 
 static double lattice(uint64_t key, int x, int y)
@@ -118,9 +118,9 @@ static void paint_ground(const XvScene *scene, Canvas *canvas, XvStream *stream)
 typedef struct Paint {
     XvOutline outline;
     const XvSceneObject *object;
-    double rgb[2][3];      // main tone and texture tone
-    double cosine, sine;   // direction of the texture
-    double period;         // of the texture, pixels
+    double rgb[2][3];     // main tone and texture tone
+    double cosine, sine;  // direction of the texture
+    double period;        // of the texture, pixels
 } Paint;
 
 static double luminance(const double rgb[3])
@@ -145,7 +145,8 @@ static Paint make_paint(const XvScene *scene, const XvSceneObject *object, XvStr
     Paint paint = {.outline = xv_outline(object, scene->pixels), .object = object};
     choose_tones(&paint, stream);
     double angle = 3.141592653589793 * (xv_stream_uniform(stream) - 0.5);
-    angle = object->texture == 1 ? angle : 0.3 * angle; // stripes go anywhere, the others stay nearly upright
+    angle =
+        object->texture == 1 ? angle : 0.3 * angle;  // stripes go anywhere, the others stay nearly upright
     paint.cosine = cos(angle);
     paint.sine = sin(angle);
     static const double PERIODS[XV_N_TEXTURES] = {1, 0.52, 0.50, 0.80};

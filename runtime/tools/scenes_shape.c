@@ -75,7 +75,7 @@ static Polygon unit_polygon(int shape)
     static const double SQUARE[][2] = {{-0.82, -0.82}, {0.82, -0.82}, {0.82, 0.82}, {-0.82, 0.82}};
     static const double TRIANGLE[][2] = {{0, -0.95}, {1.0, 0.8}, {-1.0, 0.8}};
     static const double DIAMOND[][2] = {{0, -1.1}, {0.72, 0}, {0, 1.1}, {-0.72, 0}};
-    static const double ARROW[][2] = {{0, -1.05},  {0.85, -0.1},  {0.33, -0.1}, {0.33, 1.0},
+    static const double ARROW[][2] = {{0, -1.05},   {0.85, -0.1},  {0.33, -0.1}, {0.33, 1.0},
                                       {-0.33, 1.0}, {-0.33, -0.1}, {-0.85, -0.1}};
     Polygon polygon = {.n_points = 0};
     switch (shape) {

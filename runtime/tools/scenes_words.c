@@ -19,17 +19,19 @@ const char *const XV_TEXTURE_NAMES[XV_N_TEXTURES] = {"solid", "striped", "dotted
 
 // Everything the frames and tables say, apart from plurals, which are a word and a piece.
 static const char *const WORDS[] = {
-    "circle", "square", "triangle", "star", "heart", "cross", "ring", "diamond", "arrow", "moon",
-    "red", "blue", "green", "yellow", "purple", "cyan", "orange", "white", "black", "pink",
-    "solid", "striped", "dotted", "checkered", "large", "small", "object", "image", "picture", "background",
-    "an", "the", "is", "are", "there", "it", "in", "on", "of", "to",
-    "and", "or", "with", "than", "both", "one", "two", "three", "four", "five",
-    "six", "no", "yes", "not", "only", "exactly", "at", "least", "more", "fewer",
-    "same", "number", "each", "other", "neither", "contain", "contains", "has", "have", "shows",
-    "show", "above", "below", "over", "under", "higher", "lower", "left", "right", "inside",
-    "around", "near", "next", "beside", "close", "between", "top", "bottom", "middle", "side",
-    "dark", "light", "what", "which", "how", "many", "color", "shape", "pattern", "size",
-    "where", "relative", "see", "you", "can", "does", "any", "we", "big", "here",
+    "circle", "square",  "triangle",   "star",     "heart",   "cross",     "ring",   "diamond", "arrow",
+    "moon",   "red",     "blue",       "green",    "yellow",  "purple",    "cyan",   "orange",  "white",
+    "black",  "pink",    "solid",      "striped",  "dotted",  "checkered", "large",  "small",   "object",
+    "image",  "picture", "background", "an",       "the",     "is",        "are",    "there",   "it",
+    "in",     "on",      "of",         "to",       "and",     "or",        "with",   "than",    "both",
+    "one",    "two",     "three",      "four",     "five",    "six",       "no",     "yes",     "not",
+    "only",   "exactly", "at",         "least",    "more",    "fewer",     "same",   "number",  "each",
+    "other",  "neither", "contain",    "contains", "has",     "have",      "shows",  "show",    "above",
+    "below",  "over",    "under",      "higher",   "lower",   "left",      "right",  "inside",  "around",
+    "near",   "next",    "beside",     "close",    "between", "top",       "bottom", "middle",  "side",
+    "dark",   "light",   "what",       "which",    "how",     "many",      "color",  "shape",   "pattern",
+    "size",   "where",   "relative",   "see",      "you",     "can",       "does",   "any",     "we",
+    "big",    "here",
 };
 static const char *const SPECIALS[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
 static const char *const PIECES[] = {"##s", "##es"};  // beside the single letters

@@ -67,15 +67,15 @@ typedef struct Loop {
 
 enum { LOOP_COUNT = 4096 };
 
-#define LOOP(function)                                                                                       \
-    static void loop_##function(const void *args)                                                            \
-    {                                                                                                        \
-        float *restrict to = ((const Loop *)args)->to;                                                       \
-        const float *restrict from = ((const Loop *)args)->from;                                             \
-        _Pragma("omp simd") for (int i = 0; i < LOOP_COUNT; i++)                                             \
-        {                                                                                                    \
-            to[i] = function(from[i]);                                                                       \
-        }                                                                                                    \
+#define LOOP(function)                                           \
+    static void loop_##function(const void *args)                \
+    {                                                            \
+        float *restrict to = ((const Loop *)args)->to;           \
+        const float *restrict from = ((const Loop *)args)->from; \
+        _Pragma("omp simd") for (int i = 0; i < LOOP_COUNT; i++) \
+        {                                                        \
+            to[i] = function(from[i]);                           \
+        }                                                        \
     }
 LOOP(xv_exp)
 LOOP(xv_log)
@@ -99,9 +99,16 @@ static void bench_functions(Bench *bench)
         const char *name;
         Work work;
     } loops[] = {
-        {"exp", loop_xv_exp}, {"log", loop_xv_log}, {"erf", loop_xv_erf}, {"tanh", loop_xv_tanh},
-        {"sigmoid", loop_xv_sigmoid}, {"gelu", loop_xv_gelu}, {"gelu_grad", loop_xv_gelu_grad},
-        {"quick_gelu", loop_xv_quick_gelu}, {"rsqrt", loop_xv_rsqrt}, {"keep", loop_keep},
+        {"exp", loop_xv_exp},
+        {"log", loop_xv_log},
+        {"erf", loop_xv_erf},
+        {"tanh", loop_xv_tanh},
+        {"sigmoid", loop_xv_sigmoid},
+        {"gelu", loop_xv_gelu},
+        {"gelu_grad", loop_xv_gelu_grad},
+        {"quick_gelu", loop_xv_quick_gelu},
+        {"rsqrt", loop_xv_rsqrt},
+        {"keep", loop_keep},
     };
     float *from = random_floats(LOOP_COUNT), *to = random_floats(LOOP_COUNT);
     const Loop args = {to, from};
@@ -238,7 +245,8 @@ static void bench_attention_shape(Bench *bench, const Shape *s)
                              .v = {kv + 2 * width, s->n_key * row, s->dim, row},
                              .out = {out, s->n_query * width, s->dim, width},
                              .bias = {{mask, s->n_key, 0, 0, 1, 1, s->batch}}};
-    XvAttentionGrad grad = {.forward = &attention, .d_out = {out, s->n_query * width, s->dim, width},
+    XvAttentionGrad grad = {.forward = &attention,
+                            .d_out = {out, s->n_query * width, s->dim, width},
                             .dq = {dq, s->n_query * row, s->dim, row},
                             .dk = {dkv + width, s->n_key * row, s->dim, row},
                             .dv = {dkv + 2 * width, s->n_key * row, s->dim, row}};

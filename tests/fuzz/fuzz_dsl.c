@@ -17,9 +17,8 @@ static bool same_comments(const AstComment *a, const AstComment *b)
 {
     for (; a && b; a = a->next, b = b->next) {
         size_t length = a->span.end - a->span.begin;
-        if (b->span.end - b->span.begin != length
-            || memcmp(a->span.source->text + a->span.begin, b->span.source->text + b->span.begin, length)
-                   != 0) {
+        if (b->span.end - b->span.begin != length ||
+            memcmp(a->span.source->text + a->span.begin, b->span.source->text + b->span.begin, length) != 0) {
             return false;
         }
     }

@@ -126,7 +126,8 @@ static Values labels_of(const XvSafetensors *inputs)
     if (xv_safetensors_find(inputs, "masked_ids")) {
         return check_reference(inputs, "masked_ids");
     }
-    Values labels = check_reference(inputs, xv_safetensors_find(inputs, "answer_ids") ? "answer_ids" : "text_ids");
+    Values labels =
+        check_reference(inputs, xv_safetensors_find(inputs, "answer_ids") ? "answer_ids" : "text_ids");
     int64_t width = labels.shape[labels.rank - 1];
     for (int64_t i = 0; i < labels.count; i++) {
         labels.at[i] = i % width < width - 1 ? labels.at[i + 1] : 0;

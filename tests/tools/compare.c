@@ -21,7 +21,7 @@
 
 typedef struct Case {
     const char *folder;
-    const char *record;       // of optimizer steps: "after_steps" or another
+    const char *record;  // of optimizer steps: "after_steps" or another
     cJSON *config;
     Check check;
 } Case;

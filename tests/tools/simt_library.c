@@ -68,8 +68,8 @@ static void gemm(Check *check, const XvRun *run, const XvGemm *shape)
     g.c = got;
     xv_cuda_gemm(run, &g);
     char what[128];
-    snprintf(what, sizeof what, "product %d x %d x %d, %d%d, %d problems", (int)g.m, (int)g.n, (int)g.k, g.trans_a,
-             g.trans_b, (int)g.batch);
+    snprintf(what, sizeof what, "product %d x %d x %d, %d%d, %d problems", (int)g.m, (int)g.n, (int)g.k,
+             g.trans_a, g.trans_b, (int)g.batch);
     finished(check, run->device, what);
     close_to(check, what, got, want, c);
 }
@@ -80,11 +80,36 @@ static void gemms(Check *check, const XvRun *run)
         {.m = 64, .n = 64, .k = 16, .batch = 1, .lda = 16, .ldb = 64, .ldc = 64},
         {.m = 1, .n = 1, .k = 1, .batch = 1, .lda = 1, .ldb = 1, .ldc = 1},
         {.m = 65, .n = 130, .k = 33, .batch = 1, .lda = 40, .ldb = 131, .ldc = 140, .accumulate = true},
-        {.m = 70, .n = 30, .k = 17, .batch = 3, .trans_a = true, .lda = 75, .ldb = 30, .ldc = 30, .batch_a = 17 * 75,
-         .batch_b = 17 * 30, .batch_c = 70 * 30},
-        {.m = 5, .n = 90, .k = 100, .batch = 2, .trans_b = true, .lda = 100, .ldb = 101, .ldc = 90, .batch_a = 500,
+        {.m = 70,
+         .n = 30,
+         .k = 17,
+         .batch = 3,
+         .trans_a = true,
+         .lda = 75,
+         .ldb = 30,
+         .ldc = 30,
+         .batch_a = 17 * 75,
+         .batch_b = 17 * 30,
+         .batch_c = 70 * 30},
+        {.m = 5,
+         .n = 90,
+         .k = 100,
+         .batch = 2,
+         .trans_b = true,
+         .lda = 100,
+         .ldb = 101,
+         .ldc = 90,
+         .batch_a = 500,
          .batch_c = 450},
-        {.m = 33, .n = 20, .k = 50, .batch = 1, .trans_a = true, .trans_b = true, .lda = 33, .ldb = 50, .ldc = 20},
+        {.m = 33,
+         .n = 20,
+         .k = 50,
+         .batch = 1,
+         .trans_a = true,
+         .trans_b = true,
+         .lda = 33,
+         .ldb = 50,
+         .ldc = 20},
     };
     for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++) {
         gemm(check, run, &SHAPES[i]);
@@ -95,9 +120,9 @@ static void gemms(Check *check, const XvRun *run)
 
 typedef struct Shape {
     int64_t batch, heads, n_query, n_key, head_dim, value_dim;
-    int64_t windows;       // of a [windows, 1, n_query, n_key] bias; 0: none
-    bool has_head_bias;    // [1, heads, n_query, n_key]
-    bool has_key_mask;     // [batch, 1, 1, n_key]
+    int64_t windows;     // of a [windows, 1, n_query, n_key] bias; 0: none
+    bool has_head_bias;  // [1, heads, n_query, n_key]
+    bool has_key_mask;   // [batch, 1, 1, n_key]
     double rate;
 } Shape;
 
@@ -109,8 +134,13 @@ static void add_bias(XvAttention *a, XvAttentionBias bias, int64_t count)
 
 static XvAttention attention_of(const Shape *s)
 {
-    XvAttention a = {.batch = s->batch, .heads = s->heads, .n_query = s->n_query, .n_key = s->n_key,
-                     .head_dim = s->head_dim, .value_dim = s->value_dim, .scale = 0.3f};
+    XvAttention a = {.batch = s->batch,
+                     .heads = s->heads,
+                     .n_query = s->n_query,
+                     .n_key = s->n_key,
+                     .head_dim = s->head_dim,
+                     .value_dim = s->value_dim,
+                     .scale = 0.3f};
     int64_t square = s->n_query * s->n_key, q = s->heads * s->head_dim, v = s->heads * s->value_dim;
     a.q = (XvHeads){random_floats(s->batch * s->n_query * q, 11), s->n_query * q, s->head_dim, q};
     a.k = (XvHeads){random_floats(s->batch * s->n_key * q, 12), s->n_key * q, s->head_dim, q};
@@ -135,8 +165,12 @@ typedef struct Results {
 static Results results_of(const Shape *s)
 {
     int64_t rows = s->batch * s->heads * s->n_query, keys = s->batch * s->heads * s->n_key;
-    Results r = {random_floats(rows * s->value_dim, 21), random_floats(rows, 22), random_floats(rows * s->head_dim, 23),
-                 random_floats(keys * s->head_dim, 24), random_floats(keys * s->value_dim, 25), {NULL, NULL},
+    Results r = {random_floats(rows * s->value_dim, 21),
+                 random_floats(rows, 22),
+                 random_floats(rows * s->head_dim, 23),
+                 random_floats(keys * s->head_dim, 24),
+                 random_floats(keys * s->value_dim, 25),
+                 {NULL, NULL},
                  random_floats(rows, 26)};
     for (int i = 0; i < XV_MAX_BIASES; i++) {
         r.d_bias[i] = random_floats(s->batch * s->heads * s->n_query * s->n_key, 27);
@@ -149,11 +183,12 @@ static void place(XvAttention *a, XvAttentionGrad *grad, const Shape *s, const R
     int64_t q = s->heads * s->head_dim, v = s->heads * s->value_dim;
     a->out = (XvHeadsOut){r->out, s->n_query * v, s->value_dim, v};
     a->lse = r->lse;
-    *grad = (XvAttentionGrad){.forward = a,
-                              .d_out = {random_floats(s->batch * s->n_query * v, 14), s->n_query * v, s->value_dim, v},
-                              .dq = {r->dq, s->n_query * q, s->head_dim, q},
-                              .dk = {r->dk, s->n_key * q, s->head_dim, q},
-                              .dv = {r->dv, s->n_key * v, s->value_dim, v}};
+    *grad = (XvAttentionGrad){
+        .forward = a,
+        .d_out = {random_floats(s->batch * s->n_query * v, 14), s->n_query * v, s->value_dim, v},
+        .dq = {r->dq, s->n_query * q, s->head_dim, q},
+        .dk = {r->dk, s->n_key * q, s->head_dim, q},
+        .dv = {r->dv, s->n_key * v, s->value_dim, v}};
     for (int i = 0; i < a->n_biases; i++) {
         grad->d_bias[i] = r->d_bias[i];
     }
@@ -162,7 +197,8 @@ static void place(XvAttention *a, XvAttentionGrad *grad, const Shape *s, const R
 static int64_t bias_elements(const XvAttention *a, int which)
 {
     const XvAttentionBias *bias = &a->bias[which];
-    return (bias->batch ? bias->modulus : 1) * (bias->head ? a->heads : 1) * (bias->query ? a->n_query : 1) * a->n_key;
+    return (bias->batch ? bias->modulus : 1) * (bias->head ? a->heads : 1) * (bias->query ? a->n_query : 1) *
+           a->n_key;
 }
 
 static void attention(Check *check, const XvRun *run, const Shape *s)
@@ -196,10 +232,10 @@ static void attention(Check *check, const XvRun *run, const Shape *s)
 static void attentions(Check *check, const XvRun *run)
 {
     static const Shape SHAPES[] = {
-        {2, 2, 5, 7, 3, 3, 0, false, false, 0.0},  {4, 3, 16, 16, 8, 8, 2, true, false, 0.0},
+        {2, 2, 5, 7, 3, 3, 0, false, false, 0.0},    {4, 3, 16, 16, 8, 8, 2, true, false, 0.0},
         {4, 2, 16, 17, 16, 16, 0, false, true, 0.1}, {2, 2, 49, 49, 32, 32, 2, true, false, 0.0},
-        {3, 2, 13, 9, 24, 40, 0, true, true, 0.3}, {2, 1, 40, 50, 64, 64, 0, false, true, 0.1},
-        {1, 1, 1, 1, 1, 1, 0, false, false, 0.5},  {2, 2, 1, 33, 64, 128, 0, false, true, 0.0},
+        {3, 2, 13, 9, 24, 40, 0, true, true, 0.3},   {2, 1, 40, 50, 64, 64, 0, false, true, 0.1},
+        {1, 1, 1, 1, 1, 1, 0, false, false, 0.5},    {2, 2, 1, 33, 64, 128, 0, false, true, 0.0},
     };
     for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++) {
         attention(check, run, &SHAPES[i]);
@@ -213,11 +249,15 @@ static void scatter(Check *check, const XvRun *run)
     enum { ROWS = 6, WIDTH = 150, COUNT = 200 };
     int32_t *index = check_memory(COUNT * sizeof *index);
     for (int i = 0; i < COUNT; i++) {
-        index[i] = i * 7 % 11 % 8 - 1;   // -1..6: repeated, and outside on both sides
+        index[i] = i * 7 % 11 % 8 - 1;  // -1..6: repeated, and outside on both sides
     }
     for (int is_cleared = 0; is_cleared < 2; is_cleared++) {
         float *want = random_floats(ROWS * WIDTH, 5), *got = copy_of(want, ROWS * WIDTH);
-        XvRows rows = {.table = want, .n_rows = ROWS, .width = WIDTH, .index = index, .count = COUNT,
+        XvRows rows = {.table = want,
+                       .n_rows = ROWS,
+                       .width = WIDTH,
+                       .index = index,
+                       .count = COUNT,
                        .rows = random_floats(COUNT * WIDTH, 6)};
         xv_scatter_add_rows(&rows, is_cleared);
         rows.table = got;
@@ -232,7 +272,7 @@ static void sample(Check *check, const XvRun *run)
 {
     enum { ROWS = 200, COUNT = 37 };
     float *weights = random_floats(ROWS * COUNT, 8);
-    memset(weights + 5 * COUNT, 0, COUNT * sizeof *weights);   // a row without weights
+    memset(weights + 5 * COUNT, 0, COUNT * sizeof *weights);  // a row without weights
     int32_t want[ROWS], got[ROWS] = {0};
     XvDraw draw = {.key = 99};
     xv_sample_categorical(weights, ROWS, COUNT, &draw, want);
@@ -251,8 +291,8 @@ static void top_k(Check *check, const XvRun *run)
     enum { ROWS = 5, COUNT = 300, K = 17 };
     float *values = random_floats(ROWS * COUNT, 9);
     for (int i = 0; i < COUNT; i++) {
-        values[COUNT + i] = (float)(i % 10);                        // ties
-        values[2 * COUNT + i] = i % 3 ? NAN : (float)-i;            // more that are no numbers than numbers
+        values[COUNT + i] = (float)(i % 10);              // ties
+        values[2 * COUNT + i] = i % 3 ? NAN : (float)-i;  // more that are no numbers than numbers
         values[3 * COUNT + i] = i < 290 ? NAN : -INFINITY;
     }
     int32_t want[ROWS * K], got[ROWS * K] = {0};

@@ -57,7 +57,8 @@ int main(int argc, char **argv)
 {
     void *module = argc == 5 ? dlopen(argv[1], RTLD_NOW) : NULL;
     if (!module) {
-        fprintf(stderr, "simt_run: %s\n", argc == 5 ? dlerror() : "usage: simt_run MODULE.so KERNEL BLOCKS THREADS");
+        fprintf(stderr, "simt_run: %s\n",
+                argc == 5 ? dlerror() : "usage: simt_run MODULE.so KERNEL BLOCKS THREADS");
         return 2;
     }
     int status = run(module, argv[2], (uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4]));

@@ -44,7 +44,8 @@ static void expect_entry(Compare *c, const char *name, const char *dtype, int ra
     }
     const char *got = check_member(entry, "dtype")->valuestring;
     check_that(&c->check, strcmp(got, dtype) == 0, "entry %s: got %s, want %s", name, got, dtype);
-    check_that(&c->check, is_shape(check_member(entry, "shape"), rank, shape), "entry %s: another shape", name);
+    check_that(&c->check, is_shape(check_member(entry, "shape"), rank, shape), "entry %s: another shape",
+               name);
 }
 
 static void expect_listed(Compare *c, const cJSON *list)
@@ -61,8 +62,8 @@ static void expect_listed(Compare *c, const cJSON *list)
         bool is_int = strcmp(cJSON_GetArrayItem(item, 1)->valuestring, "int64") == 0;
         expect_entry(c, cJSON_GetArrayItem(item, 0)->valuestring, is_int ? "I64" : "F32", rank, shape);
     }
-    check_that(&c->check, cJSON_GetArraySize(list) == cJSON_GetArraySize(c->state_dict), "got %d entries, want %d",
-               cJSON_GetArraySize(c->state_dict), cJSON_GetArraySize(list));
+    check_that(&c->check, cJSON_GetArraySize(list) == cJSON_GetArraySize(c->state_dict),
+               "got %d entries, want %d", cJSON_GetArraySize(c->state_dict), cJSON_GetArraySize(list));
 }
 
 static void expect_stored(Compare *c, const char *path)
@@ -85,8 +86,8 @@ static void expect_aliases(Compare *c, const cJSON *tied)
     {
         const cJSON *entry = entry_named(c, pair->string);
         const cJSON *of = entry ? cJSON_GetObjectItemCaseSensitive(entry, "alias_of") : NULL;
-        check_that(&c->check, of && strcmp(of->valuestring, pair->valuestring) == 0, "%s is no other name of %s",
-                   pair->string, pair->valuestring);
+        check_that(&c->check, of && strcmp(of->valuestring, pair->valuestring) == 0,
+                   "%s is no other name of %s", pair->string, pair->valuestring);
     }
 }
 

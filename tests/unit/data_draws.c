@@ -6,8 +6,8 @@
 static const cJSON *take(Recording *recording, const char *kind, const char *other)
 {
     const cJSON *draw = recording->next;
-    if (!draw
-        || (strcmp(draw->child->valuestring, kind) != 0 && strcmp(draw->child->valuestring, other) != 0)) {
+    if (!draw ||
+        (strcmp(draw->child->valuestring, kind) != 0 && strcmp(draw->child->valuestring, other) != 0)) {
         recording->is_wrong = true;
         return NULL;
     }

@@ -164,15 +164,9 @@ static bool source_of(const Node *node, const Shape *x, const int64_t *at, int64
     const Attr *attr = &node->attr;
     for (int d = 0; d < node->shape.rank; d++) {
         switch (node->op) {
-        case OP_PERMUTE:
-            from[attr->dims[d]] = at[d];
-            break;
-        case OP_EXPAND:
-            from[d] = x->dim[d] == 1 ? 0 : at[d];
-            break;
-        case OP_SLICE:
-            from[d] = attr->start[d] + at[d] * attr->step[d];
-            break;
+        case OP_PERMUTE: from[attr->dims[d]] = at[d]; break;
+        case OP_EXPAND: from[d] = x->dim[d] == 1 ? 0 : at[d]; break;
+        case OP_SLICE: from[d] = attr->start[d] + at[d] * attr->step[d]; break;
         case OP_PAD: {
             int64_t offset = at[d] - attr->start[d];
             from[d] = offset / attr->step[d];
@@ -381,8 +375,8 @@ static void eval_attention(Eval *eval, const Node *node, NodeId id, double *r)
         lse[row] = attention_row(eval, node, &heads, row, p);
         for (int64_t m = 0; m < heads.M; m++) {
             for (int64_t e = 0; e < heads.E; e++) {
-                r[row * heads.E + e] += p[m] * keep_of(&heads, row, m) *
-                                        heads.v[(row / heads.N * heads.M + m) * heads.E + e];
+                r[row * heads.E + e] +=
+                    p[m] * keep_of(&heads, row, m) * heads.v[(row / heads.N * heads.M + m) * heads.E + e];
             }
         }
     }
@@ -443,18 +437,10 @@ static void eval_compound(Eval *eval, const Node *node, NodeId id, double *r)
 {
     switch (node->op) {
     case OP_SOFTMAX:
-    case OP_LOG_SOFTMAX:
-        eval_softmax(eval, node, r);
-        break;
-    case OP_LAYER_NORM:
-        eval_layer_norm(eval, node, r);
-        break;
-    case OP_CROSS_ENTROPY:
-        eval_cross_entropy(eval, node, r);
-        break;
-    case OP_ATTENTION:
-        eval_attention(eval, node, id, r);
-        break;
+    case OP_LOG_SOFTMAX: eval_softmax(eval, node, r); break;
+    case OP_LAYER_NORM: eval_layer_norm(eval, node, r); break;
+    case OP_CROSS_ENTROPY: eval_cross_entropy(eval, node, r); break;
+    case OP_ATTENTION: eval_attention(eval, node, id, r); break;
     default:
         XV_ASSERT(node->op == OP_ATTENTION_GRAD);
         eval_attention_grad(eval, node, id, r);
@@ -491,21 +477,11 @@ static void eval_node(Eval *eval, NodeId id)
     eval->values[id] = r;
     switch (op_info(node->op)->class) {
     case CLASS_SOURCE:
-    case CLASS_RANDOM:
-        eval_source(eval, node, r);
-        break;
-    case CLASS_ELEMENTWISE:
-        eval_elementwise(eval, node, r);
-        break;
-    case CLASS_REDUCE:
-        eval_reduce(eval, node, r);
-        break;
-    case CLASS_COMPOUND:
-        eval_compound(eval, node, id, r);
-        break;
-    case CLASS_COLLECTIVE:
-        eval_collective(eval, node, r);
-        break;
+    case CLASS_RANDOM: eval_source(eval, node, r); break;
+    case CLASS_ELEMENTWISE: eval_elementwise(eval, node, r); break;
+    case CLASS_REDUCE: eval_reduce(eval, node, r); break;
+    case CLASS_COMPOUND: eval_compound(eval, node, id, r); break;
+    case CLASS_COLLECTIVE: eval_collective(eval, node, r); break;
     default:
         if (node->op == OP_MATMUL) {
             eval_matmul(eval, node, r);

@@ -8,7 +8,7 @@
 typedef struct EvalData {
     const double *const *inputs;
     const double *const *parameters;
-    const double *const *draws;      // KEEP factors (0 or 1 / (1 - rate)), SAMPLE results
+    const double *const *draws;  // KEEP factors (0 or 1 / (1 - rate)), SAMPLE results
 } EvalData;
 
 // The value of every node, in the arena. Collectives see ranks with equal data: ALL_GATHER repeats, OWN_ROWS

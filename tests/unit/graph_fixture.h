@@ -10,7 +10,7 @@ typedef struct Fixture {
     Arena *arena;
     Graph *graph;
     Origin origin;
-    uint64_t state;                       // of the random sequence
+    uint64_t state;  // of the random sequence
     Parameter parameters[FIXTURE_TABLE];
     GraphInput inputs[FIXTURE_TABLE];
     Draw draws[FIXTURE_TABLE];

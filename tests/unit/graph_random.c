@@ -195,8 +195,8 @@ static NodeId step_matmul(Pool *pool, NodeId x)
     if (shape.rank < 2) {
         return x;
     }
-    NodeId product = graph_matmul(pool->graph, x, graph_transpose(pool->graph, x, pool->origin), NO_NODE,
-                                  pool->origin);
+    NodeId product =
+        graph_matmul(pool->graph, x, graph_transpose(pool->graph, x, pool->origin), NO_NODE, pool->origin);
     return below(pool, 2) ? product : graph_transpose(pool->graph, product, pool->origin);
 }
 
@@ -259,10 +259,10 @@ static NodeId step_take(Pool *pool, NodeId x)
 typedef NodeId Step(Pool *pool, NodeId x);
 
 static Step *const STEPS[] = {
-    step_unary, step_binary, step_binary, step_binary, step_divide, step_where, step_reduce, step_reshape,
-    step_permute, step_slice, step_pad, step_roll, step_concat, step_matmul, step_softmax, step_take,
-    step_slice, step_pad, step_reshape, step_permute, step_linear, step_linear, step_linear, step_norm,
-    step_take, step_concat,
+    step_unary,   step_binary,  step_binary, step_binary, step_divide,  step_where,   step_reduce,
+    step_reshape, step_permute, step_slice,  step_pad,    step_roll,    step_concat,  step_matmul,
+    step_softmax, step_take,    step_slice,  step_pad,    step_reshape, step_permute, step_linear,
+    step_linear,  step_linear,  step_norm,   step_take,   step_concat,
 };
 
 // Keeps values near 1 and sizes small: large results are squashed or left out.

@@ -402,8 +402,7 @@ static void check_views(const Step *step)
             bool is_row_major = view->dim[2] == 1 || view->stride[2] == 1;
             assert_int_equal(view->rank, 3);
             assert_true(is_row_major || ((view->dim[1] == 1 || view->stride[1] == 1) && i < step->n_reads));
-        } else if (step->kind == STEP_SCATTER_ADD || step->kind == STEP_SAMPLE ||
-                   step->kind == STEP_TOP_K) {
+        } else if (step->kind == STEP_SCATTER_ADD || step->kind == STEP_SAMPLE || step->kind == STEP_TOP_K) {
             int64_t stride = 1;
             for (int j = last; j >= 0; j--) {
                 assert_true(view->dim[j] == 1 || view->stride[j] == stride);

@@ -140,7 +140,8 @@ const cJSON *scene_truth(const SceneSet *set, const char *image)
 {
     for (int split = 0; split < 3; split++) {
         const cJSON *record;
-        cJSON_ArrayForEach(record, set->regions[split]) {
+        cJSON_ArrayForEach(record, set->regions[split])
+        {
             if (strcmp(scene_text(record, "image"), image) == 0) {
                 return record;
             }
@@ -175,7 +176,8 @@ int scene_count_objects(const cJSON *record, const char *shape, const char *colo
 {
     int count = 0;
     const cJSON *element;
-    cJSON_ArrayForEach(element, cJSON_GetObjectItem(record, "elems")) {
+    cJSON_ArrayForEach(element, cJSON_GetObjectItem(record, "elems"))
+    {
         count += (!shape || strcmp(scene_shape(element), shape) == 0) &&
                  (!colour || strcmp(scene_colour(element), colour) == 0);
     }
@@ -185,7 +187,8 @@ int scene_count_objects(const cJSON *record, const char *shape, const char *colo
 const cJSON *scene_find_object(const cJSON *record, const char *colour, const char *shape)
 {
     const cJSON *element;
-    cJSON_ArrayForEach(element, cJSON_GetObjectItem(record, "elems")) {
+    cJSON_ArrayForEach(element, cJSON_GetObjectItem(record, "elems"))
+    {
         if (strcmp(scene_shape(element), shape) == 0 && strcmp(scene_colour(element), colour) == 0) {
             return element;
         }

@@ -19,30 +19,25 @@
 // A problem with q, k, v side by side in rows of `[q | k | v]` of all heads, as Swin keeps them, or apart.
 typedef struct Case {
     int64_t batch, heads, n_query, n_key, head_dim, value_dim;
-    int windows;             // of a [windows, 1, n_query, n_key] bias; 0: none
-    bool has_head_bias;      // [1, heads, n_query, n_key]
-    bool has_key_mask;       // [batch, 1, 1, n_key]
-    double rate;             // dropout
+    int windows;         // of a [windows, 1, n_query, n_key] bias; 0: none
+    bool has_head_bias;  // [1, heads, n_query, n_key]
+    bool has_key_mask;   // [batch, 1, 1, n_key]
+    double rate;         // dropout
 } Case;
 
 static const Case CASES[] = {
-    {2, 2, 5, 7, 3, 3, 0, false, false, 0.0},
-    {4, 3, 16, 16, 8, 8, 2, true, false, 0.0},
-    {4, 2, 16, 17, 16, 16, 0, false, true, 0.1},
-    {2, 2, 49, 49, 32, 32, 2, true, false, 0.0},
-    {3, 2, 13, 9, 24, 40, 0, true, true, 0.3},
-    {2, 2, 40, 50, 64, 64, 0, false, true, 0.1},
-    {2, 1, 150, 145, 32, 32, 0, true, false, 0.0},
-    {1, 1, 1, 1, 1, 1, 0, false, false, 0.5},
-    {2, 4, 1, 33, 64, 64, 0, false, true, 0.0},
-    {6, 1, 4, 3, 5, 2, 3, false, true, 0.2},
+    {2, 2, 5, 7, 3, 3, 0, false, false, 0.0},      {4, 3, 16, 16, 8, 8, 2, true, false, 0.0},
+    {4, 2, 16, 17, 16, 16, 0, false, true, 0.1},   {2, 2, 49, 49, 32, 32, 2, true, false, 0.0},
+    {3, 2, 13, 9, 24, 40, 0, true, true, 0.3},     {2, 2, 40, 50, 64, 64, 0, false, true, 0.1},
+    {2, 1, 150, 145, 32, 32, 0, true, false, 0.0}, {1, 1, 1, 1, 1, 1, 0, false, false, 0.5},
+    {2, 4, 1, 33, 64, 64, 0, false, true, 0.0},    {6, 1, 4, 3, 5, 2, 3, false, true, 0.2},
 };
 enum { N_CASES = sizeof CASES / sizeof CASES[0] };
 
 // Buffers of a case. Bias 0 is by window or by head, bias 1 by key.
 typedef struct Problem {
     const Case *shape;
-    int64_t row;             // elements of a row of qkv
+    int64_t row;  // elements of a row of qkv
     int64_t n_q, n_k, n_v, n_out, n_bias[2];
     float *q, *k, *v, *out, *lse, *d_out, *dq, *dk, *dv, *bias[2], *d_bias[2];
     XvDraw keep;
@@ -112,8 +107,8 @@ static Problem make_problem(const Case *c)
     problem.dq = random_floats(problem.n_q, 7, 1.0);
     problem.dk = random_floats(problem.n_k, 8, 1.0);
     problem.dv = random_floats(problem.n_v, 9, 1.0);
-    problem.keep = (XvDraw){.key = 77, .threshold = (uint32_t)(c->rate * 4294967296.0),
-                            .scale = (float)(1.0 / (1.0 - c->rate))};
+    problem.keep = (XvDraw){
+        .key = 77, .threshold = (uint32_t)(c->rate * 4294967296.0), .scale = (float)(1.0 / (1.0 - c->rate))};
     int64_t out_row = c->heads * c->value_dim;
     problem.attention = (XvAttention){
         .batch = c->batch,
@@ -220,8 +215,8 @@ static double reference_row(const Problem *problem, const int64_t at[3], double 
     for (int64_t d = 0; d < a->value_dim; d++) {
         out[d] = 0.0;
         for (int64_t j = 0; j < a->n_key; j++) {
-            out[d] += p[j] * keep_value(problem, element(problem, at, j))
-                * (double)a->v.at[at[0] * a->v.batch + at[1] * a->v.head + j * a->v.row + d];
+            out[d] += p[j] * keep_value(problem, element(problem, at, j)) *
+                      (double)a->v.at[at[0] * a->v.batch + at[1] * a->v.head + j * a->v.row + d];
         }
     }
     free(p);
@@ -321,7 +316,9 @@ static void reference_row_gradient(const Problem *problem, const int64_t at[3], 
 static Gradients reference_gradients(const Problem *problem)
 {
     const XvAttention *a = &problem->attention;
-    Gradients to = {zeros(problem->n_q), zeros(problem->n_k), zeros(problem->n_v),
+    Gradients to = {zeros(problem->n_q),
+                    zeros(problem->n_k),
+                    zeros(problem->n_v),
                     {zeros(problem->n_bias[0]), zeros(problem->n_bias[1])}};
     for (int64_t row = 0; row < a->batch * a->heads * a->n_query; row++) {
         int64_t at[3];
@@ -384,8 +381,8 @@ static double objective(const Problem *problem)
         next_row(a, row, at);
         reference_row(problem, at, out);
         for (int64_t d = 0; d < a->value_dim; d++) {
-            sum += out[d]
-                   * (double)d_out->at[at[0] * d_out->batch + at[1] * d_out->head + at[2] * d_out->row + d];
+            sum += out[d] *
+                   (double)d_out->at[at[0] * d_out->batch + at[1] * d_out->head + at[2] * d_out->row + d];
         }
     }
     return sum;
@@ -505,13 +502,26 @@ static void test_masked_row(void **state)
     float q[4] = {1, 2, 3, 4}, k[8] = {1, 1, 1, 1, 2, 2, 2, 2}, v[2] = {3, 5}, bias[2] = {-1e9f, -1e9f},
           out[1];
     float dq[4], dk[8], dv[2], d_out[1] = {1};
-    XvAttention attention = {.batch = 1, .heads = 1, .n_query = 1, .n_key = 2, .head_dim = 4, .value_dim = 1,
-                             .scale = 1.0f, .q = {q, 4, 4, 4}, .k = {k, 8, 4, 4}, .v = {v, 2, 1, 1},
-                             .out = {out, 1, 1, 1}, .n_biases = 1, .bias = {{bias, 0, 0, 0, 1, 1, 1}}};
+    XvAttention attention = {.batch = 1,
+                             .heads = 1,
+                             .n_query = 1,
+                             .n_key = 2,
+                             .head_dim = 4,
+                             .value_dim = 1,
+                             .scale = 1.0f,
+                             .q = {q, 4, 4, 4},
+                             .k = {k, 8, 4, 4},
+                             .v = {v, 2, 1, 1},
+                             .out = {out, 1, 1, 1},
+                             .n_biases = 1,
+                             .bias = {{bias, 0, 0, 0, 1, 1, 1}}};
     xv_attention(&attention);
     assert_true(fabsf(out[0] - 4.0f) < 1e-6f);
-    XvAttentionGrad grad = {.forward = &attention, .d_out = {d_out, 1, 1, 1}, .dq = {dq, 4, 4, 4},
-                            .dk = {dk, 8, 4, 4}, .dv = {dv, 2, 1, 1}};
+    XvAttentionGrad grad = {.forward = &attention,
+                            .d_out = {d_out, 1, 1, 1},
+                            .dq = {dq, 4, 4, 4},
+                            .dk = {dk, 8, 4, 4},
+                            .dv = {dv, 2, 1, 1}};
     xv_attention_grad(&grad);
     assert_true(fabsf(dv[0] - 0.5f) < 1e-6f && fabsf(dv[1] - 0.5f) < 1e-6f);
 }

@@ -132,7 +132,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_captions), cmocka_unit_test(test_degenerate), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_captions),
+        cmocka_unit_test(test_degenerate),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

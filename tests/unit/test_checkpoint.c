@@ -23,7 +23,8 @@ static void open_or_fail(XvCheckpoint *checkpoint, const char *path)
     }
 }
 
-static void compare_floats(const XvCheckpoint *checkpoint, const XvCheckpointTensor *tensor, const float *expected)
+static void compare_floats(const XvCheckpoint *checkpoint, const XvCheckpointTensor *tensor,
+                           const float *expected)
 {
     XvError error = {{0}};
     float *values = malloc((size_t)tensor->count * sizeof *values + 1);
@@ -32,7 +33,8 @@ static void compare_floats(const XvCheckpoint *checkpoint, const XvCheckpointTen
     free(values);
 }
 
-static void compare_integers(const XvCheckpoint *checkpoint, const XvCheckpointTensor *tensor, const int32_t *expected)
+static void compare_integers(const XvCheckpoint *checkpoint, const XvCheckpointTensor *tensor,
+                             const int32_t *expected)
 {
     XvError error = {{0}};
     int32_t *values = malloc((size_t)tensor->count * sizeof *values + 1);
@@ -100,7 +102,8 @@ static void test_layout(void **state)
     assert_non_null(strstr(checkpoint.metadata, "\"big\": 1099511627776"));
     const XvCheckpointTensor *words =
         xv_checkpoint_find(&checkpoint, "text_encoder.bert.embeddings.word_embeddings.weight");
-    const XvCheckpointTensor *tied = xv_checkpoint_find(&checkpoint, "text_encoder.cls.predictions.decoder.weight");
+    const XvCheckpointTensor *tied =
+        xv_checkpoint_find(&checkpoint, "text_encoder.cls.predictions.decoder.weight");
     assert_non_null(words);
     assert_non_null(tied);
     assert_int_equal(words->storage, tied->storage);

@@ -52,8 +52,12 @@ static Texts texts_new(int64_t n, const cJSON *references)
             texts.references[image * per_image + j] = item_text(list, j);
         }
     }
-    texts.batch = (XvCiderBatch){.sentences = texts.sentences, .n = n, .image_of = texts.image_of,
-                                 .references = texts.references, .n_images = n_images, .per_image = per_image};
+    texts.batch = (XvCiderBatch){.sentences = texts.sentences,
+                                 .n = n,
+                                 .image_of = texts.image_of,
+                                 .references = texts.references,
+                                 .n_images = n_images,
+                                 .per_image = per_image};
     return texts;
 }
 
@@ -141,7 +145,8 @@ static void test_rewards(void **state)
     assert_true(xv_ngram_table_read(cached, "tests/data/metrics/scst_document_frequency.tsv", &error));
     assert_true(xv_ngram_documents(cached) == 400);
     for (int l = 0; l < lines.count; l++) {
-        const cJSON *row = lines.items[l], *sample = golden_get(row, "sample"), *greedy = golden_get(row, "greedy");
+        const cJSON *row = lines.items[l], *sample = golden_get(row, "sample"),
+                    *greedy = golden_get(row, "greedy");
         int images = cJSON_GetArraySize(golden_get(row, "gt")), n_samples = cJSON_GetArraySize(sample);
         int n = cJSON_GetArraySize(golden_get(row, "ciderd"));
         Texts texts = texts_new(n, golden_get(row, "gt"));
@@ -167,14 +172,19 @@ static void test_check_values(void **state)
     (void)state;
     char *folder = golden_folder(), path[256];
     snprintf(path, sizeof path, "%s/df.tsv", folder);
-    golden_write(path, "#ref_len\t3\na\t3\ndog\t1\ncat\t1\nruns\t2\n<eos>\t3\na dog\t1\ndog runs\t1\nruns <eos>\t2\n");
+    golden_write(
+        path, "#ref_len\t3\na\t3\ndog\t1\ncat\t1\nruns\t2\n<eos>\t3\na dog\t1\ndog runs\t1\nruns <eos>\t2\n");
     XvError error = {{0}};
     XvNgramTable *table = xv_ngram_table_new();
     assert_true(xv_ngram_table_read(table, path, &error));
-    const char *sentences[] = {"a dog runs", " a dog runs. "}, *references[] = {"a dog runs", "a dog runs fast", "a cat",
-                                                                                 "the cat sits"};
+    const char *sentences[] = {"a dog runs", " a dog runs. "},
+               *references[] = {"a dog runs", "a dog runs fast", "a cat", "the cat sits"};
     int64_t image_of[] = {0, 1};
-    XvCiderBatch batch = {.sentences = sentences, .n = 2, .image_of = image_of, .references = references, .n_images = 2,
+    XvCiderBatch batch = {.sentences = sentences,
+                          .n = 2,
+                          .image_of = image_of,
+                          .references = references,
+                          .n_images = 2,
                           .per_image = 2};
     double scores[2];
     assert_true(xv_cider_rewards(table, &batch, scores, &error));
@@ -218,10 +228,12 @@ static void test_broken_files(void **state)
 static void test_pickles(void **state)
 {
     (void)state;
-    static const char good[] = "(dp0\nS'ref_len'\np1\nF7.0\nsS'document_frequency'\np2\n(dp3\n(S'a'\nS'dog'\ntp4\nF3.0\n"
-                               "s(S'a'\ntp5\nF5.0\nss.";
-    static const char *const bad[] = {"(dp0\nS'ref_len'\nF7.0\ns.", "(lp0\n.",
-                                      "(dp0\nS'ref_len'\nF7.0\nsS'document_frequency'\n(dp3\nS'a'\nF3.0\nss."};
+    static const char good[] =
+        "(dp0\nS'ref_len'\np1\nF7.0\nsS'document_frequency'\np2\n(dp3\n(S'a'\nS'dog'\ntp4\nF3.0\n"
+        "s(S'a'\ntp5\nF5.0\nss.";
+    static const char *const bad[] = {
+        "(dp0\nS'ref_len'\nF7.0\ns.", "(lp0\n.",
+        "(dp0\nS'ref_len'\nF7.0\nsS'document_frequency'\n(dp3\nS'a'\nF3.0\nss."};
     char *folder = golden_folder(), path[256];
     snprintf(path, sizeof path, "%s/words.p", folder);
     golden_write(path, good);
@@ -252,8 +264,9 @@ static void test_pickles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recorded_case), cmocka_unit_test(test_rewards), cmocka_unit_test(test_check_values),
-        cmocka_unit_test(test_broken_files),  cmocka_unit_test(test_pickles),
+        cmocka_unit_test(test_recorded_case), cmocka_unit_test(test_rewards),
+        cmocka_unit_test(test_check_values),  cmocka_unit_test(test_broken_files),
+        cmocka_unit_test(test_pickles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

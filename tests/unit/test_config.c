@@ -19,7 +19,7 @@ typedef struct Session {
     Config *config;
     char *messages;
     size_t n_messages;
-    char folder[64];       // for files that a test writes
+    char folder[64];  // for files that a test writes
 } Session;
 
 static int set_up(void **state)
@@ -105,9 +105,9 @@ static void check_text(Session *session, const char *path, const char *expected)
 static const struct {
     const char *name;
     int n_entries;
-    int64_t image_res, window_size, epochs;    // 0: the recipe counts steps
+    int64_t image_res, window_size, epochs;  // 0: the recipe counts steps
     double lr;
-    const char *batch;     // path of a batch size
+    const char *batch;  // path of a batch size
     int64_t batch_size;
 } RECIPES[] = {
     {"Captioning.yaml", 54, 384, 12, 5, 1e-5, "batch_size_train", 32},

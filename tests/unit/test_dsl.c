@@ -33,11 +33,11 @@ static const AstExpr *value_of(Session *session, const char *text)
 static void test_spans(void **state)
 {
     Session *session = *state;
-    const AstFile *file = session_parsed(session,
-                                 "module Layer(width, depth = 2) {\n"
-                                 "    self as \"0\": Linear(width, bias = false) fresh  # why\n"
-                                 "    fn (x: [..., width]) -> int[B] { return f(x)[:, 1].T }\n"
-                                 "}\n");
+    const AstFile *file =
+        session_parsed(session, "module Layer(width, depth = 2) {\n"
+                                "    self as \"0\": Linear(width, bias = false) fresh  # why\n"
+                                "    fn (x: [..., width]) -> int[B] { return f(x)[:, 1].T }\n"
+                                "}\n");
     const AstItem *module = file->items.first;
     check_span(module->head, "module Layer");
     check_span(module->params->next->name.span, "depth");
@@ -68,26 +68,26 @@ static void test_spans(void **state)
 static void test_items(void **state)
 {
     Session *session = *state;
-    const AstFile *file =
-        session_parsed(session, "task t {\n"
-                        "  model as \"\": Net(3)\n"
-                        "  optimizer adamw { lr = optimizer.lr, more { beta = 0.9 } }\n"
-                        "  no_decay [\"bias\"]\n"
-                        "  entry e(x: [B, 3], n) {\n"
-                        "    data \"pairs\" { shuffle = true }\n"
-                        "    probability 0.5; advances false\n"
-                        "    dim B = 4\n"
-                        "    a, b = f(x)\n"
-                        "    draw r = g(a)\n"
-                        "    if n { output y = a } else if not n { output y = b } else { output y = r }\n"
-                        "    for i in 0..n { metric m = y, i }\n"
-                        "    minimise y\n"
-                        "  }\n"
-                        "  source \"s\" { for i in 0..2 { load \"a.{i}\" = none; load \"*\" = \"b.*\" } }\n"
-                        "}\n");
+    const AstFile *file = session_parsed(
+        session, "task t {\n"
+                 "  model as \"\": Net(3)\n"
+                 "  optimizer adamw { lr = optimizer.lr, more { beta = 0.9 } }\n"
+                 "  no_decay [\"bias\"]\n"
+                 "  entry e(x: [B, 3], n) {\n"
+                 "    data \"pairs\" { shuffle = true }\n"
+                 "    probability 0.5; advances false\n"
+                 "    dim B = 4\n"
+                 "    a, b = f(x)\n"
+                 "    draw r = g(a)\n"
+                 "    if n { output y = a } else if not n { output y = b } else { output y = r }\n"
+                 "    for i in 0..n { metric m = y, i }\n"
+                 "    minimise y\n"
+                 "  }\n"
+                 "  source \"s\" { for i in 0..2 { load \"a.{i}\" = none; load \"*\" = \"b.*\" } }\n"
+                 "}\n");
     static const AstItemKind in_task[] = {AST_CHILD, AST_OPTIMIZER, AST_NO_DECAY, AST_ENTRY, AST_SOURCE};
-    static const AstItemKind in_entry[] = {AST_DATA, AST_PROBABILITY, AST_ADVANCES, AST_DIM, AST_ASSIGN,
-                                           AST_DRAW, AST_IF, AST_LOOP, AST_MINIMISE};
+    static const AstItemKind in_entry[] = {AST_DATA, AST_PROBABILITY, AST_ADVANCES, AST_DIM,     AST_ASSIGN,
+                                           AST_DRAW, AST_IF,          AST_LOOP,     AST_MINIMISE};
     const AstItem *item = file->items.first->items.first;
     for (size_t i = 0; i < sizeof in_task / sizeof *in_task; i++, item = item->next) {
         assert_int_equal(item->kind, in_task[i]);
@@ -206,22 +206,22 @@ static void test_words_as_names(void **state)
     Session *session = *state;
     const AstFile *file =
         session_parsed(session, "config config { output = 1, dim = 2\n data = 3\n set { init = 4 }\n }\n"
-                        "set optimizer.lr = config.as\n"
-                        "module M(config, task, loss) {\n"
-                        "  output: O(config.param, init, entry = 3)\n"
-                        "  self: S(data)\n"
-                        "  for: F(1)\n"
-                        "  buffer: B(2) init\n"
-                        "  buffer buffer: int[dim]\n"
-                        "  param param as \"as\": [dim] fresh init zeros no_decay init normal(0, 1)\n"
-                        "  fn output(as, draw) {\n"
-                        "    dim = output(as) + self.if\n"
-                        "    output(draw)\n"
-                        "    metric, minimise = dim, as\n"
-                        "    minimise = metric.import\n"
-                        "    return no_decay[0]\n"
-                        "  }\n"
-                        "}\n");
+                                "set optimizer.lr = config.as\n"
+                                "module M(config, task, loss) {\n"
+                                "  output: O(config.param, init, entry = 3)\n"
+                                "  self: S(data)\n"
+                                "  for: F(1)\n"
+                                "  buffer: B(2) init\n"
+                                "  buffer buffer: int[dim]\n"
+                                "  param param as \"as\": [dim] fresh init zeros no_decay init normal(0, 1)\n"
+                                "  fn output(as, draw) {\n"
+                                "    dim = output(as) + self.if\n"
+                                "    output(draw)\n"
+                                "    metric, minimise = dim, as\n"
+                                "    minimise = metric.import\n"
+                                "    return no_decay[0]\n"
+                                "  }\n"
+                                "}\n");
     const AstItem *member = file->items.last->items.first;
     static const char *const names[] = {"output", "self", "for", "buffer", "buffer", "param", "output"};
     static const AstItemKind kinds[] = {AST_CHILD,  AST_CHILD,     AST_CHILD,   AST_CHILD,
@@ -286,11 +286,11 @@ static void test_recovery(void **state)
 {
     Session *session = *state;
     // One message per broken statement, none for what its blocks contain, and the good ones are understood.
-    AstFile *file = parse_source(&session->context, session_source(session,
-                                                              "let a = \n"
-                                                              "let good = 1\n"
-                                                              "module M(a b) { x: = 3\n fn (y) { ) } }\n"
-                                                              "fn f(x) { x = = 1; y = 2; z = ) }\n"));
+    AstFile *file =
+        parse_source(&session->context, session_source(session, "let a = \n"
+                                                                "let good = 1\n"
+                                                                "module M(a b) { x: = 3\n fn (y) { ) } }\n"
+                                                                "fn f(x) { x = = 1; y = 2; z = ) }\n"));
     assert_int_equal(session->diag.n_errors, 4);
     assert_string_equal(file->items.first->name.text, "good");
     const AstItem *function = file->items.first->next;
@@ -409,20 +409,13 @@ static void test_paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SESSION_TEST(test_spans),
-        SESSION_TEST(test_items),
-        SESSION_TEST(test_precedence),
-        SESSION_TEST(test_parentheses_kept),
-        SESSION_TEST(test_subscripts),
-        SESSION_TEST(test_literals),
-        SESSION_TEST(test_words_as_names),
-        SESSION_TEST(test_newlines),
-        SESSION_TEST(test_messages),
-        SESSION_TEST(test_recovery),
-        SESSION_TEST(test_depth),
-        SESSION_TEST(test_length),
-        SESSION_TEST(test_strange_bytes),
-        SESSION_TEST(test_imports),
+        SESSION_TEST(test_spans),          SESSION_TEST(test_items),
+        SESSION_TEST(test_precedence),     SESSION_TEST(test_parentheses_kept),
+        SESSION_TEST(test_subscripts),     SESSION_TEST(test_literals),
+        SESSION_TEST(test_words_as_names), SESSION_TEST(test_newlines),
+        SESSION_TEST(test_messages),       SESSION_TEST(test_recovery),
+        SESSION_TEST(test_depth),          SESSION_TEST(test_length),
+        SESSION_TEST(test_strange_bytes),  SESSION_TEST(test_imports),
         SESSION_TEST(test_paths),
     };
     return cmocka_run_group_tests_name("dsl", tests, NULL, NULL);

@@ -184,12 +184,8 @@ static void test_empty_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SESSION_TEST(test_format_items),
-        SESSION_TEST(test_format_breaks),
-        SESSION_TEST(test_format_width),
-        SESSION_TEST(test_format_comments),
-        SESSION_TEST(test_shipped_files),
-        SESSION_TEST(test_empty_texts),
+        SESSION_TEST(test_format_items),    SESSION_TEST(test_format_breaks), SESSION_TEST(test_format_width),
+        SESSION_TEST(test_format_comments), SESSION_TEST(test_shipped_files), SESSION_TEST(test_empty_texts),
     };
     return cmocka_run_group_tests_name("format", tests, NULL, NULL);
 }

@@ -279,8 +279,8 @@ static void test_epilogue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kernels), cmocka_unit_test(test_batches), cmocka_unit_test(test_rule),
-        cmocka_unit_test(test_empty), cmocka_unit_test(test_thread_count), cmocka_unit_test(test_epilogue),
+        cmocka_unit_test(test_kernels), cmocka_unit_test(test_batches),      cmocka_unit_test(test_rule),
+        cmocka_unit_test(test_empty),   cmocka_unit_test(test_thread_count), cmocka_unit_test(test_epilogue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -212,17 +212,44 @@ static NodeId row_collective(Fixture *fixture, Op op, int variant)
 }
 
 static RowBuilder *const ROWS[OP_COUNT] = {
-    [OP_NEG] = row_unary, [OP_EXP] = row_unary, [OP_LOG] = row_positive, [OP_SQRT] = row_positive,
-    [OP_RSQRT] = row_positive, [OP_ABS] = row_unary, [OP_TANH] = row_unary, [OP_ERF] = row_unary,
-    [OP_SIGMOID] = row_unary, [OP_GELU] = row_unary, [OP_CAST] = row_cast, [OP_ADD] = row_binary,
-    [OP_SUB] = row_binary, [OP_MUL] = row_binary, [OP_DIV] = row_binary, [OP_MAX] = row_binary,
-    [OP_MIN] = row_binary, [OP_POW] = row_binary, [OP_WHERE] = row_where, [OP_SUM] = row_reduce,
-    [OP_REDUCE_MAX] = row_reduce, [OP_RESHAPE] = row_reshape, [OP_PERMUTE] = row_permute,
-    [OP_EXPAND] = row_expand, [OP_SLICE] = row_slice, [OP_PAD] = row_pad, [OP_ROLL] = row_roll,
-    [OP_CONCAT] = row_concat, [OP_TAKE] = row_take, [OP_MATMUL] = row_matmul,
-    [OP_SCATTER_ADD] = row_scatter_add, [OP_SOFTMAX] = row_unary, [OP_LOG_SOFTMAX] = row_unary,
-    [OP_LAYER_NORM] = row_layer_norm, [OP_CROSS_ENTROPY] = row_cross_entropy, [OP_ATTENTION] = row_attention,
-    [OP_ALL_GATHER] = row_collective, [OP_OWN_ROWS] = row_collective,
+    [OP_NEG] = row_unary,
+    [OP_EXP] = row_unary,
+    [OP_LOG] = row_positive,
+    [OP_SQRT] = row_positive,
+    [OP_RSQRT] = row_positive,
+    [OP_ABS] = row_unary,
+    [OP_TANH] = row_unary,
+    [OP_ERF] = row_unary,
+    [OP_SIGMOID] = row_unary,
+    [OP_GELU] = row_unary,
+    [OP_CAST] = row_cast,
+    [OP_ADD] = row_binary,
+    [OP_SUB] = row_binary,
+    [OP_MUL] = row_binary,
+    [OP_DIV] = row_binary,
+    [OP_MAX] = row_binary,
+    [OP_MIN] = row_binary,
+    [OP_POW] = row_binary,
+    [OP_WHERE] = row_where,
+    [OP_SUM] = row_reduce,
+    [OP_REDUCE_MAX] = row_reduce,
+    [OP_RESHAPE] = row_reshape,
+    [OP_PERMUTE] = row_permute,
+    [OP_EXPAND] = row_expand,
+    [OP_SLICE] = row_slice,
+    [OP_PAD] = row_pad,
+    [OP_ROLL] = row_roll,
+    [OP_CONCAT] = row_concat,
+    [OP_TAKE] = row_take,
+    [OP_MATMUL] = row_matmul,
+    [OP_SCATTER_ADD] = row_scatter_add,
+    [OP_SOFTMAX] = row_unary,
+    [OP_LOG_SOFTMAX] = row_unary,
+    [OP_LAYER_NORM] = row_layer_norm,
+    [OP_CROSS_ENTROPY] = row_cross_entropy,
+    [OP_ATTENTION] = row_attention,
+    [OP_ALL_GATHER] = row_collective,
+    [OP_OWN_ROWS] = row_collective,
 };
 
 static double loss_at(Fixture *fixture, const Graph *graph, NodeId loss)
@@ -375,8 +402,8 @@ static void test_all_gather(void **state)
     Fixture *fixture = fixture_new(6);
     NodeId x = fixture_param(fixture, shape2(2, 3), 0, 1);
     Shape both = shape2(4, 3);
-    NodeId gathered = graph_add(fixture->graph, OP_ALL_GATHER, DTYPE_F32, &both, &x, 1, NULL,
-                                &fixture->origin);
+    NodeId gathered =
+        graph_add(fixture->graph, OP_ALL_GATHER, DTYPE_F32, &both, &x, 1, NULL, &fixture->origin);
     NodeId loss = fixture_loss(fixture, gathered);
     Graph *backward = grad(fixture->arena, fixture->graph, loss);
     assert_null(graph_verify(fixture->arena, backward));
@@ -486,17 +513,17 @@ static void test_between_nothing(void **state)
     NodeId stopped = graph_unary(fixture->graph, OP_STOP_GRADIENT, p, &fixture->origin);
     assert_int_equal(grad_between(fixture->graph, fixture_loss(fixture, stopped), p), NO_NODE);
     assert_int_equal(count_op(fixture->graph, OP_TANH), 1);
-    assert_true(fixture->graph->n_nodes < n_nodes + 16);   // the second score alone
+    assert_true(fixture->graph->n_nodes < n_nodes + 16);  // the second score alone
     fixture_free(fixture);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_rule), cmocka_unit_test(test_contributions_add),
-        cmocka_unit_test(test_ties),       cmocka_unit_test(test_activity),
-        cmocka_unit_test(test_all_gather), cmocka_unit_test(test_attention_wants),
-        cmocka_unit_test(test_names),      cmocka_unit_test(test_between),
+        cmocka_unit_test(test_every_rule),    cmocka_unit_test(test_contributions_add),
+        cmocka_unit_test(test_ties),          cmocka_unit_test(test_activity),
+        cmocka_unit_test(test_all_gather),    cmocka_unit_test(test_attention_wants),
+        cmocka_unit_test(test_names),         cmocka_unit_test(test_between),
         cmocka_unit_test(test_between_again), cmocka_unit_test(test_between_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,8 @@ static void test_builders(void **state)
     NodeId rows = graph_take(graph, x, index, o);
     assert_shape(graph, rows, shape4(5, 6, 3, 4));
     assert_shape(graph, graph_scatter_add(graph, index, rows, 2, o), shape3(2, 3, 4));
-    assert_shape(graph, graph_top_k(graph, graph_reshape(graph, x, &(Shape){2, {6, 4}}, o), 3, o), shape2(6, 3));
+    assert_shape(graph, graph_top_k(graph, graph_reshape(graph, x, &(Shape){2, {6, 4}}, o), 3, o),
+                 shape2(6, 3));
     NodeId best = graph_argmax(graph, x, 1, o);
     assert_shape(graph, best, shape3(2, 1, 4));
     assert_int_equal(graph->nodes[best].dtype, DTYPE_I32);
@@ -101,18 +102,17 @@ static void test_foldings(void **state)
     fixture_free(fixture);
 }
 
-static const char *const EXPECTED_TEXT =
-    "%0 = param p0 : f32[2, 6]\n"
-    "%1 = input i0 : i32[3]  # text ids\n"
-    "%2 = take %0 %1 : f32[3, 6]\n"
-    "%3 = sum %2 axes=[0, 1] : f32[1, 1]  # head\n"
-    "%4 = slice %2 start=[0, 1] step=[1, 2] : f32[3, 2]\n"
-    "%5 = permute %4 dims=[1, 0] : f32[2, 3]\n"
-    "%6 = const 0.25 : f32[2, 3]\n"
-    "%7 = lt %5 %6 : bool[2, 3]\n"
-    "%8 = keep draw=d0 : f32[2, 3]\n"
-    "output loss total %3\n"
-    "output value part %7\n";
+static const char *const EXPECTED_TEXT = "%0 = param p0 : f32[2, 6]\n"
+                                         "%1 = input i0 : i32[3]  # text ids\n"
+                                         "%2 = take %0 %1 : f32[3, 6]\n"
+                                         "%3 = sum %2 axes=[0, 1] : f32[1, 1]  # head\n"
+                                         "%4 = slice %2 start=[0, 1] step=[1, 2] : f32[3, 2]\n"
+                                         "%5 = permute %4 dims=[1, 0] : f32[2, 3]\n"
+                                         "%6 = const 0.25 : f32[2, 3]\n"
+                                         "%7 = lt %5 %6 : bool[2, 3]\n"
+                                         "%8 = keep draw=d0 : f32[2, 3]\n"
+                                         "output loss total %3\n"
+                                         "output value part %7\n";
 
 static void test_printer(void **state)
 {
@@ -182,8 +182,8 @@ static Plant new_plant(void)
     plant.index = fixture_index(plant.fixture, shape1(3), 4);
     plant.sum = graph_reduce(graph, OP_SUM, plant.x, 2, o);
     plant.slice = graph_slice(graph, plant.x, (int64_t[]){1, 0}, (int64_t[]){2, 2}, &small, o);
-    plant.pad = graph_pad(graph, plant.slice, (int64_t[]){1, 0}, (int64_t[]){2, 2},
-                          &graph->nodes[plant.x].shape, o);
+    plant.pad =
+        graph_pad(graph, plant.slice, (int64_t[]){1, 0}, (int64_t[]){2, 2}, &graph->nodes[plant.x].shape, o);
     plant.permute = graph_transpose(graph, plant.x, o);
     plant.expand = graph_expand_to(graph, fixture_param(plant.fixture, shape2(3, 1), -1, 1), &large, o);
     plant.reshape = graph_reshape(graph, plant.x, &flat, o);
@@ -321,7 +321,7 @@ static void fault_output_parameter(Plant *plant)
 
 static const struct {
     void (*plant)(Plant *plant);
-    const char *part;                // of the message
+    const char *part;  // of the message
 } FAULTS[] = {
     {fault_axes, "sum: axes 0x4 do not fit rank 2"},
     {fault_sum_shape, "sum: the result has shape [4, 2] instead of [4, 1]"},

@@ -61,20 +61,23 @@ static void check_point(const char *name, float x, float got, double exact, doub
 
 // Checks one function over a range, |error| <= relative * |exact| + absolute, and that the vector loop gives
 // the bits of single calls.
-#define CHECK(function, reference, low, high, relative, absolute)                                        \
-    do {                                                                                                 \
-        static float x[POINTS], y[POINTS];                                                               \
-        for (int i = 0; i < POINTS; i++) {                                                               \
-            x[i] = (float)((low) + ((high) - (low)) * i / (POINTS - 1));                                 \
-        }                                                                                                \
-        _Pragma("omp simd") for (int i = 0; i < POINTS; i++) { y[i] = function(x[i]); }                  \
-        for (int i = 0; i < POINTS; i++) {                                                               \
-            double exact = reference((double)x[i]);                                                      \
-            check_point(#function, x[i], y[i], exact, (relative) * fabs(exact) + (absolute));            \
-            volatile float alone = x[i];                                                                 \
-            float single = function(alone);                                                              \
-            assert_memory_equal(&single, &y[i], sizeof single);                                          \
-        }                                                                                                \
+#define CHECK(function, reference, low, high, relative, absolute)                           \
+    do {                                                                                    \
+        static float x[POINTS], y[POINTS];                                                  \
+        for (int i = 0; i < POINTS; i++) {                                                  \
+            x[i] = (float)((low) + ((high) - (low)) * i / (POINTS - 1));                    \
+        }                                                                                   \
+        _Pragma("omp simd") for (int i = 0; i < POINTS; i++)                                \
+        {                                                                                   \
+            y[i] = function(x[i]);                                                          \
+        }                                                                                   \
+        for (int i = 0; i < POINTS; i++) {                                                  \
+            double exact = reference((double)x[i]);                                         \
+            check_point(#function, x[i], y[i], exact, (relative)*fabs(exact) + (absolute)); \
+            volatile float alone = x[i];                                                    \
+            float single = function(alone);                                                 \
+            assert_memory_equal(&single, &y[i], sizeof single);                             \
+        }                                                                                   \
     } while (0)
 
 static void test_exp(void **state)
@@ -186,8 +189,8 @@ static void test_simple(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exp), cmocka_unit_test(test_log), cmocka_unit_test(test_erf),
-        cmocka_unit_test(test_tanh), cmocka_unit_test(test_sigmoid), cmocka_unit_test(test_gelu),
+        cmocka_unit_test(test_exp),        cmocka_unit_test(test_log),     cmocka_unit_test(test_erf),
+        cmocka_unit_test(test_tanh),       cmocka_unit_test(test_sigmoid), cmocka_unit_test(test_gelu),
         cmocka_unit_test(test_quick_gelu), cmocka_unit_test(test_simple),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

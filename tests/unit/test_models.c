@@ -8,7 +8,7 @@
 #include <string.h>
 
 typedef struct Count {
-    const char *path;      // of a module or parameter; "" for everything
+    const char *path;  // of a module or parameter; "" for everything
     int64_t elements;
 } Count;
 
@@ -20,7 +20,9 @@ typedef struct Model {
 } Model;
 
 static const Model MODELS[] = {
-    {"pretrain", "", 644,
+    {"pretrain",
+     "",
+     644,
      {{"", 215637241},
       {"vision_encoder", 86743224},
       {"text_encoder.bert", 125434368},
@@ -28,16 +30,28 @@ static const Model MODELS[] = {
       {"text_encoder.bert.encoder.layer.5", 7087872},
       {"text_encoder.bert.encoder.layer.6", 9844992},
       {"text_encoder.cls", 622650}}},
-    {"pretrain", "", 644,
-     {{"vision_proj", 262400}, {"text_proj", 196864}, {"temp", 1}, {"itm_head", 1187330}, {"bbox_head", 1190404}}},
+    {"pretrain",
+     "",
+     644,
+     {{"vision_proj", 262400},
+      {"text_proj", 196864},
+      {"temp", 1},
+      {"itm_head", 1187330},
+      {"bbox_head", 1190404}}},
     {"pretrain", "image_res=384", 644, {{"vision_encoder", 86878584}}},
     {"pretrain", "image_res=480", 644, {{"vision_encoder", 86995896}}},
     {"pretrain", "use_clip_vit=true", 482, {{"", 212268609}, {"vision_encoder", 85799424}}},
     {"pretrain", "use_clip_vit=true image_res=384", 482, {{"vision_encoder", 86091264}}},
-    {"pretrain", "use_swin=false", 0, {{"vision_encoder", 85798656}, {"text_encoder.bert.encoder.layer.6", 9451776}}},
+    {"pretrain",
+     "use_swin=false",
+     0,
+     {{"vision_encoder", 85798656}, {"text_encoder.bert.encoder.layer.6", 9451776}}},
     {"pretrain", "use_swin=false image_res=384", 0, {{"vision_encoder", 86090496}}},
     {"pretrain", "use_swin=false use_roberta=true", 432, {{"", 227450976}, {"text_encoder.lm_head", 642393}}},
-    {"pretrain", "use_roberta=true", 644, {{"text_encoder.roberta", 140597760}, {"text_encoder.lm_head", 642393}}},
+    {"pretrain",
+     "use_roberta=true",
+     644,
+     {{"text_encoder.roberta", 140597760}, {"text_encoder.lm_head", 642393}}},
     {"retrieval", "image_res=384", 631, {{"", 213959547}, {"text_encoder.embeddings", 23837184}}},
     {"grounding_weak", "image_res=384", 631, {{"", 213959547}}},
     {"grounding_bbox", "image_res=384", 0, {{"", 213503356}}},
@@ -56,8 +70,10 @@ static Override setting(Session *session, const char *text)
     const char *equals = strchr(text, '=');
     Value value = isdigit((unsigned char)equals[1]) ? value_int(atoll(equals + 1), (Span){0})
                                                     : value_bool(strcmp(equals + 1, "true") == 0, (Span){0});
-    return (Override){.path = arena_copy(session->arena, text, (size_t)(equals - text)), .value = value,
-                      .origin = "test", .is_strict = true};
+    return (Override){.path = arena_copy(session->arena, text, (size_t)(equals - text)),
+                      .value = value,
+                      .origin = "test",
+                      .is_strict = true};
 }
 
 // The task of the base model under these settings; NULL when there are messages.
@@ -108,8 +124,8 @@ static void check_model(const Model *model)
     for (const Count *count = model->counts; count->path; count++) {
         int64_t found = elements_below(task, count->path);
         if (found != count->elements) {
-            fail_msg("%s %s: '%s' has %lld parameters, expected %lld", model->task, model->settings, count->path,
-                     (long long)found, (long long)count->elements);
+            fail_msg("%s %s: '%s' has %lld parameters, expected %lld", model->task, model->settings,
+                     count->path, (long long)found, (long long)count->elements);
         }
     }
     if (model->n_entries > 0) {

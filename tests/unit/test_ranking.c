@@ -53,7 +53,8 @@ static void test_recalls_refuse(void **state)
 
 enum { IMAGE_ROWS = 2, TEXT_ROWS = 3, PAIR_ROWS = 4 };
 
-static const XvValue IMAGE_IN[] = {{.name = "eval.x", .dtype = XV_F32, .rank = 1, .shape = {IMAGE_ROWS}, .offset = 0}};
+static const XvValue IMAGE_IN[] = {
+    {.name = "eval.x", .dtype = XV_F32, .rank = 1, .shape = {IMAGE_ROWS}, .offset = 0}};
 static const XvValue IMAGE_OUT[] = {
     {.name = "eval.image_feat", .dtype = XV_F32, .rank = 2, .shape = {IMAGE_ROWS, 2}, .offset = 64},
     {.name = "eval.image_embeds", .dtype = XV_F32, .rank = 2, .shape = {IMAGE_ROWS, 1}, .offset = 128}};
@@ -95,7 +96,7 @@ static void run_text(const XvRun *run)
         int32_t y = integers(run, 0)[i];
         floats(run, 128)[2 * i] = 1;
         floats(run, 128)[2 * i + 1] = -fabsf((float)y - 2);
-        integers(run, 0)[i] = -1;   // a run may overwrite its inputs
+        integers(run, 0)[i] = -1;  // a run may overwrite its inputs
     }
 }
 
@@ -106,9 +107,11 @@ static void run_match(const XvRun *run)
     }
 }
 
-#define GRAPH(in, out, function)                                                                                       \
-    {.arena_bytes = 256, .run = (function), .inputs = (in), .n_inputs = sizeof(in) / sizeof *(in), .outputs = (out),   \
-     .n_outputs = sizeof(out) / sizeof *(out)}
+#define GRAPH(in, out, function)                                                                      \
+    {                                                                                                 \
+        .arena_bytes = 256, .run = (function), .inputs = (in), .n_inputs = sizeof(in) / sizeof *(in), \
+        .outputs = (out), .n_outputs = sizeof(out) / sizeof *(out)                                    \
+    }
 
 static const XvEntry ENTRIES[] = {{.name = "encode_image", .observe = GRAPH(IMAGE_IN, IMAGE_OUT, run_image)},
                                   {.name = "encode_text", .observe = GRAPH(TEXT_IN, TEXT_OUT, run_text)},
@@ -153,7 +156,8 @@ static void run_stages(int64_t k, XvTwoStageResult *result)
     XvTwoStage stages;
     XvHost host;
     assert_true(xv_two_stage_find(&PROGRAM, &stages, &error));
-    assert_true(xv_host_create(&host, &PROGRAM, XV_HOST_OBSERVE, xv_two_stage_entries(&PROGRAM, &stages), &error));
+    assert_true(
+        xv_host_create(&host, &PROGRAM, XV_HOST_OBSERVE, xv_two_stage_entries(&PROGRAM, &stages), &error));
     Position images = {0}, texts = {0};
     XvTwoStageData data = {.images = {&images, next_images}, .texts = {&texts, next_texts}, .k = k};
     assert_true(xv_two_stage_run(&host, &stages, &data, result, &error));
@@ -179,7 +183,7 @@ static void test_two_stages(void **state)
             assert_true(fabsf(result.text_to_image[t * 3 + i] - expected) < 1e-6f);
         }
     }
-    assert_int_equal(result.pairs, 12);   // 6 and 10, of which 4 are the same
+    assert_int_equal(result.pairs, 12);  // 6 and 10, of which 4 are the same
     xv_two_stage_free(&result);
 }
 
@@ -214,10 +218,8 @@ static void test_programs_without(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recalls),
-        cmocka_unit_test(test_recalls_refuse),
-        cmocka_unit_test(test_two_stages),
-        cmocka_unit_test(test_more_candidates_than_there_are),
+        cmocka_unit_test(test_recalls),          cmocka_unit_test(test_recalls_refuse),
+        cmocka_unit_test(test_two_stages),       cmocka_unit_test(test_more_candidates_than_there_are),
         cmocka_unit_test(test_programs_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

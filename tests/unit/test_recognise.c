@@ -247,8 +247,8 @@ static NodeId repeated(Form *form)
 {
     Shape one = shape_of(5, (int64_t[]){WINDOWS, 1, 1, N, N}), many = one, flat = shape4(B, 1, N, N);
     many.dim[1] = B / WINDOWS;
-    NodeId mask = graph_reshape(form->graph, fixture_fixed(form->fixture, shape3(WINDOWS, N, N)), &one,
-                                form->o);
+    NodeId mask =
+        graph_reshape(form->graph, fixture_fixed(form->fixture, shape3(WINDOWS, N, N)), &one, form->o);
     NodeId grown = graph_expand(form->graph, mask, &many, form->o);
     NodeId x = heads_of(form, tokens(form));
     NodeId scores = plus(form, product(form, x, x), graph_reshape(form->graph, grown, &flat, form->o));

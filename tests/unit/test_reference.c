@@ -39,14 +39,10 @@ static Value value_of(Arena *arena, const ConfigValue *from)
 {
     Span none = {0};
     switch (from->kind) {
-    case CONFIG_INT:
-        return value_int(from->integer, none);
-    case CONFIG_FLOAT:
-        return value_float(from->number, none);
-    case CONFIG_BOOL:
-        return value_bool(from->truth, none);
-    case CONFIG_STRING:
-        return value_string(from->text, none);
+    case CONFIG_INT: return value_int(from->integer, none);
+    case CONFIG_FLOAT: return value_float(from->number, none);
+    case CONFIG_BOOL: return value_bool(from->truth, none);
+    case CONFIG_STRING: return value_string(from->text, none);
     case CONFIG_LIST: {
         Value list = value_list(arena, none);
         for (int i = 0; i < from->n_items; i++) {
@@ -54,8 +50,7 @@ static Value value_of(Arena *arena, const ConfigValue *from)
         }
         return list;
     }
-    default:
-        return value_none(none);
+    default: return value_none(none);
     }
 }
 

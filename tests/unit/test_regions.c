@@ -57,8 +57,8 @@ static bool same_text(const XvVocabulary *vocabulary, const XvRegion *region, co
         return false;
     }
     XvTokens tokens = {0};
-    bool same = xv_wordpiece(vocabulary, clean, &tokens, error) && tokens.count + 1 == cJSON_GetArraySize(ids)
-                && ids->child->valueint == 101;
+    bool same = xv_wordpiece(vocabulary, clean, &tokens, error) &&
+                tokens.count + 1 == cJSON_GetArraySize(ids) && ids->child->valueint == 101;
     const cJSON *id = ids->child->next;
     for (int i = 0; same && i < tokens.count; i++, id = id->next) {
         same = tokens.ids[i] == id->valueint;
@@ -95,10 +95,10 @@ static bool same_samples(const XvVocabulary *vocabulary, const XvRegionScene *sc
     const cJSON *is_image = golden_get(line, "is_image");
     for (int i = 0; i < cJSON_GetArraySize(is_image); i++) {
         XvError error;
-        if (regions[i].is_image != (cJSON_GetArrayItem(is_image, i)->valueint != 0)
-            || !same_text(vocabulary, &regions[i], cJSON_GetArrayItem(golden_get(line, "text_ids"), i),
-                          &error)
-            || !same_geometry(&regions[i], scene->options, line, i)) {
+        if (regions[i].is_image != (cJSON_GetArrayItem(is_image, i)->valueint != 0) ||
+            !same_text(vocabulary, &regions[i], cJSON_GetArrayItem(golden_get(line, "text_ids"), i),
+                       &error) ||
+            !same_geometry(&regions[i], scene->options, line, i)) {
             return false;
         }
     }
@@ -140,8 +140,8 @@ static bool replay(const XvVocabulary *vocabulary, const cJSON *line)
     int count = ok ? xv_region_choose(&scene, &view, regions, &error) : -1;
     bool same;
     if (cJSON_IsTrue(golden_get(line, "ok"))) {
-        same = count == cJSON_GetArraySize(golden_get(line, "is_image")) && !recording.is_wrong
-               && same_samples(vocabulary, &scene, regions, line);
+        same = count == cJSON_GetArraySize(golden_get(line, "is_image")) && !recording.is_wrong &&
+               same_samples(vocabulary, &scene, regions, line);
     } else {
         same = count < 0 ? error.text[0] != '\0' : !texts_are_good(regions, count);
     }
@@ -239,7 +239,8 @@ static void test_margins(void **state)
     const double kept[] = {0, 0.75, 1};
     const int low[][2] = {{40, 30}, {10, 7}, {0, 0}}, high[][2] = {{60, 40}, {90, 85}, {100, 100}};
     for (int k = 0; k < 3; k++) {
-        XvRegionOptions options = {.image_res = 64, .patch_size = 16, .max_regions = 5, .min_margin = kept[k]};
+        XvRegionOptions options = {
+            .image_res = 64, .patch_size = 16, .max_regions = 5, .min_margin = kept[k]};
         int left = 0, top = 0, right = 100, bottom = 100;
         for (uint64_t seed = 0; seed < 2000; seed++) {
             XvStream stream = xv_stream(seed);

@@ -66,8 +66,8 @@ static void decode(const char *name, XvImage *image)
     XvBytes file = {0};
     XvError error;
     snprintf(path, sizeof path, "tests/data/%s", name);
-    if (!xv_file_read(path, &file, &error)
-        || !xv_image_decode(file.data, file.count, INT_MAX, image, &error)) {
+    if (!xv_file_read(path, &file, &error) ||
+        !xv_image_decode(file.data, file.count, INT_MAX, image, &error)) {
         fail_msg("%s", error.text);
     }
     xv_bytes_free(&file);

@@ -93,7 +93,11 @@ static Rows make_rows(int64_t n_rows, int64_t width, int64_t count)
         r.index[i] = i % 3 == 0 ? 0 : (int32_t)xv_stream_below(&stream, (uint32_t)n_rows);
         r.index[i] = i % 11 == 10 ? -1 : i % 13 == 12 ? (int32_t)n_rows : r.index[i];
     }
-    r.rows = (XvRows){.table = r.table, .n_rows = n_rows, .width = width, .index = r.index, .rows = r.values,
+    r.rows = (XvRows){.table = r.table,
+                      .n_rows = n_rows,
+                      .width = width,
+                      .index = r.index,
+                      .rows = r.values,
                       .count = count};
     return r;
 }
@@ -252,10 +256,10 @@ static void test_sum_squares(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keep),        cmocka_unit_test(test_keep_without_randomness),
-        cmocka_unit_test(test_gather),      cmocka_unit_test(test_scatter),
-        cmocka_unit_test(test_sample),      cmocka_unit_test(test_sample_edges),
-        cmocka_unit_test(test_top_k),       cmocka_unit_test(test_sum_squares),
+        cmocka_unit_test(test_keep),   cmocka_unit_test(test_keep_without_randomness),
+        cmocka_unit_test(test_gather), cmocka_unit_test(test_scatter),
+        cmocka_unit_test(test_sample), cmocka_unit_test(test_sample_edges),
+        cmocka_unit_test(test_top_k),  cmocka_unit_test(test_sum_squares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,13 +88,15 @@ static void test_pictures_and_boxes(void **state)
     const SceneSet *set = *state;
     for (int split = 0; split < 3; split++) {
         const cJSON *record, *element;
-        cJSON_ArrayForEach(record, set->regions[split]) {
+        cJSON_ArrayForEach(record, set->regions[split])
+        {
             char path[1024];
             snprintf(path, sizeof path, "%s/main/%s", set->folder, scene_text(record, "image"));
             assert_jpeg_side(path, PIXELS);
             int n_elements = cJSON_GetArraySize(cJSON_GetObjectItem(record, "elems"));
             assert_in_range(n_elements, 2, 3);
-            cJSON_ArrayForEach(element, cJSON_GetObjectItem(record, "elems")) {
+            cJSON_ArrayForEach(element, cJSON_GetObjectItem(record, "elems"))
+            {
                 int box[4];
                 for (int i = 0; i < 4; i++) {
                     box[i] = cJSON_GetArrayItem(cJSON_GetObjectItem(element, "bb"), i)->valueint;
@@ -113,11 +115,13 @@ static void test_detections_cover_objects(void **state)
     cJSON *detections = scene_set_load(set, "grounding_dets.json"),
           *boxes = scene_set_load(set, "grounding_boxes.json");
     const cJSON *box;
-    cJSON_ArrayForEach(box, boxes) {
+    cJSON_ArrayForEach(box, boxes)
+    {
         char id[16];
         snprintf(id, sizeof id, "%d", cJSON_GetObjectItem(box, "image_id")->valueint);
         const cJSON *found = NULL, *detection;
-        cJSON_ArrayForEach(detection, cJSON_GetObjectItem(detections, id)) {
+        cJSON_ArrayForEach(detection, cJSON_GetObjectItem(detections, id))
+        {
             double distance = 0;
             for (int i = 0; i < 4; i++) {
                 double difference = cJSON_GetArrayItem(detection, i)->valuedouble -
@@ -218,7 +222,8 @@ static char *combination(const cJSON *record)
     char *parts[8];
     int n_parts = 0;
     const cJSON *element;
-    cJSON_ArrayForEach(element, cJSON_GetObjectItem(record, "elems")) {
+    cJSON_ArrayForEach(element, cJSON_GetObjectItem(record, "elems"))
+    {
         char *attributes = cJSON_PrintUnformatted(cJSON_GetObjectItem(element, "attributes"));
         parts[n_parts] = malloc(strlen(attributes) + 32);
         // Attributes depend on what the other objects are, but the colour, size and texture are always among
@@ -242,7 +247,8 @@ static void test_splits_share_no_scene(void **state)
     int total = 0;
     for (int split = 0; split < 3; split++) {
         const cJSON *record;
-        cJSON_ArrayForEach(record, set->regions[split]) {
+        cJSON_ArrayForEach(record, set->regions[split])
+        {
             combinations[total++] = combination(record);
         }
     }
@@ -264,10 +270,14 @@ static void test_captions_are_unambiguous(void **state)
     const SceneSet *set = *state;
     cJSON *records = scene_set_load(set, "retrieval_test.json");
     const cJSON *record, *other, *caption, *compared;
-    cJSON_ArrayForEach(record, records) {
-        cJSON_ArrayForEach(caption, cJSON_GetObjectItem(record, "caption")) {
-            cJSON_ArrayForEach(other, records) {
-                cJSON_ArrayForEach(compared, cJSON_GetObjectItem(other, "caption")) {
+    cJSON_ArrayForEach(record, records)
+    {
+        cJSON_ArrayForEach(caption, cJSON_GetObjectItem(record, "caption"))
+        {
+            cJSON_ArrayForEach(other, records)
+            {
+                cJSON_ArrayForEach(compared, cJSON_GetObjectItem(other, "caption"))
+                {
                     bool is_same = strcmp(caption->valuestring, compared->valuestring) == 0;
                     assert_false(is_same && caption != compared);
                 }

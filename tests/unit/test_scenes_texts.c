@@ -98,7 +98,8 @@ static int longest_text(const Vocabulary *vocabulary, const cJSON *item, const c
     if (is_meant && cJSON_IsString(item)) {
         return tokens_of(vocabulary, item->valuestring);
     }
-    cJSON_ArrayForEach(child, item) {
+    cJSON_ArrayForEach(child, item)
+    {
         bool is_listed = is_meant && cJSON_IsString(child);
         int length =
             is_listed ? tokens_of(vocabulary, child->valuestring) : longest_text(vocabulary, child, key);
@@ -142,15 +143,18 @@ static void test_left_and_right_are_rare_in_captions(void **state)
     int n_captions = 0, n_sided = 0;
     cJSON *records = scene_set_load(set, "train_images.jsonl");
     const cJSON *record, *caption;
-    cJSON_ArrayForEach(record, records) {
-        cJSON_ArrayForEach(caption, cJSON_GetObjectItem(record, "caption")) {
+    cJSON_ArrayForEach(record, records)
+    {
+        cJSON_ArrayForEach(caption, cJSON_GetObjectItem(record, "caption"))
+        {
             n_captions++;
             n_sided += strstr(caption->valuestring, "left") || strstr(caption->valuestring, "right");
         }
     }
     cJSON_Delete(records);
     assert_in_range(n_sided, 0, n_captions / 10);
-    cJSON_ArrayForEach(record, set->regions[0]) {
+    cJSON_ArrayForEach(record, set->regions[0])
+    {
         assert_null(strstr(scene_text(record, "caption"), "left"));
         assert_null(strstr(scene_text(record, "caption"), "right"));
     }
@@ -164,10 +168,12 @@ static void test_answers_are_listed_and_balanced(void **state)
     cJSON *list = scene_set_load(set, "answer_list.json"), *records = scene_set_load(set, "vqa_test.json");
     int n_yes = 0, n_no = 0;
     const cJSON *record, *listed;
-    cJSON_ArrayForEach(record, records) {
+    cJSON_ArrayForEach(record, records)
+    {
         const char *answer = scene_text(record, "answer");
         bool is_listed = false;
-        cJSON_ArrayForEach(listed, list) {
+        cJSON_ArrayForEach(listed, list)
+        {
             is_listed |= strcmp(listed->valuestring, answer) == 0;
         }
         assert_true(is_listed);
@@ -216,7 +222,8 @@ static void test_answers_are_true(void **state)
     cJSON *records = scene_set_load(set, "vqa_test.json");
     int n_checked = 0;
     const cJSON *record;
-    cJSON_ArrayForEach(record, records) {
+    cJSON_ArrayForEach(record, records)
+    {
         const cJSON *truth = scene_truth(set, scene_text(record, "image"));
         assert_question_true(truth, scene_text(record, "question"), scene_text(record, "answer"), &n_checked);
     }
@@ -254,7 +261,8 @@ static void test_statements_are_true_and_balanced(void **state)
     cJSON *records = scene_set_load(set, "nlvr_train.json");
     int n_true = 0, n_judged = 0, n_both = 0, n_both_true = 0;
     const cJSON *record;
-    cJSON_ArrayForEach(record, records) {
+    cJSON_ArrayForEach(record, records)
+    {
         const cJSON *images = cJSON_GetObjectItem(record, "images");
         const cJSON *pictures[2];
         for (int i = 0; i < 2; i++) {
@@ -276,14 +284,16 @@ static void test_statements_are_true_and_balanced(void **state)
     assert_int_equal(2 * n_true, cJSON_GetArraySize(records));
     assert_true(n_judged > N_TRAIN);
     assert_true(n_both > 10);
-    assert_in_range(n_both_true, n_both / 4, n_both - n_both / 4); // the wording must not give the truth away
+    assert_in_range(n_both_true, n_both / 4,
+                    n_both - n_both / 4);  // the wording must not give the truth away
     cJSON_Delete(records);
 }
 
 static const cJSON *box_of(const cJSON *boxes, int ref_id)
 {
     const cJSON *box;
-    cJSON_ArrayForEach(box, boxes) {
+    cJSON_ArrayForEach(box, boxes)
+    {
         if (cJSON_GetObjectItem(box, "ref_id")->valueint == ref_id) {
             return box;
         }
@@ -299,7 +309,8 @@ static void test_expressions_point_at_their_boxes(void **state)
           *boxes = scene_set_load(set, "grounding_boxes.json");
     int n_checked = 0, n_sides[2] = {0, 0};
     const cJSON *record;
-    cJSON_ArrayForEach(record, records) {
+    cJSON_ArrayForEach(record, records)
+    {
         const cJSON *box = box_of(boxes, cJSON_GetObjectItem(record, "ref_id")->valueint);
         assert_string_equal(scene_text(box, "file_name"), scene_text(record, "image"));
         assert_int_equal(strncmp(scene_text(box, "split"), "test", 4), 0);

@@ -74,8 +74,12 @@ static const float *advance(void *state, const int32_t *tokens, const int32_t *p
 
 static XvScorer scorer_of(Language *language)
 {
-    return (XvScorer){.state = language, .n_items = ITEMS, .rows_per_item = language->rows_per_item,
-                      .vocabulary = VOCABULARY, .start = start, .advance = advance};
+    return (XvScorer){.state = language,
+                      .n_items = ITEMS,
+                      .rows_per_item = language->rows_per_item,
+                      .vocabulary = VOCABULARY,
+                      .start = start,
+                      .advance = advance};
 }
 
 static const XvPrompt prompt = {.ids = &PROMPTS[0][0], .length = PROMPT};
@@ -96,7 +100,8 @@ static void log_softmax(double end_bonus, const int32_t *ids, int64_t length, do
 // Plain searches ----------------------------------------------------------------------------------------------------
 
 // What one row of a plain search must give, chosen tokens in `given` or the likeliest.
-static void check_row(const XvSequences *found, int64_t row, const int32_t *first, const int32_t *given, int64_t stride)
+static void check_row(const XvSequences *found, int64_t row, const int32_t *first, const int32_t *given,
+                      int64_t stride)
 {
     int32_t ids[MOST_LENGTH];
     double sum = 0;
@@ -152,12 +157,14 @@ static void test_given_draws(void **state)
     XvStream stream = xv_stream(5);
     for (int i = 0; i < (WIDTH - PROMPT) * ROWS; i++) {
         draws[i] = (int32_t)xv_stream_below(&stream, VOCABULARY);
-        draws[i] = i % 40 == 9 ? END : i % 17 == 3 ? PAD : draws[i];  // the pad token may be drawn, and goes on
+        draws[i] = i % 40 == 9   ? END
+                   : i % 17 == 3 ? PAD
+                                 : draws[i];  // the pad token may be drawn, and goes on
     }
     Language language = {.rows_per_item = 3, .end_bonus = 1.0};
     XvScorer scorer = scorer_of(&language);
-    XvSearch search = {.max_length = WIDTH, .end_id = END, .pad_id = PAD, .draws = draws,
-                       .n_draw_steps = WIDTH - PROMPT};
+    XvSearch search = {
+        .max_length = WIDTH, .end_id = END, .pad_id = PAD, .draws = draws, .n_draw_steps = WIDTH - PROMPT};
     XvSequences found;
     XvError error = {{0}};
     assert_true(xv_search_plain(&scorer, &prompt, &search, true, &found, &error));
@@ -183,7 +190,8 @@ static void test_samples(void **state)
     for (int run = 0; run < RUNS; run++) {
         Language language = {.rows_per_item = 2, .end_bonus = 1.0};
         XvScorer scorer = scorer_of(&language);
-        XvSearch search = {.max_length = PROMPT + 1, .end_id = END, .pad_id = PAD, .key = xv_key(3, (uint64_t)run)};
+        XvSearch search = {
+            .max_length = PROMPT + 1, .end_id = END, .pad_id = PAD, .key = xv_key(3, (uint64_t)run)};
         XvSequences found, again;
         XvError error = {{0}};
         assert_true(xv_search_plain(&scorer, &prompt, &search, true, &found, &error));
@@ -325,7 +333,9 @@ static void test_beams(void **state)
     for (int n_beams = 1; n_beams <= MOST_ROWS; n_beams++) {
         for (int64_t max_length = PROMPT + 1; max_length < 20; max_length += 3) {
             for (int bonus = -1; bonus <= 3; bonus++) {
-                XvSearch search = {.max_length = max_length, .min_length = bonus % 2 == 0 ? 6 : 0, .end_id = END,
+                XvSearch search = {.max_length = max_length,
+                                   .min_length = bonus % 2 == 0 ? 6 : 0,
+                                   .end_id = END,
                                    .pad_id = PAD};
                 check_beams(n_beams, &search, bonus);
             }

@@ -230,10 +230,14 @@ static void test_queries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_graphs),     cmocka_unit_test(test_negatives),
-        cmocka_unit_test(test_regions),           cmocka_unit_test(test_nothing_to_share),
-        cmocka_unit_test(test_first_token),       cmocka_unit_test(test_masked_positions),
-        cmocka_unit_test(test_all_tokens_are_read), cmocka_unit_test(test_queries),
+        cmocka_unit_test(test_random_graphs),
+        cmocka_unit_test(test_negatives),
+        cmocka_unit_test(test_regions),
+        cmocka_unit_test(test_nothing_to_share),
+        cmocka_unit_test(test_first_token),
+        cmocka_unit_test(test_masked_positions),
+        cmocka_unit_test(test_all_tokens_are_read),
+        cmocka_unit_test(test_queries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,7 @@ typedef struct Small {
     Fixture *fixture;
     Graph *graph;
     const Origin *o;
-    NodeId x;               // p0: f32[4, 6]
+    NodeId x;  // p0: f32[4, 6]
 } Small;
 
 typedef NodeId SmallBuilder(Small *small);
@@ -127,8 +127,8 @@ static NodeId case_constants(Small *small)
 
 static NodeId case_slices(Small *small)
 {
-    NodeId doubled = graph_concat(small->graph, (NodeId[]){small->x, unary(small, OP_EXP, small->x)}, 2, 0,
-                                  small->o);
+    NodeId doubled =
+        graph_concat(small->graph, (NodeId[]){small->x, unary(small, OP_EXP, small->x)}, 2, 0, small->o);
     return slice(small, slice(small, doubled, 3, shape2(5, 6)), 2, shape2(2, 6));
 }
 
@@ -284,8 +284,8 @@ static void test_norm_shares(void **state)
                         fixture_param(fixture, shape1(8), 0.5, 1), fixture_param(fixture, shape1(8), 0, 1)};
     Attr attr = {.number = 1e-5};
     Shape shape = shape2(5, 8);
-    NodeId y = graph_add(fixture->graph, OP_LAYER_NORM, DTYPE_F32, &shape, inputs, 3, &attr,
-                         &fixture->origin);
+    NodeId y =
+        graph_add(fixture->graph, OP_LAYER_NORM, DTYPE_F32, &shape, inputs, 3, &attr, &fixture->origin);
     NodeId loss = fixture_loss(fixture, graph_unary(fixture->graph, OP_TANH, y, &fixture->origin));
     graph_output(fixture->graph, "loss", OUTPUT_LOSS, loss, -1);
     Graph *backward = grad(fixture->arena, fixture->graph, loss);

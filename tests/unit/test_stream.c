@@ -390,8 +390,7 @@ int main(void)
         cmocka_unit_test(test_sharing_pipe),  cmocka_unit_test(test_positions),
         cmocka_unit_test(test_orders),        cmocka_unit_test(test_faults),
         cmocka_unit_test(test_memory),        cmocka_unit_test(test_loader),
-        cmocka_unit_test(test_loader_broken),
-        cmocka_unit_test(test_ranks_do_not_resume),
+        cmocka_unit_test(test_loader_broken), cmocka_unit_test(test_ranks_do_not_resume),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,8 +59,8 @@ static void test_wordpiece(void **state)
         const cJSON *piece = golden_get(lines.items[i], "tokens")->child;
         for (int k = 0; same && k < tokens.count; k++, id = id->next, piece = piece->next) {
             bool continues = strncmp(piece->valuestring, "##", 2) == 0;
-            same = tokens.ids[k] == id->valueint
-                   && (tokens.is_continuation[k] == continues || strcmp(piece->valuestring, "##") == 0);
+            same = tokens.ids[k] == id->valueint &&
+                   (tokens.is_continuation[k] == continues || strcmp(piece->valuestring, "##") == 0);
         }
         if (!same) {
             print_error("line %d: %s\n", i + 1, text);

@@ -14,8 +14,14 @@ enum { ROWS = 300, WIDTH = 40, COUNT = ROWS * WIDTH, ZERO_ROW = 7 };
 
 static XvParameter table(const char *name, XvInitKind kind, double a, double b)
 {
-    return (XvParameter){.name = name, .rank = 2, .shape = {ROWS, WIDTH}, .count = COUNT, .init = kind, .init_a = a,
-                         .init_b = b, .is_trainable = true};
+    return (XvParameter){.name = name,
+                         .rank = 2,
+                         .shape = {ROWS, WIDTH},
+                         .count = COUNT,
+                         .init = kind,
+                         .init_a = a,
+                         .init_b = b,
+                         .is_trainable = true};
 }
 
 static void draw(XvParameter parameter, uint64_t seed, float *values)
