@@ -94,19 +94,29 @@ XV_INLINE void tile_of(const Tile *tile, const int rows, const int vectors)
 // two. Every shape has its own code, so that sums stay in registers.
 static inline void tile_run(const Tile *tile, int64_t rows)
 {
+    // clang-format off
     switch (2 * rows + (tile->cols > XV_LANES ? 1 : 0)) {
-#define ROWS(n)                             \
-    case 2 * n: tile_of(tile, n, 1); break; \
-    case 2 * n + 1:                         \
-        tile_of(tile, n, 2);                \
-        break;
+#define ROWS(n)                                 \
+    case 2 * n: tile_of(tile, n, 1); break;     \
+    case 2 * n + 1: tile_of(tile, n, 2); break;
 #if defined(__AVX512F__)
         ROWS(14)
         ROWS(13)
-        ROWS(12) ROWS(11) ROWS(10) ROWS(9) ROWS(8) ROWS(7)
+        ROWS(12)
+        ROWS(11)
+        ROWS(10)
+        ROWS(9)
+        ROWS(8)
+        ROWS(7)
 #endif
-            ROWS(6) ROWS(5) ROWS(4) ROWS(3) ROWS(2) ROWS(1)
+        ROWS(6)
+        ROWS(5)
+        ROWS(4)
+        ROWS(3)
+        ROWS(2)
+        ROWS(1)
 #undef ROWS
-                default : break;
+    default: break;
     }
+    // clang-format on
 }
