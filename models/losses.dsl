@@ -50,20 +50,24 @@ fn area(low: [B, 2], high: [B, 2]) {
     return side[:, 0] * side[:, 1]
 }
 
-# Intersection over union and its generalised form (Rezatofighi et al. 2019), row by row.
+# Intersection over union and its generalised form (Rezatofighi et al. 2019), row by row. Empty boxes overlap by 0.
 fn box_overlap(a: [B, 4], b: [B, 4]) {
     a_low, a_high = corners(a)
     b_low, b_high = corners(b)
     shared = area(maximum(a_low, b_low), maximum(minimum(a_high, b_high), maximum(a_low, b_low)))
     joint = area(a_low, a_high) + area(b_low, b_high) - shared
     hull = area(minimum(a_low, b_low), maximum(a_high, b_high))
-    iou = shared / joint
-    return iou, iou - (hull - joint) / hull
+    iou = shared / where(joint > 0.0, joint, 1.0)
+    return iou, iou - (hull - joint) / where(hull > 0.0, hull, 1.0)
 }
 
+# A row with a box of negative width or height adds nothing, and the other rows count as before. (The official code makes
+# the loss of the whole batch 0 for one such box.)
 loss box_giou(predicted: [B, 4], target: [B, 4], counts: [B]) -> [] {
     iou, giou = box_overlap(predicted, target)
-    return sum((1.0 - giou) * counts) / maximum(sum(counts), 1.0)
+    side = minimum(predicted[:, 2:4], target[:, 2:4])
+    is_turned = minimum(side[:, 0], side[:, 1]) < 0.0
+    return sum(where(is_turned, 0.0, (1.0 - giou) * counts)) / maximum(sum(counts), 1.0)
 }
 
 # Cross-entropy with smoothed labels (facts 2.7): the target weighs 1 - epsilon and every other word epsilon / V, so

@@ -1,6 +1,8 @@
 // Resizing of position tables; see resample.h. All sums are in double precision.
 #include "runtime/checkpoint/resample.h"
 
+#include "runtime/base/bicubic.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -138,32 +140,6 @@ static void spline_weights(int source, int target, double *x, double *system, do
     }
 }
 
-// Bicubic interpolation ----------------------------------------------------------------------------------------------
-
-static double cubic(double distance)
-{
-    const double a = -0.75;
-    double t = fabs(distance);
-    if (t <= 1) {
-        return ((a + 2) * t - (a + 3)) * t * t + 1;
-    }
-    return t < 2 ? ((a * t - 5 * a) * t + 8 * a) * t - 4 * a : 0;
-}
-
-static void cubic_weights(int source, int target, double *weights)
-{
-    memset(weights, 0, (size_t)source * (size_t)target * sizeof *weights);
-    double scale = (double)source / target;
-    for (int i = 0; i < target; i++) {
-        double at = (i + 0.5) * scale - 0.5;
-        int first = (int)floor(at) - 1;
-        for (int k = 0; k < 4; k++) {
-            int tap = first + k < 0 ? 0 : first + k >= source ? source - 1 : first + k;
-            weights[i * source + tap] += cubic(at - (first + k));
-        }
-    }
-}
-
 // Tables -------------------------------------------------------------------------------------------------------------
 
 // Both axes of a grid of rows, each with `columns` values: to = W from W^T for every column.
@@ -215,7 +191,7 @@ bool xv_resample(XvResample kind, const float *from, const XvTable *from_size, f
     if (kind == XV_RESAMPLE_RELATIVE) {
         spline_weights(source, target, memory, system, weights);
     } else {
-        cubic_weights(source, target, weights);
+        xv_bicubic_weights(source, target, weights);
     }
     memcpy(to, from, (size_t)(first * from_size->columns) * sizeof *to);
     apply(weights, source, target, from + first * from_size->columns, to + first * to_size->columns,

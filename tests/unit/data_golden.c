@@ -56,6 +56,20 @@ void golden_lines_free(GoldenLines *lines)
     free(lines->items);
 }
 
+cJSON *golden_json(const char *path)
+{
+    XvBytes bytes = read_whole(path);
+    XvError error;
+    char *text = strndup((char *)bytes.data, bytes.count);
+    cJSON *json = text ? xv_json_parse_line(text, strlen(text), &error) : NULL;
+    if (!json) {
+        stop(path, text ? error.text : "no memory");
+    }
+    free(text);
+    xv_bytes_free(&bytes);
+    return json;
+}
+
 const cJSON *golden_get(const cJSON *object, const char *key)
 {
     const cJSON *item = xv_json_member(object, key);
@@ -110,6 +124,9 @@ GoldenTensors golden_tensors(const char *path)
     free(header);
     set.items = calloc((size_t)cJSON_GetArraySize(set.header), sizeof *set.items);
     for (const cJSON *entry = set.header->child; entry; entry = entry->next) {
+        if (strcmp(entry->string, "__metadata__") == 0) {
+            continue;
+        }
         XvTensor *tensor = &set.items[set.count++];
         tensor->name = entry->string;
         tensor->dtype = dtype_named(golden_string(entry, "dtype"));

@@ -16,6 +16,9 @@ typedef struct GoldenLines {
 GoldenLines golden_lines(const char *path);
 void golden_lines_free(GoldenLines *lines);
 
+// A file that is one document; the caller deletes it.
+cJSON *golden_json(const char *path);
+
 // Members of an object, which must exist.
 const cJSON *golden_get(const cJSON *object, const char *key);
 int golden_int(const cJSON *object, const char *key);
