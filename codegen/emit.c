@@ -201,7 +201,7 @@ static bool save_program(Emission *emission, const char *directory)
 }
 
 // By name, so that what another program left in the folder is not taken for a part of this one.
-void emit_objects(Out *out, const Task *task, const char *of_target)
+void emit_rules(Out *out, const Task *task, const char *of_target)
 {
     out_line(out, "OBJECTS := main.o program.o %s \\", of_target);
     for (int i = 0; i < task->n_entries; i++) {
@@ -213,6 +213,12 @@ void emit_objects(Out *out, const Task *task, const char *of_target)
             out_line(out, "    %s_observe.o%s", entry->name, continued);
         }
     }
+    out_line(out, "");
+    out_line(out, "%s: $(OBJECTS) $(LIBRARY)", task->name);
+    out_line(out, "\t$(CC) $(FLAGS) -o $@ $(OBJECTS) $(LIBRARY) %s", PROGRAM_LIBRARIES);
+    out_line(out, "");
+    out_line(out, "%%.o: %%.c kernels.h parameters.h");
+    out_line(out, "\t$(CC) $(FLAGS) -c -o $@ $<");
 }
 
 static bool save_makefile(Emission *emission, const char *directory)
@@ -227,13 +233,7 @@ static bool save_makefile(Emission *emission, const char *directory)
         out,
         "FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fopenmp -fno-math-errno -fno-trapping-math \\");
     out_line(out, "    -ffp-contract=fast -I$(XVLMC) $(CFLAGS)");
-    emit_objects(out, emission->task, "update.o kernels.o");
-    out_line(out, "");
-    out_line(out, "%s: $(OBJECTS) $(LIBRARY)", emission->task->name);
-    out_line(out, "\t$(CC) $(FLAGS) -o $@ $(OBJECTS) $(LIBRARY) %s", PROGRAM_LIBRARIES);
-    out_line(out, "");
-    out_line(out, "%%.o: %%.c kernels.h parameters.h");
-    out_line(out, "\t$(CC) $(FLAGS) -c -o $@ $<");
+    emit_rules(out, emission->task, "update.o kernels.o");
     return emit_saved(emission->arena, directory, "Makefile", out);
 }
 

@@ -151,13 +151,7 @@ static bool save_cuda_makefile(Emission *emission, const char *directory)
     out_line(out,
              "SIMT_FLAGS := -std=c++20 -DXV_SIMT -O1 -fPIC -Wall -Wextra -Werror -Wno-unused-function \\");
     out_line(out, "    -Wno-unknown-pragmas -ffp-contract=off -I$(XVLMC)");
-    emit_objects(out, emission->task, "launches.o");
-    out_line(out, "");
-    out_line(out, "%s: $(OBJECTS) $(LIBRARY)", emission->task->name);
-    out_line(out, "\t$(CC) $(FLAGS) -o $@ $(OBJECTS) $(LIBRARY) %s", PROGRAM_LIBRARIES);
-    out_line(out, "");
-    out_line(out, "%%.o: %%.c kernels.h parameters.h");
-    out_line(out, "\t$(CC) $(FLAGS) -c -o $@ $<");
+    emit_rules(out, emission->task, "launches.o");
     out_line(out, "");
     out_line(out, "launches.o: kernels.cu");
     out_line(out, "");

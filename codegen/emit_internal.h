@@ -58,7 +58,7 @@ void emit_inspection(Out *out, Emission *emission);
 
 // Used by the writers of targets.
 Out *emit_opened(Arena *arena, const char *purpose);  // a file that starts with the note and its purpose
-void emit_objects(Out *out, const Task *task, const char *of_target);  // OBJECTS of a Makefile
+void emit_rules(Out *out, const Task *task, const char *of_target);  // OBJECTS and how they are built
 bool emit_saved(Arena *arena, const char *directory, const char *file, Out *out);
 
 // cuda: kernels.cu and the files only that target has; see emit_cuda.c.
