@@ -61,8 +61,8 @@ fn box_overlap(a: [B, 4], b: [B, 4]) {
     return iou, iou - (hull - joint) / where(hull > 0.0, hull, 1.0)
 }
 
-# A row with a box of negative width or height adds nothing, and the other rows count as before. (The official code makes
-# the loss of the whole batch 0 for one such box.)
+# A row with a box of negative width or height adds nothing, and the other rows count as before. (The official code
+# makes the loss of the whole batch 0 for one such box.)
 loss box_giou(predicted: [B, 4], target: [B, 4], counts: [B]) -> [] {
     iou, giou = box_overlap(predicted, target)
     side = minimum(predicted[:, 2:4], target[:, 2:4])

@@ -21,6 +21,7 @@ task grounding_bbox_pretrain {
     config max_words = 40
     config max_tokens = 40
     config train_dataset_size = 318547
+    config train_file_regions = none
 
     config accelerator {
         CLIP_GRAD_NORM = 1.0

@@ -36,6 +36,7 @@ task pretrain {
     config skipgram_prb = 0.2
     config skipgram_size = 3
     config train_dataset_size = 5114489
+    config train_file_regions = none
 
     set optimizer.lr = 1e-4
     set schedular.epochs = 41

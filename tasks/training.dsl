@@ -23,3 +23,10 @@ config randaug {
     fix_autocontrast = false
     fix_sharpness = false
 }
+
+# Where a run finds its data: what the program reads when its flags (--data, --val, --vocab) do not say otherwise. A
+# path, or a list of paths; text_encoder is the folder of the vocabulary.
+config train_file = none
+config val_file = none
+config test_file = none
+config text_encoder = none

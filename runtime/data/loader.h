@@ -44,7 +44,7 @@ typedef struct XvLoaderOptions {
     const char *const *paths;  // files of records or folders (records.h)
     int n_paths;
     XvChoice stream;        // unset: where a path is remote or the files have more than a gibibyte
-    int64_t dataset_size;   // records of all files, which a stream cannot count: what an epoch is
+    int64_t dataset_size;   // samples of all files, which a stream cannot count: what an epoch is
     const XvValue *inputs;  // the tensors to fill; their shapes give the batch size (see below)
     int n_inputs;
     XvLoaderMode mode;

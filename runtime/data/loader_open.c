@@ -62,7 +62,8 @@ static void make_plan(XvLoader *loader)
         }
     }
     plan->n_items = loader->stream ? 0 : xv_survey_items(loader->survey, loader->files);
-    int64_t per_batch = (int64_t)plan->n_slots * options->world;
+    // dataset_size is divided by samples, also where they come several to a picture: the official rule.
+    int64_t per_batch = (int64_t)(loader->stream ? B : plan->n_slots) * options->world;
     int64_t epoch = loader->stream ? options->dataset_size : plan->n_items;
     plan->n_batches = (epoch + per_batch - 1) / per_batch;
     plan->prompt = loader->prompt;

@@ -2,16 +2,19 @@
 #include "runtime/checkpoint/weights.h"
 #include "runtime/loop/box_page.h"
 #include "runtime/loop/command.h"
+#include "runtime/loop/data_paths.h"
 #include "runtime/loop/eval_ranking.h"
 #include "runtime/loop/evaluate.h"
 
 #include <cjson/cJSON.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct EvalOptions {
+    XvDataPlaces places;
     const char *data, *regions, *vocab, *checkpoint, *output, *grid;
     int64_t seed, retrieval;
     bool is_json;
@@ -21,6 +24,7 @@ typedef struct Eval {
     const XvCommand *command;
     EvalOptions options;
     XvSettings settings;
+    XvDataPath data, regions;
     XvHost host;
     XvBoxPage page;
     cJSON *result;
@@ -105,12 +109,12 @@ static bool is_first(const Eval *eval)
     return xv_comm_rank(eval->command->comm) == 0;
 }
 
-static bool evaluate_entry(Eval *eval, const XvEntry *entry, const char *path, XvError *error)
+static bool evaluate_entry(Eval *eval, const XvEntry *entry, const XvDataPath *path, XvError *error)
 {
     bool is_main = entry == &eval->command->program->entries[eval->command->program->n_entries - 1];
     XvSourceRequest request = {.entry = entry,
                                .graph = &entry->observe,
-                               .path = path,
+                               .path = path->list,
                                .vocab = eval->options.vocab,
                                .settings = &eval->settings,
                                .is_evaluation = true,
@@ -121,14 +125,14 @@ static bool evaluate_entry(Eval *eval, const XvEntry *entry, const char *path, X
     if (!xv_comm_agree(eval->command->comm, xv_source_open(&source, eval->command->sources, &request, error),
                        error)) {
         xv_source_close(&source);
-        return false;
+        return xv_data_path_fail(path, error);
     }
-    char vocabulary[4096];
-    xv_vocabulary_path(&request, vocabulary, sizeof vocabulary);
+    char vocabulary[PATH_MAX];
     bool wants_page =
         eval->options.grid && is_first(eval) && xv_graph_output(&entry->observe, "output_coord");
     XvObserver observer = {&eval->page, xv_box_page_observe};
-    bool is_ready = !wants_page || xv_box_page_open(&eval->page, vocabulary, error);
+    bool is_ready = !wants_page || (xv_vocabulary_path(&request, vocabulary, error) &&
+                                    xv_box_page_open(&eval->page, vocabulary, error));
     XvEvaluateOptions options = {.seed = (uint64_t)eval->options.seed,
                                  .retrieval = is_main ? eval->options.retrieval : 0,
                                  .observer = wants_page ? &observer : NULL};
@@ -168,13 +172,24 @@ static bool save_result(const Eval *eval, XvError *error)
 }
 
 // Where the records of an entry are; NULL when it is not to be evaluated.
-static const char *records_path(const Eval *eval, int entry)
+static const XvDataPath *records_path(const Eval *eval, int entry)
 {
-    const XvProgram *program = eval->command->program;
-    if (entry == program->n_entries - 1) {
-        return eval->options.data;
-    }
-    return strcmp(program->entries[entry].data, "regions") == 0 ? eval->options.regions : NULL;
+    const XvDataPath *path = xv_entry_path(eval->command->program, entry, &eval->data, &eval->regions);
+    return path && path->list ? path : NULL;
+}
+
+// Flags, or the configured test records, or where there are none, the validation records.
+static bool choose_data(Eval *eval, XvError *error)
+{
+    const EvalOptions *options = &eval->options;
+    bool ok = xv_settings_read(&eval->settings, eval->command->program->config, error) &&
+              xv_data_places_apply(&options->places, &eval->settings, error);
+    const cJSON *test = ok ? xv_settings_find(&eval->settings, "test_file") : NULL;
+    bool has_test = test && !cJSON_IsNull(test);
+    eval->data = (XvDataPath){.key = has_test ? "test_file" : "val_file", .flag = "--data"};
+    eval->regions = (XvDataPath){.flag = "--regions"};
+    return ok && xv_data_path(&eval->data, options->data, &eval->settings, error) &&
+           xv_data_path(&eval->regions, options->regions, &eval->settings, error);
 }
 
 // A program with two-stage retrieval is evaluated by that instead of by its training entry.
@@ -184,11 +199,11 @@ static bool rank_records(Eval *eval, const XvTwoStage *stages, XvError *error)
     XvEvalRanking request = {.host = &eval->host,
                              .stages = stages,
                              .sources = eval->command->sources,
-                             .path = eval->options.data,
+                             .path = eval->data.list,
                              .vocab = eval->options.vocab,
                              .settings = &eval->settings};
     if (!xv_eval_ranking(&request, eval->result, &pairs, error)) {
-        return false;
+        return xv_data_path_fail(&eval->data, error);
     }
     for (int i = 0; i < XV_RECALL_ROWS && !eval->options.is_json; i++) {
         const cJSON *value = cJSON_GetObjectItemCaseSensitive(eval->result, xv_recall_name(i));
@@ -203,8 +218,7 @@ static bool rank_records(Eval *eval, const XvTwoStage *stages, XvError *error)
 static bool run_ranking(Eval *eval, const XvTwoStage *stages, XvError *error)
 {
     const XvProgram *program = eval->command->program;
-    return xv_settings_read(&eval->settings, program->config, error) &&
-           xv_host_create(&eval->host, program, XV_HOST_OBSERVE, xv_two_stage_entries(program, stages),
+    return xv_host_create(&eval->host, program, XV_HOST_OBSERVE, xv_two_stage_entries(program, stages),
                           error) &&
            load_checkpoint(eval, error) && rank_records(eval, stages, error);
 }
@@ -212,7 +226,7 @@ static bool run_ranking(Eval *eval, const XvTwoStage *stages, XvError *error)
 static bool run_eval(Eval *eval, XvError *error)
 {
     XvTwoStage stages;
-    if (eval->options.data && xv_two_stage_find(eval->command->program, &stages, error)) {
+    if (eval->data.list && xv_two_stage_find(eval->command->program, &stages, error)) {
         return run_ranking(eval, &stages, error);
     }
     if (error->text[0]) {
@@ -223,15 +237,14 @@ static bool run_eval(Eval *eval, XvError *error)
     for (int i = 0; i < program->n_entries; i++) {
         entries |= (XvEntrySet)(records_path(eval, i) != NULL) << i;
     }
-    bool is_ready = xv_settings_read(&eval->settings, program->config, error) &&
-                    xv_host_create(&eval->host, program, XV_HOST_OBSERVE, entries, error) &&
-                    load_checkpoint(eval, error);
+    bool is_ready =
+        xv_host_create(&eval->host, program, XV_HOST_OBSERVE, entries, error) && load_checkpoint(eval, error);
     if (!xv_comm_agree(eval->command->comm, is_ready, error)) {
         return false;
     }
     eval->host.comm = eval->command->comm;
     for (int i = program->n_entries - 1; i >= 0; i--) {
-        const char *path = records_path(eval, i);
+        const XvDataPath *path = records_path(eval, i);
         if (path && !evaluate_entry(eval, &program->entries[i], path, error)) {
             return false;
         }
@@ -241,14 +254,17 @@ static bool run_eval(Eval *eval, XvError *error)
 
 int xv_command_eval(const XvCommand *command)
 {
-    Eval eval = {.command = command, .options = {.seed = 42, .retrieval = 100}};
+    Eval eval = {.command = command,
+                 .options = {.seed = 42, .retrieval = 100, .places = {.dataset_size = -1}}};
     EvalOptions *o = &eval.options;
     const XvOption table[] = {
         {"--data", "F", XV_OPTION_TEXT, &o->data, 0, 0,
-         "records of the main entry: JSON lines, a file or a folder"},
+         "records of the main entry: files or folders, with commas between several; test_file, else val_file, if not "
+         "given"},
         {"--regions", "F", XV_OPTION_TEXT, &o->regions, 0, 0, "records with regions"},
         {"--vocab", "F", XV_OPTION_TEXT, &o->vocab, 0, 0,
-         "vocab.txt of the tokenizer; beside the records if not given"},
+         "vocab.txt of the tokenizer; beside the records, or text_encoder, if not given"},
+        XV_DATA_PLACES(&o->places),
         {"--checkpoint", "F", XV_OPTION_TEXT, &o->checkpoint, 0, 0, "weights: safetensors, .th, .pth, .bin"},
         {"--retrieval", "N", XV_OPTION_INTEGER, &o->retrieval, 0, 1000000,
          "pairs to rank against each other (100)"},
@@ -265,15 +281,24 @@ int xv_command_eval(const XvCommand *command)
         return status;
     }
     XvError error = {{0}};
-    if (!o->checkpoint || (!o->data && !o->regions)) {
-        xv_fail(&error, "--checkpoint and one of --data and --regions are needed");
+    if (!o->checkpoint) {
+        xv_fail(&error, "--checkpoint F is needed");
         return xv_command_fail(command, XV_EXIT_USAGE, &error);
     }
     eval.result = cJSON_CreateObject();
-    bool is_done = run_eval(&eval, &error);
+    bool has_chosen = xv_comm_agree(command->comm, choose_data(&eval, &error), &error);
+    bool has_data = eval.data.list || eval.regions.list;
+    if (has_chosen && !has_data) {
+        xv_fail(&error,
+                "one of --data and --regions is needed: the configuration has no test_file or val_file");
+    }
+    bool is_done = has_chosen && has_data && run_eval(&eval, &error);
+    xv_data_path_free(&eval.data);
+    xv_data_path_free(&eval.regions);
     xv_box_page_close(&eval.page);
     xv_settings_free(&eval.settings);
     xv_host_free(&eval.host);
     cJSON_Delete(eval.result);
-    return is_done ? XV_EXIT_OK : xv_command_fail(command, XV_EXIT_FAILED, &error);
+    int failed = has_chosen && !has_data ? XV_EXIT_USAGE : XV_EXIT_FAILED;
+    return is_done ? XV_EXIT_OK : xv_command_fail(command, failed, &error);
 }

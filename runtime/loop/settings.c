@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const cJSON *find(const XvSettings *settings, const char *path)
+const cJSON *xv_settings_find(const XvSettings *settings, const char *path)
 {
     const cJSON *at = settings->config;
     while (at && *path) {
@@ -18,21 +18,31 @@ static const cJSON *find(const XvSettings *settings, const char *path)
     return at;
 }
 
+bool xv_settings_set(XvSettings *settings, const char *key, cJSON *value)
+{
+    cJSON_DeleteItemFromObjectCaseSensitive(settings->config, key);
+    if (!value || !cJSON_AddItemToObject(settings->config, key, value)) {
+        cJSON_Delete(value);
+        return false;
+    }
+    return true;
+}
+
 double xv_settings_number(const XvSettings *settings, const char *path, double otherwise)
 {
-    const cJSON *json = find(settings, path);
+    const cJSON *json = xv_settings_find(settings, path);
     return cJSON_IsNumber(json) ? json->valuedouble : otherwise;
 }
 
 bool xv_settings_truth(const XvSettings *settings, const char *path, bool otherwise)
 {
-    const cJSON *json = find(settings, path);
+    const cJSON *json = xv_settings_find(settings, path);
     return cJSON_IsBool(json) ? cJSON_IsTrue(json) : otherwise;
 }
 
 const char *xv_settings_text(const XvSettings *settings, const char *path, const char *otherwise)
 {
-    const cJSON *json = find(settings, path);
+    const cJSON *json = xv_settings_find(settings, path);
     return cJSON_IsString(json) ? json->valuestring : otherwise;
 }
 

@@ -21,6 +21,12 @@ typedef struct XvSettings {
 bool xv_settings_read(XvSettings *settings, const char *config, XvError *error);
 void xv_settings_free(XvSettings *settings);
 
+// The value under a dotted path, or NULL. Borrowed.
+const cJSON *xv_settings_find(const XvSettings *settings, const char *path);
+
+// Gives a key of the top level another value, which the settings own from then on. False without memory.
+bool xv_settings_set(XvSettings *settings, const char *key, cJSON *value);
+
 // The number, truth or text under a dotted path ("images.batch_size"), or `otherwise`.
 double xv_settings_number(const XvSettings *settings, const char *path, double otherwise);
 bool xv_settings_truth(const XvSettings *settings, const char *path, bool otherwise);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct LoaderState {
     XvLoader *loader;
@@ -14,18 +15,35 @@ typedef struct LoaderState {
     char vocab[PATH_MAX];
 } LoaderState;
 
-const char *xv_vocabulary_path(const XvSourceRequest *request, char *path, size_t size)
+// vocab.txt in the folder of the first records, which need not exist.
+static void vocabulary_beside(const char *records, char path[PATH_MAX])
+{
+    int length = (int)strcspn(records, ",");
+    snprintf(path, PATH_MAX, "%.*s", length, records);
+    struct stat status;
+    bool is_folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    const char *slash = strrchr(path, '/');
+    int folder = is_folder ? length : slash ? (int)(slash - path) : 0;
+    snprintf(path, PATH_MAX, "%.*s%svocab.txt", folder, records, folder > 0 ? "/" : "");
+}
+
+bool xv_vocabulary_path(const XvSourceRequest *request, char *path, XvError *error)
 {
     if (request->vocab) {
-        snprintf(path, size, "%s", request->vocab);
-        return path;
+        snprintf(path, PATH_MAX, "%s", request->vocab);
+        return true;
     }
-    struct stat status;
-    bool is_folder = stat(request->path, &status) == 0 && S_ISDIR(status.st_mode);
-    const char *slash = strrchr(request->path, '/');
-    int folder = is_folder ? (int)strlen(request->path) : slash ? (int)(slash - request->path) : 0;
-    snprintf(path, size, "%.*s%svocab.txt", folder, request->path, folder > 0 ? "/" : "");
-    return path;
+    vocabulary_beside(request->path, path);
+    if (access(path, R_OK) == 0) {
+        return true;
+    }
+    const char *configured = xv_settings_text(request->settings, "text_encoder", NULL);
+    if (configured && access(configured, R_OK) == 0) {
+        snprintf(path, PATH_MAX, "%s", configured);
+        return true;
+    }
+    return xv_fail(error, "there is no vocabulary %s%s%s; give one with --vocab F", path,
+                   configured ? ", nor the configured text_encoder " : "", configured ? configured : "");
 }
 
 static void print_warning(void *context, const char *message)
@@ -132,13 +150,14 @@ static void *loader_open(const XvSourceRequest *request, XvError *error)
     options.inputs = request->graph->inputs;
     options.n_inputs = request->graph->n_inputs;
     options.mode = request->is_evaluation ? XV_LOADER_EVAL : XV_LOADER_TRAIN;
-    options.vocab_path = xv_vocabulary_path(request, state->vocab, sizeof state->vocab);
+    options.vocab_path = state->vocab;
     options.seed = request->seed;
     options.threads = request->threads;
     options.rank = request->rank;
     options.world = request->world > 1 ? request->world : 1;
     options.warn = print_warning;
-    bool ok = set_augment(&options, request->settings, error);
+    bool ok =
+        xv_vocabulary_path(request, state->vocab, error) && set_augment(&options, request->settings, error);
     state->loader = ok ? xv_loader_open(&options, error) : NULL;
     if (!state->loader) {
         free(state);

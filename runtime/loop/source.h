@@ -7,8 +7,8 @@
 typedef struct XvSourceRequest {
     const XvEntry *entry;  // whose data is wanted
     const XvGraph *graph;  // whose inputs are filled
-    const char *path;      // records
-    const char *vocab;     // NULL: vocab.txt beside the records
+    const char *path;      // records: a file, a folder, or several with commas between them
+    const char *vocab;     // NULL: vocab.txt beside the records, else text_encoder of the settings
     const XvSettings *settings;
     bool is_evaluation;
     uint64_t seed;
@@ -44,6 +44,6 @@ bool xv_source_open(XvSource *source, const XvSourceKind *kind, const XvSourceRe
                     XvError *error);
 void xv_source_close(XvSource *source);
 
-// The vocabulary a request means: its own, or vocab.txt in the folder of its records. Writes into `path`, which holds
-// `size` bytes, and returns it.
-const char *xv_vocabulary_path(const XvSourceRequest *request, char *path, size_t size);
+// The vocabulary a request means: its own, vocab.txt in the folder of its (first) records, or the configured
+// text_encoder. Writes into `path`, which holds PATH_MAX bytes. False with a message when none is there.
+bool xv_vocabulary_path(const XvSourceRequest *request, char *path, XvError *error);

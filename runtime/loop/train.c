@@ -119,7 +119,7 @@ static bool evaluate(XvTrainRun *run, XvProgress *progress, XvError *error)
     const XvProgram *program = run->command->program;
     cJSON *json = log_line(run);
     for (int e = 0; e < program->n_entries; e++) {
-        XvSource *source = &run->val[e];
+        XvSource *source = &run->val_sources[e];
         if (!source->state) {
             continue;
         }
@@ -267,16 +267,22 @@ static bool train(XvTrainRun *run, XvError *error)
 
 static bool check_options(const XvTrainOptions *options, XvError *error)
 {
-    if (!options->data || !options->output) {
-        return xv_fail(error, "%s is needed", options->data ? "--output DIR" : "--data FILE");
+    if (!options->output) {
+        return xv_fail(error, "--output DIR is needed");
     }
     if (options->steps >= 0 && options->epochs >= 0.0) {
         return xv_fail(error, "give --steps or --epochs, not both");
     }
-    if (options->val_regions && !options->val) {
-        return xv_fail(error, "--val-regions goes with --val");
-    }
     return true;
+}
+
+static bool check_data(const XvTrainRun *run, XvError *error)
+{
+    if (!run->data.list) {
+        const XvEntry *entry = xv_entry_by_name(run->command->program, NULL, error);
+        return xv_fail(error, "--data FILE is needed: the configuration has no %s", xv_train_key(entry));
+    }
+    return !run->val_regions.list || run->val.list || xv_fail(error, "--val-regions goes with --val");
 }
 
 #define STEPS INT64_C(1000000000000)
@@ -294,18 +300,22 @@ int xv_command_train(const XvCommand *command)
                                   .epochs = -1,
                                   .lr = -1,
                                   .warmup = -1,
-                                  .minutes = -1}};
+                                  .minutes = -1,
+                                  .places = {.dataset_size = -1}}};
     XvTrainOptions *o = &run.options;
     const XvOption options[] = {
         {"--data", "F", XV_OPTION_TEXT, &o->data, 0, 0,
-         "records of the main entry: JSON lines, a file or a folder"},
+         "records of the main entry: files or folders, with commas between several; train_file if not given"},
         {"--regions", "F", XV_OPTION_TEXT, &o->regions, 0, 0,
-         "records with regions, where the task has such an entry"},
+         "records with regions, where the task has such an entry; train_file_regions if not given; or none"},
         {"--val", "F", XV_OPTION_TEXT, &o->val, 0, 0,
-         "held-out records, evaluated at the end and by --eval-every"},
+         "held-out records, evaluated at the end and by --eval-every; val_file if not given; or none"},
         {"--val-regions", "F", XV_OPTION_TEXT, &o->val_regions, 0, 0, "held-out records with regions"},
         {"--vocab", "F", XV_OPTION_TEXT, &o->vocab, 0, 0,
-         "vocab.txt of the tokenizer; beside the records if not given"},
+         "vocab.txt of the tokenizer; beside the records, or text_encoder, if not given"},
+        XV_DATA_PLACES(&o->places),
+        {"--dataset-size", "N", XV_OPTION_INTEGER, &o->places.dataset_size, 0, STEPS,
+         "records of an epoch where they are streamed; train_dataset_size if not given"},
         {"--output", "DIR", XV_OPTION_TEXT, &o->output, 0, 0,
          "folder for checkpoints, log.txt and model.safetensors"},
         {"--checkpoint", "F", XV_OPTION_TEXT, &o->checkpoint, 0, 0,
@@ -342,8 +352,9 @@ int xv_command_train(const XvCommand *command)
     };
     const XvOptionTable table = {
         "--data F --output DIR [options]",
-        "Trains and writes DIR/model.safetensors; SIGINT and SIGTERM end it in good order.", options,
-        sizeof options / sizeof options[0]};
+        "Trains and writes DIR/model.safetensors; SIGINT and SIGTERM end it in good order. What the configuration\n"
+        "names (train_file, image_root, ...) is the default of the flags.",
+        options, sizeof options / sizeof options[0]};
     int status;
     if (!xv_command_options(command, &table, &status)) {
         return status;
@@ -352,7 +363,13 @@ int xv_command_train(const XvCommand *command)
     if (!check_options(o, &error)) {
         return xv_command_fail(command, XV_EXIT_USAGE, &error);
     }
-    bool is_done = xv_comm_agree(command->comm, xv_train_open(&run, &error), &error) && train(&run, &error);
+    bool has_chosen = xv_comm_agree(command->comm, xv_train_choose_data(&run, &error), &error);
+    if (has_chosen && !check_data(&run, &error)) {
+        xv_train_close(&run);
+        return xv_command_fail(command, XV_EXIT_USAGE, &error);
+    }
+    bool is_done = has_chosen && xv_comm_agree(command->comm, xv_train_open(&run, &error), &error) &&
+                   train(&run, &error);
     xv_train_close(&run);
     return is_done ? XV_EXIT_OK : xv_command_fail(command, XV_EXIT_FAILED, &error);
 }

@@ -11,14 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char *xv_entry_path(const XvProgram *program, int entry, const char *data, const char *regions)
-{
-    if (entry == program->n_entries - 1) {
-        return data;
-    }
-    return strcmp(program->entries[entry].data, "regions") == 0 ? regions : NULL;
-}
-
 static bool make_folder(const char *path, XvError *error)
 {
     char part[PATH_MAX];
@@ -52,21 +44,39 @@ static bool set_paths(XvTrainRun *run, XvError *error)
 
 // ---- data
 
+bool xv_train_choose_data(XvTrainRun *run, XvError *error)
+{
+    const XvProgram *program = run->command->program;
+    const XvTrainOptions *options = &run->options;
+    run->data =
+        (XvDataPath){.key = xv_train_key(&program->entries[program->n_entries - 1]), .flag = "--data"};
+    run->regions = (XvDataPath){.key = "train_file_regions", .flag = "--regions"};
+    run->val = (XvDataPath){.key = "val_file", .flag = "--val"};
+    run->val_regions = (XvDataPath){.flag = "--val-regions"};
+    const XvSettings *settings = &run->settings;
+    return xv_settings_read(&run->settings, program->config, error) &&
+           xv_data_places_apply(&options->places, &run->settings, error) &&
+           xv_data_path(&run->data, options->data, settings, error) &&
+           xv_data_path(&run->regions, options->regions, settings, error) &&
+           xv_data_path(&run->val, options->val, settings, error) &&
+           xv_data_path(&run->val_regions, options->val_regions, settings, error);
+}
+
 static bool open_source(XvTrainRun *run, int e, bool is_evaluation, XvError *error)
 {
     const XvProgram *program = run->command->program;
     const XvEntry *entry = &program->entries[e];
     const XvTrainOptions *options = &run->options;
-    const char *path = is_evaluation ? xv_entry_path(program, e, options->val, options->val_regions)
-                                     : xv_entry_path(program, e, options->data, options->regions);
+    const XvDataPath *path = is_evaluation ? xv_entry_path(program, e, &run->val, &run->val_regions)
+                                           : xv_entry_path(program, e, &run->data, &run->regions);
     bool has_critic = xv_critic_serves(program, entry);
-    if (!path || !xv_is_training(entry) || (has_critic && is_evaluation)) {
+    if (!path || !path->list || !xv_is_training(entry) || (has_critic && is_evaluation)) {
         return true;
     }
     XvSourceRequest request = {
         .entry = entry,
         .graph = is_evaluation ? &entry->observe : &entry->train,
-        .path = path,
+        .path = path->list,
         .vocab = options->vocab,
         .settings = &run->settings,
         .is_evaluation = is_evaluation,
@@ -75,13 +85,14 @@ static bool open_source(XvTrainRun *run, int e, bool is_evaluation, XvError *err
         .rank = xv_comm_rank(run->command->comm),
         .world = xv_comm_world(run->command->comm),
     };
-    XvSource *source = is_evaluation ? &run->val[e] : &run->trainer.sources[e];
+    XvSource *source = is_evaluation ? &run->val_sources[e] : &run->trainer.sources[e];
     run->has_val |= is_evaluation;
     char vocab[PATH_MAX];
-    return xv_source_open(source, run->command->sources, &request, error) &&
-           (!has_critic ||
-            xv_critic_open(&run->trainer.critic, &run->trainer.host, entry,
-                           xv_vocabulary_path(&request, vocab, sizeof vocab), &run->settings, error));
+    bool is_open = xv_source_open(source, run->command->sources, &request, error) &&
+                   (!has_critic || (xv_vocabulary_path(&request, vocab, error) &&
+                                    xv_critic_open(&run->trainer.critic, &run->trainer.host, entry, vocab,
+                                                   &run->settings, error)));
+    return is_open || xv_data_path_fail(path, error);
 }
 
 static bool check_batch(const XvTrainRun *run, XvError *error)
@@ -102,8 +113,8 @@ static bool check_batch(const XvTrainRun *run, XvError *error)
 static bool open_data(XvTrainRun *run, XvError *error)
 {
     const XvProgram *program = run->command->program;
-    run->val = calloc((size_t)program->n_entries + 1, sizeof *run->val);
-    if (!run->val) {
+    run->val_sources = calloc((size_t)program->n_entries + 1, sizeof *run->val_sources);
+    if (!run->val_sources) {
         return xv_fail(error, "no memory");
     }
     for (int e = 0; e < program->n_entries; e++) {
@@ -254,7 +265,7 @@ bool xv_train_open(XvTrainRun *run, XvError *error)
     if (!xv_is_training(&program->entries[program->n_entries - 1])) {
         return xv_fail(error, "task %s has no entry point that minimises anything", program->task);
     }
-    if (!xv_settings_read(&run->settings, program->config, error) || !set_paths(run, error)) {
+    if (!set_paths(run, error)) {
         return false;
     }
     bool is_there = access(run->checkpoint_path, F_OK) == 0;
@@ -274,14 +285,18 @@ bool xv_train_open(XvTrainRun *run, XvError *error)
 
 void xv_train_close(XvTrainRun *run)
 {
-    for (int e = 0; run->val && e < run->command->program->n_entries; e++) {
-        xv_source_close(&run->val[e]);
+    for (int e = 0; run->val_sources && e < run->command->program->n_entries; e++) {
+        xv_source_close(&run->val_sources[e]);
     }
-    free(run->val);
+    free(run->val_sources);
     xv_log_close(&run->log);
     xv_trainer_free(&run->trainer);
     if (run->is_listening) {
         xv_interrupt_stop(&run->interrupt);
+    }
+    XvDataPath *const paths[] = {&run->data, &run->regions, &run->val, &run->val_regions};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        xv_data_path_free(paths[i]);
     }
     xv_settings_free(&run->settings);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/loop/command.h"
+#include "runtime/loop/data_paths.h"
 #include "runtime/loop/interrupt.h"
 #include "runtime/loop/log.h"
 #include "runtime/loop/progress.h"
@@ -11,6 +12,7 @@
 
 typedef struct XvTrainOptions {
     const char *data, *regions, *val, *val_regions, *vocab, *output;
+    XvDataPlaces places;
     const char *checkpoint, *vision, *text, *source;  // weights to start from
     int64_t steps, batch, seed, threads, save_every, log_every,
         eval_every;                      // -1: not given (0 for the intervals)
@@ -22,8 +24,9 @@ typedef struct XvTrainRun {
     const XvCommand *command;
     XvTrainOptions options;
     XvSettings settings;
+    XvDataPath data, regions, val, val_regions;
     XvTrainer trainer;
-    XvSource *val;  // per entry; {0} without
+    XvSource *val_sources;  // per entry; {0} without
     bool has_val;
     XvLog log;
     XvInterrupt interrupt;
@@ -35,14 +38,13 @@ typedef struct XvTrainRun {
     char log_path[PATH_MAX], curve_path[PATH_MAX];
 } XvTrainRun;
 
-// Creates the output folder, opens data, sets the trainer to fresh, given or resumed parameters, opens the log.
-// Contradictions between options and the run that is resumed are refused.
+// Reads the settings, and decides by flags and configuration which records are read; none where neither names any.
+bool xv_train_choose_data(XvTrainRun *run, XvError *error);
+
+// After that: creates the output folder, opens data, sets the trainer to fresh, given or resumed parameters, opens the
+// log. Contradictions between options and the run that is resumed are refused.
 bool xv_train_open(XvTrainRun *run, XvError *error);
 void xv_train_close(XvTrainRun *run);
-
-// The file that --data, --regions (or --val, --val-regions) give an entry; NULL when it gets none. The main entry
-// reads --data whatever its kind.
-const char *xv_entry_path(const XvProgram *program, int entry, const char *data, const char *regions);
 
 // Draws the losses of a log over its steps into a PNG file.
 bool xv_curve_write(const char *log_path, const char *png_path, const char *title, XvError *error);

@@ -117,7 +117,8 @@ says 1 'safetensors' "replay with the weights of another model" "$TINY" replay \
     --weights tests/replay/pretrain_swin_bert_images/weights.safetensors \
     --inputs tests/replay/pretrain_swin_bert_images/inputs.safetensors --outputs "$out/outputs.safetensors"
 ends_with 1 "a replay that failed wrote nothing" test -e "$out/outputs.safetensors"
-says 2 'data' "eval without data" "$TINY" eval
+says 2 'checkpoint F is needed' "eval without a checkpoint" "$TINY" eval
+says 2 'one of --data and --regions' "eval without data" "$TINY" eval --checkpoint "$out/none.safetensors"
 says 1 'none' "eval with files that are not there" "$TINY" eval --data "$out/none.jsonl" \
     --checkpoint "$out/none.safetensors"
 says 0 'parameters' "info" "$TINY" info

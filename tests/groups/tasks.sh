@@ -53,7 +53,9 @@ size() {
     configured vlue-base-test/Retrieval.yaml retrieval $(size 384) parameters=213959547 config.k_test=256 \
         config.batch_size_test=64 config.batch_size_test_text=64 config.image_root=images/marvl/
     configured NLVR.yaml nlvr $(size 384) $(recipe 3e-5 10 0.1) parameters=263123834 parameter_tensors=722 buffers=36 \
-        aliases=24 config.batch_size=10 config.image_root=images/nlvr2/ entries.answers.data=nlvr
+        aliases=24 config.batch_size=10 config.image_root=images/nlvr2/ entries.answers.data=nlvr \
+        'config.train_file=["data/finetune/nlvr_train.json"]' 'config.test_file=["data/finetune/nlvr_test.json"]' \
+        config.text_encoder=data/bert-base-uncased
     configured vlue-base-test/NLVR.yaml nlvr $(size 384) parameters=263123834 config.batch_size=20
     configured Grounding.yaml grounding_weak $(size 384) $(recipe 2e-5 5 0.1) parameters=213959547 \
         config.batch_size=20 config.max_tokens=40 config.block_num=9 "config.block_nums=[9]" \

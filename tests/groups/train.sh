@@ -18,8 +18,8 @@ train() {
         --val "$scenes/val_images.jsonl" --output "$folder" --steps $STEPS --log-every 1 --save-every 1 "$@"
 }
 
-# same_run NAME FOLDER FOLDER: equal curves, but for the pace, and equal parameters.
-same_run() {
+# same_curve NAME FOLDER FOLDER: equal curves, but for the pace.
+same_curve() {
     local folder
     for folder in "$2" "$3"; do
         sed -E 's/"(pairs_per_second|input_bound_percent)":[^,}]*,?//g' \
@@ -27,6 +27,11 @@ same_run() {
     done
     succeeds "$1: every step is in the log" test "$(grep -c train_ "$runs/$2.curve")" -ge $STEPS
     same "$1: curve" "$runs/$2.curve" "$runs/$3.curve"
+}
+
+# same_run NAME FOLDER FOLDER: equal curves, and equal parameters.
+same_run() {
+    same_curve "$@"
     same "$1: parameters" "$runs/$2/model.safetensors" "$runs/$3/model.safetensors"
 }
 
@@ -127,4 +132,39 @@ done
 succeeds "no other record is named" test "$(grep -c 'broken.jsonl:[0-9]*:' "$WORK/skipping.output")" -eq 4
 says 0 '^ *4 records could not be used' "eval counts the broken records" "$TINY" eval --data "$scenes/broken.jsonl" \
     --checkpoint "$runs/long/model.safetensors"
-rm -rf "$runs" "$scenes"
+
+# Where a configuration names the data, the flags may be left out, and win where they are not.
+configured=$WORK/configured/pretrain
+split -l 32 "$scenes/train_images.jsonl" "$scenes/half."
+cat > "$WORK/data.yaml" << END
+train_file: ["$scenes/half.aa", "$scenes/half.ab"]
+train_file_regions: "$scenes/train_regions.jsonl"
+val_file: ["$scenes/val_images.jsonl"]
+test_file: $scenes/broken.jsonl
+images: {image_key: image, is_image_rpath: true}
+regions: {image_key: image, is_image_rpath: true, max_images: 4}
+END
+succeeds "a configuration that names its data" "$BUILD/xvlmc" models/xvlm_tiny.dsl --task pretrain --batch 8 \
+    --config "$WORK/data.yaml" --set vision_config.ape=false --set schedular.num_warmup_steps=4 \
+    --output "$WORK/configured"
+STEPS=3
+succeeds "a run on given data" train given --seed 3
+succeeds "a run on configured data" "$configured" train --output "$runs/configured" --seed 3 --steps 3 --log-every 1
+same_curve "configured data are the same data" given configured
+says 0 '^  images: 32 records' "flags win" "$configured" train --output "$runs/less" --seed 3 --steps 1 \
+    --data "$scenes/half.aa" --regions none --val none
+ends_with 1 "flags win: nothing is held out" grep -q val_ "$runs/less/log.txt"
+says 0 '^ *4 records could not be used' "eval reads the configured test records" "$configured" eval \
+    --checkpoint "$runs/configured/model.safetensors"
+says 0 '^images, 16 records' "eval reads others" "$configured" eval --data "$scenes/val_images.jsonl" \
+    --checkpoint "$runs/configured/model.safetensors"
+says 2 'data FILE is needed: the configuration has no train_file' "no data" "$configured" train --data none \
+    --output "$runs/none"
+rm "$scenes/half.ab"
+says 1 'train_file of the configuration \(--data names others\): cannot open .*half.ab: No such file' \
+    "configured data that are missing" "$configured" train --output "$runs/none"
+rm "$scenes/vocab.txt"
+says 1 'no vocabulary .*vocab.txt; give one with --vocab' "a vocabulary that is missing" "$configured" train \
+    --data "$scenes/half.aa" --regions none --val none --output "$runs/none"
+succeeds "nothing was trained" test ! -e "$runs/none/log.txt"
+rm -rf "$runs" "$scenes" "$WORK/configured"
