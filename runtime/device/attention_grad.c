@@ -83,22 +83,31 @@ static void grad_load(HeadGrad *work, int64_t b, int64_t h)
     xv_head_copy(work->out_rows, work->value_lanes, &rows.d_out, 1.0f);
 }
 
-// In place, for one row: p becomes K P, d (dO V^T) becomes dS. `keep` may be NULL. Padding of p is zero.
-static void score_gradient(float *p, float *d, const float *keep, int64_t lanes)
+// sum over a row of p d, d having been multiplied by `keep` (which may be NULL) and lessened by `less`.
+static float weighted_sum(const float *p, float *d, const float *keep, XvVec less, int64_t lanes)
 {
     XvVec sum = {0};
     for (int64_t j = 0; j < lanes; j += XV_LANES) {
         XvVec d_p = xv_vec_load(d + j);
-        if (keep != NULL) {
-            d_p *= xv_vec_load(keep + j);
-            xv_vec_store(d + j, d_p);
-        }
+        d_p = (keep == NULL ? d_p : d_p * xv_vec_load(keep + j)) - less;
+        xv_vec_store(d + j, d_p);
         sum = xv_vec_fma(xv_vec_load(p + j), d_p, sum);
     }
-    XvVec mean = xv_vec_all(xv_vec_sum(sum));
+    return xv_vec_sum(sum);
+}
+
+// In place, for one row: p becomes K P, d (dO V^T) becomes dS. `keep` may be NULL. Padding of p is zero.
+//
+// The mean is taken off in two steps. Where the tokens are nearly alike, dP hardly differs from its mean and dQ = dS K
+// lives on differences of keys: what the first step's rounding leaves in the sum of dS (it should be zero) times the
+// common part of the keys would be thousands of times the rounding error of the rest.
+static void score_gradient(float *p, float *d, const float *keep, int64_t lanes)
+{
+    float mean = weighted_sum(p, d, keep, (XvVec){0}, lanes);
+    XvVec rest = xv_vec_all(weighted_sum(p, d, NULL, xv_vec_all(mean), lanes));
     for (int64_t j = 0; j < lanes; j += XV_LANES) {
         XvVec probability = xv_vec_load(p + j);
-        xv_vec_store(d + j, probability * (xv_vec_load(d + j) - mean));
+        xv_vec_store(d + j, probability * (xv_vec_load(d + j) - rest));
         if (keep != NULL) {
             xv_vec_store(p + j, probability * xv_vec_load(keep + j));
         }

@@ -174,3 +174,4 @@ base pretrain_regions_224 pretrain regions
 base pretrain_clipvit_images_224 pretrain images
 base pretrain_deit_roberta_images_224 pretrain images
 base retrieval_384 retrieval
+base nlvr_384 nlvr

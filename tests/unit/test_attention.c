@@ -495,6 +495,45 @@ static void test_draws(void **state)
     free_problem(&problem);
 }
 
+// Rows [count, width of `row`] of one head that are nearly the same: a common part and a hundredth of it.
+static void make_alike(float *rows, int64_t count, int64_t row, int64_t width)
+{
+    for (int64_t i = 1; i < count; i++) {
+        for (int64_t d = 0; d < width; d++) {
+            rows[i * row + d] = rows[d] + 0.01f * rows[i * row + d];
+        }
+    }
+}
+
+static double relative_error(const float *got, const double *expected, int64_t count)
+{
+    double error = 0.0, square = 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        double difference = expected[i] != 0.0 ? (double)got[i] - expected[i] : 0.0;
+        error += difference * difference;
+        square += expected[i] * expected[i];
+    }
+    return sqrt(error / square);
+}
+
+// Deep layers make tokens alike: dS is then a small difference, and dQ a small difference of that.
+static void test_tokens_alike(void **state)
+{
+    (void)state;
+    static const Case alike = {1, 1, 25, 25, 64, 64, 0, false, false, 0.0};
+    Problem problem = make_problem(&alike);
+    link_problem(&problem);
+    make_alike(problem.q, alike.n_query, problem.row, alike.head_dim);
+    make_alike(problem.k, alike.n_key, problem.row, alike.head_dim);
+    make_alike(problem.v, alike.n_key, problem.row, alike.value_dim);
+    xv_attention_grad(&problem.grad);
+    Gradients expected = reference_gradients(&problem);
+    assert_true(relative_error(problem.dq, expected.dq, problem.n_q) < 3e-5);
+    assert_true(relative_error(problem.dk, expected.dk, problem.n_k) < 3e-5);
+    free_gradients(&expected);
+    free_problem(&problem);
+}
+
 // A row whose keys are all masked is uniform, as the official additive masks make it.
 static void test_masked_row(void **state)
 {
@@ -529,11 +568,9 @@ static void test_masked_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forward),
-        cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_finite_differences),
-        cmocka_unit_test(test_thread_count),
-        cmocka_unit_test(test_draws),
+        cmocka_unit_test(test_forward),      cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_tokens_alike), cmocka_unit_test(test_finite_differences),
+        cmocka_unit_test(test_thread_count), cmocka_unit_test(test_draws),
         cmocka_unit_test(test_masked_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
