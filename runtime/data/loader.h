@@ -15,7 +15,7 @@
 //
 // Evaluation reads each record once, in file order, with the whole picture resized, no flip, the first
 // caption and a mask that depends on the record alone. Broken records are left out; the last batches may be
-// partly filled.
+// partly filled. With several ranks every rank delivers as many batches, the last of which may hold no sample.
 #pragma once
 
 #include "runtime/base/error.h"
@@ -81,6 +81,7 @@ typedef struct XvLoaderOptions {
     uint64_t seed;
     int threads;  // workers besides the caller; 0 works inside xv_loader_next
     int rank, world;
+    bool by_batch;  // evaluation: a rank takes every world-th batch of one process, not every world-th record
 
     void (*warn)(void *context, const char *message);  // called from xv_loader_next only; NULL: silent
     void *warn_context;

@@ -193,8 +193,12 @@ static bool note_skip(XvSlot *slot, int64_t record, const XvError *reason)
 
 static int64_t position_of(const XvBatchPlan *plan, const XvBatchBuffer *buffer, int slot)
 {
+    const XvLoaderOptions *options = &plan->options;
+    if (options->by_batch) {
+        return (buffer->index * options->world + options->rank) * plan->n_slots + slot;
+    }
     int64_t at = buffer->index * plan->n_slots + slot;
-    return plan->sampler.stream ? at : at * plan->options.world + plan->options.rank;
+    return plan->sampler.stream ? at : at * options->world + options->rank;
 }
 
 // Line and key in a stream. The key belongs to the line, wherever a run was begun.

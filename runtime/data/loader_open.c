@@ -32,6 +32,9 @@ static bool check_options(const XvLoaderOptions *options, XvError *error)
     if (options->world < 1 || options->rank < 0 || options->rank >= options->world) {
         return xv_fail(error, "rank %d is not in 0..%d", options->rank, options->world - 1);
     }
+    if (options->by_batch && options->mode != XV_LOADER_EVAL) {
+        return xv_fail(error, "only evaluation is shared out by batches");
+    }
     if (options->patch_size < 1 || options->max_regions < 1 || options->max_words < 1 ||
         options->threads < 0) {
         return xv_fail(error, "patch_size, max_regions and max_words must be at least 1, threads at least 0");

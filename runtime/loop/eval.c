@@ -218,9 +218,11 @@ static bool rank_records(Eval *eval, const XvTwoStage *stages, XvError *error)
 static bool run_ranking(Eval *eval, const XvTwoStage *stages, XvError *error)
 {
     const XvProgram *program = eval->command->program;
-    return xv_host_create(&eval->host, program, XV_HOST_OBSERVE, xv_two_stage_entries(program, stages),
-                          error) &&
-           load_checkpoint(eval, error) && rank_records(eval, stages, error);
+    bool is_ready =
+        xv_host_create(&eval->host, program, XV_HOST_OBSERVE, xv_two_stage_entries(program, stages), error) &&
+        load_checkpoint(eval, error);
+    eval->host.comm = eval->command->comm;
+    return xv_comm_agree(eval->command->comm, is_ready, error) && rank_records(eval, stages, error);
 }
 
 static bool run_eval(Eval *eval, XvError *error)

@@ -12,7 +12,10 @@ static bool open_rows(SourceRows *rows, const XvEvalRanking *request, const XvEn
                               .path = request->path,
                               .vocab = request->vocab,
                               .settings = request->settings,
-                              .is_evaluation = true};
+                              .is_evaluation = true,
+                              .rank = xv_comm_rank(request->host->comm),
+                              .world = xv_comm_world(request->host->comm),
+                              .by_batch = true};
     return xv_source_open(&rows->source, request->sources, &source, error) ||
            xv_fail_in(error, "data of entry %s", encoder->name);
 }
@@ -24,7 +27,7 @@ static bool next_rows(void *context, XvHost *host, const XvGraph *graph, int64_t
     if (!rows->source.kind->next(rows->source.state, &batch, error)) {
         return false;
     }
-    *n = batch.is_end ? 0 : batch.valid;
+    *n = batch.is_end ? XV_ROWS_END : batch.valid;
     return batch.is_end || xv_host_fill(host, graph, batch.tensors, batch.n_tensors, error);
 }
 

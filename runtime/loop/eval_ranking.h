@@ -5,7 +5,7 @@
 #include "runtime/loop/two_stage.h"
 
 typedef struct XvEvalRanking {
-    XvHost *host;  // with an arena for the entry points of `stages`
+    XvHost *host;  // with an arena for the entry points of `stages`; its ranks share the work
     const XvTwoStage *stages;
     const XvSourceKind *sources;
     const char *path, *vocab;    // as in XvSourceRequest

@@ -63,7 +63,7 @@ static bool next_rows(void *context, XvHost *host, const XvGraph *graph, int64_t
     FileRows *file = context;
     int64_t batch = graph->inputs[0].shape[0];
     int64_t left = file->total - file->position;
-    *rows = left < batch ? left : batch;
+    *rows = left == 0 ? XV_ROWS_END : left < batch ? left : batch;
     for (int i = 0; i<graph->n_inputs && * rows> 0; i++) {
         const XvStored *stored = xv_safetensors_find(file->inputs, graph->inputs[i].name);
         XvTensor tensor = xv_host_tensor(host, &graph->inputs[i]);
@@ -71,7 +71,7 @@ static bool next_rows(void *context, XvHost *host, const XvGraph *graph, int64_t
             return false;
         }
     }
-    file->position += *rows;
+    file->position += left < batch ? left : batch;
     return true;
 }
 

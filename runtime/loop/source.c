@@ -155,6 +155,7 @@ static void *loader_open(const XvSourceRequest *request, XvError *error)
     options.threads = request->threads;
     options.rank = request->rank;
     options.world = request->world > 1 ? request->world : 1;
+    options.by_batch = request->by_batch;
     options.warn = print_warning;
     bool ok =
         xv_vocabulary_path(request, state->vocab, error) && set_augment(&options, request->settings, error);

@@ -14,6 +14,7 @@ typedef struct XvSourceRequest {
     uint64_t seed;
     int threads;
     int rank, world;  // whose part of the records; a world of 0 or 1: all of them
+    bool by_batch;    // see XvLoaderOptions
 } XvSourceRequest;
 
 // All functions but open take the state that open returned; see XvLoader for what they promise.

@@ -166,20 +166,92 @@ static bool make_room(Side *side, int64_t n, XvError *error)
     return true;
 }
 
-// Copies n rows behind those that are there: of the states that are inputs of the encoder, or of the others.
-static void keep_rows(const XvHost *host, Side *side, int64_t n, bool is_input)
+// Copies n rows to `row`: of the states that are inputs of the encoder, or of the others.
+static void keep_rows(const XvHost *host, const Side *side, int64_t row, int64_t n, bool is_input)
 {
     for (int i = 0; i < side->n_states; i++) {
-        State *state = &side->states[i];
+        const State *state = &side->states[i];
         if (is_input == (xv_graph_input(&side->encoder->observe, state->value->name) == state->value)) {
-            memcpy(state->rows + (size_t)side->n_rows * state->row_bytes,
-                   xv_host_tensor(host, state->value).data, (size_t)n * state->row_bytes);
+            memcpy(state->rows + (size_t)row * state->row_bytes, xv_host_tensor(host, state->value).data,
+                   (size_t)n * state->row_bytes);
         }
     }
 }
 
-// A run may overwrite its inputs, so what is kept of them is copied before.
-static bool encode(XvHost *host, Side *side, const XvRows *rows, XvError *error)
+// The batches that the ranks have at the same time.
+typedef struct Round {
+    int32_t *counts;  // rows of each rank, or XV_ROWS_END
+    int world, rank;
+    int64_t total, before;  // rows of all ranks, of the ranks before this one
+    bool is_end;
+} Round;
+
+static void count_rows(const XvComm *comm, Round *round, int64_t n)
+{
+    int32_t own = (int32_t)n;
+    xv_comm_all_gather(comm, &own, round->counts, 1);
+    round->total = round->before = 0;
+    round->is_end = true;
+    for (int i = 0; i < round->world; i++) {
+        int32_t count = round->counts[i] > 0 ? round->counts[i] : 0;
+        round->is_end &= round->counts[i] == XV_ROWS_END;
+        round->before += i < round->rank ? count : 0;
+        round->total += count;
+    }
+}
+
+// The rows of the other ranks, into their places. Ranks send whole batches, of which a part may be valid.
+static bool share_state(const XvHost *host, const Side *side, const State *state, const Round *round)
+{
+    size_t batch = (size_t)state->value->shape[0] * state->row_bytes;
+    char *own = calloc((size_t)round->world + 1, batch), *all = own + batch;
+    if (!own) {
+        return false;
+    }
+    int64_t n = round->counts[round->rank] > 0 ? round->counts[round->rank] : 0;
+    char *to = state->rows + (size_t)side->n_rows * state->row_bytes;
+    memcpy(own, to + (size_t)round->before * state->row_bytes, (size_t)n * state->row_bytes);
+    xv_comm_all_gather(host->comm, own, all, (int64_t)(batch / 4));
+    for (int i = 0; i < round->world; i++) {
+        size_t bytes = round->counts[i] > 0 ? (size_t)round->counts[i] * state->row_bytes : 0;
+        memcpy(to, all + (size_t)i * batch, bytes);
+        to += bytes;
+    }
+    free(own);
+    return true;
+}
+
+static bool share_rows(const XvHost *host, const Side *side, const Round *round, XvError *error)
+{
+    for (int i = 0; i < side->n_states && round->world > 1; i++) {
+        if (!share_state(host, side, &side->states[i], round)) {
+            return xv_fail(error, "no memory for rows of other ranks");
+        }
+    }
+    return true;
+}
+
+// Every rank runs its batch, and all get the rows of all. A run may overwrite its inputs, so what is kept of them is
+// copied before.
+static bool encode_round(XvHost *host, Side *side, const Round *round, XvError *error)
+{
+    int64_t n = round->counts[round->rank], row = side->n_rows + round->before;
+    if (!make_room(side, round->total, error)) {
+        return false;
+    }
+    if (n > 0) {
+        keep_rows(host, side, row, n, true);
+        xv_host_run(host, &side->encoder->observe);
+        keep_rows(host, side, row, n, false);
+    }
+    if (!share_rows(host, side, round, error)) {
+        return false;
+    }
+    side->n_rows += round->total;
+    return true;
+}
+
+static bool encode_all(XvHost *host, Side *side, const XvRows *rows, Round *round, XvError *error)
 {
     const XvGraph *graph = &side->encoder->observe;
     for (;;) {
@@ -188,17 +260,23 @@ static bool encode(XvHost *host, Side *side, const XvRows *rows, XvError *error)
         if (!rows->next(rows->context, host, graph, &n, error)) {
             return false;
         }
-        if (n == 0) {
+        count_rows(host->comm, round, n);
+        if (round->is_end) {
             return side->n_rows > 0 || xv_fail(error, "entry '%s' gets no data", side->encoder->name);
         }
-        if (!make_room(side, n, error)) {
+        if (!encode_round(host, side, round, error)) {
             return false;
         }
-        keep_rows(host, side, n, true);
-        xv_host_run(host, graph);
-        keep_rows(host, side, n, false);
-        side->n_rows += n;
     }
+}
+
+static bool encode(XvHost *host, Side *side, const XvRows *rows, XvError *error)
+{
+    Round round = {.world = xv_comm_world(host->comm), .rank = xv_comm_rank(host->comm)};
+    round.counts = calloc((size_t)round.world, sizeof *round.counts);
+    bool is_done = round.counts ? encode_all(host, side, rows, &round, error) : xv_fail(error, "no memory");
+    free(round.counts);
+    return is_done;
 }
 
 // First stage ------------------------------------------------------------------------------------------------------
@@ -254,6 +332,7 @@ typedef struct Scoring {
     const XvValue *score;
     int64_t *image, *text;  // of the pairs gathered so far
     int64_t n_pairs, capacity;
+    int64_t n_batches;  // so far; rank r runs every world-th of them
 } Scoring;
 
 static void fill_row(const Scoring *scoring, const Side *side, int64_t row, int64_t slot)
@@ -269,25 +348,32 @@ static void fill_row(const Scoring *scoring, const Side *side, int64_t row, int6
 }
 
 // Scores the pairs gathered; free slots repeat the first pair.
-static void score_pairs(Scoring *scoring)
+static void run_pairs(const Scoring *scoring)
 {
     const XvEntry *match = scoring->stages->match;
     XvTwoStageResult *result = scoring->result;
-    for (int64_t slot = 0; slot < scoring->capacity && scoring->n_pairs > 0; slot++) {
+    for (int64_t slot = 0; slot < scoring->capacity; slot++) {
         int64_t pair = slot < scoring->n_pairs ? slot : 0;
         fill_row(scoring, scoring->images, scoring->image[pair], slot);
         fill_row(scoring, scoring->texts, scoring->text[pair], slot);
     }
-    if (scoring->n_pairs > 0) {
-        xv_host_set_draws(scoring->host, match, &match->observe, &(XvDrawMoment){.seed = 0});
-        xv_host_run(scoring->host, &match->observe);
-    }
+    xv_host_set_draws(scoring->host, match, &match->observe, &(XvDrawMoment){.seed = 0});
+    xv_host_run(scoring->host, &match->observe);
     const float *scores = xv_host_tensor(scoring->host, scoring->score).data;
     for (int64_t pair = 0; pair < scoring->n_pairs; pair++) {
         int64_t at = scoring->image[pair] * result->texts + scoring->text[pair];
         result->image_to_text[at] = scores[pair];
     }
-    result->pairs += scoring->n_pairs;
+}
+
+// The batch that the pairs gathered are: this rank's, or another's.
+static void score_pairs(Scoring *scoring)
+{
+    const XvComm *comm = scoring->host->comm;
+    if (scoring->n_pairs > 0 && scoring->n_batches++ % xv_comm_world(comm) == xv_comm_rank(comm)) {
+        run_pairs(scoring);
+    }
+    scoring->result->pairs += scoring->n_pairs;
     scoring->n_pairs = 0;
 }
 
@@ -300,21 +386,53 @@ static void score_pair(Scoring *scoring, int64_t image, int64_t text)
     }
 }
 
-// Which pairs each direction wants: bit 0 images to texts, bit 1 texts to images. A pair that both want is scored once.
-static void mark_pairs(const Side *images, const Side *texts, int64_t k, Candidate *room, uint8_t *wanted)
+// The k best candidates of every query, [queries, k]; each rank ranks its part of the queries. NULL without memory.
+static int32_t *best_candidates(const XvComm *comm, const Side *queries, const Side *candidates, int64_t k)
 {
-    for (int64_t i = 0; i < images->n_rows; i++) {
-        rank_candidates(images, i, texts, room);
-        for (int64_t j = 0; j < k && j < texts->n_rows; j++) {
-            wanted[i * texts->n_rows + room[j].at] |= 1;
+    int64_t world = xv_comm_world(comm), part = (queries->n_rows + world - 1) / world;
+    int64_t first = part * xv_comm_rank(comm);
+    Candidate *room = malloc((size_t)candidates->n_rows * sizeof *room);
+    int32_t *own = calloc((size_t)(part * k) + 1, sizeof *own);
+    int32_t *all = malloc((size_t)(part * world * k + 1) * sizeof *all);
+    for (int64_t i = 0; room && own && all && i < part && first + i < queries->n_rows; i++) {
+        rank_candidates(queries, first + i, candidates, room);
+        for (int64_t j = 0; j < k; j++) {
+            own[i * k + j] = (int32_t)room[j].at;
         }
     }
-    for (int64_t t = 0; t < texts->n_rows; t++) {
-        rank_candidates(texts, t, images, room);
-        for (int64_t j = 0; j < k && j < images->n_rows; j++) {
-            wanted[room[j].at * texts->n_rows + t] |= 2;
-        }
+    bool is_done = room && own && all;
+    if (is_done) {
+        xv_comm_all_gather(comm, own, all, part * k);
     }
+    free(room);
+    free(own);
+    free(is_done ? NULL : all);
+    return is_done ? all : NULL;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+// Which pairs each direction wants: bit 0 images to texts, bit 1 texts to images. A pair that both want is scored once.
+static bool mark_pairs(const Scoring *scoring, int64_t k, uint8_t *wanted)
+{
+    const Side *images = scoring->images, *texts = scoring->texts;
+    const XvComm *comm = scoring->host->comm;
+    int64_t k_texts = smaller(k, texts->n_rows), k_images = smaller(k, images->n_rows);
+    int32_t *of_images = best_candidates(comm, images, texts, k_texts);
+    int32_t *of_texts = best_candidates(comm, texts, images, k_images);
+    bool is_done = of_images && of_texts;
+    for (int64_t i = 0; is_done && i < images->n_rows * k_texts; i++) {
+        wanted[i / k_texts * texts->n_rows + of_images[i]] |= 1;
+    }
+    for (int64_t i = 0; is_done && i < texts->n_rows * k_images; i++) {
+        wanted[of_texts[i] * texts->n_rows + i / k_images] |= 2;
+    }
+    free(of_images);
+    free(of_texts);
+    return is_done;
 }
 
 // Every wanted score goes to image_to_text first; then each direction keeps its own.
@@ -333,33 +451,28 @@ static void spread_scores(XvTwoStageResult *result, const uint8_t *wanted)
 static bool score_all(Scoring *scoring, int64_t k, XvError *error)
 {
     XvTwoStageResult *result = scoring->result;
-    int64_t most = result->images > result->texts ? result->images : result->texts;
-    uint8_t *wanted = calloc((size_t)(result->images * result->texts), 1);
-    Candidate *room = malloc((size_t)most * sizeof *room);
-    bool is_good = wanted && room;
-    if (is_good) {
-        mark_pairs(scoring->images, scoring->texts, k, room, wanted);
-        for (int64_t i = 0; i < result->images; i++) {
-            for (int64_t t = 0; t < result->texts; t++) {
-                if (wanted[i * result->texts + t]) {
-                    score_pair(scoring, i, t);
-                }
-            }
+    int64_t count = result->images * result->texts;
+    uint8_t *wanted = calloc((size_t)count, 1);
+    bool is_good = wanted && mark_pairs(scoring, k, wanted);
+    for (int64_t pair = 0; is_good && pair < count; pair++) {
+        if (wanted[pair]) {
+            score_pair(scoring, pair / result->texts, pair % result->texts);
         }
+    }
+    if (is_good) {
         score_pairs(scoring);
+        xv_comm_sum(scoring->host->comm, result->image_to_text, count);  // where the other ranks have zeros
         spread_scores(result, wanted);
     }
     free(wanted);
-    free(room);
-    return is_good || xv_fail(error, "no memory to choose among %lld pairs",
-                              (long long)(result->images * result->texts));
+    return is_good || xv_fail(error, "no memory to choose among %lld pairs", (long long)count);
 }
 
 static bool create_result(const Side *images, const Side *texts, XvTwoStageResult *result, XvError *error)
 {
     size_t count = (size_t)(images->n_rows * texts->n_rows);
     *result = (XvTwoStageResult){.images = images->n_rows, .texts = texts->n_rows};
-    result->image_to_text = malloc(count * sizeof(float));
+    result->image_to_text = calloc(count, sizeof(float));
     result->text_to_image = malloc(count * sizeof(float));
     result->image_of_text = malloc((size_t)texts->n_rows * sizeof(int32_t));
     if (!result->image_to_text || !result->text_to_image || !result->image_of_text) {

@@ -22,8 +22,11 @@ typedef struct XvTwoStage {
 bool xv_two_stage_find(const XvProgram *program, XvTwoStage *stages, XvError *error);
 XvEntrySet xv_two_stage_entries(const XvProgram *program, const XvTwoStage *stages);
 
-// Fills the inputs of an encoder's graph in the arena with the next rows. `rows`: how many are valid; 0 at the
-// end. Rows behind them may hold anything that the graph can be run on.
+// Fills the inputs of an encoder's graph in the arena with the next rows. `rows`: how many are valid, which may be
+// none; XV_ROWS_END at the end. Rows behind them may hold anything that the graph can be run on. Of several ranks each
+// gets every world-th batch of what one process would get, and the end after as many batches.
+enum { XV_ROWS_END = -1 };
+
 typedef struct XvRows {
     void *context;
     bool (*next)(void *context, XvHost *host, const XvGraph *graph, int64_t *rows, XvError *error);
@@ -42,7 +45,8 @@ typedef struct XvTwoStageData {
     int64_t k;  // k_test
 } XvTwoStageData;
 
-// Runs all of it. Free the result also after a failure.
+// Runs all of it. The ranks of host->comm share the work, and each gets the result of one process, bit for bit. Free
+// the result also after a failure.
 bool xv_two_stage_run(XvHost *host, const XvTwoStage *stages, const XvTwoStageData *data,
                       XvTwoStageResult *result, XvError *error);
 void xv_two_stage_free(XvTwoStageResult *result);

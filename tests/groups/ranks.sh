@@ -178,6 +178,38 @@ training() {
     same "two ranks evaluate as one" "$WORK/one.eval" "$WORK/two.eval"
 }
 
+# Retrieval in two stages: batches of images, captions and pairs are shared out, none of which divides evenly.
+# retrieval RANKS: the program for so many ranks, in $WORK/retrieval$RANKS.
+retrieval() {
+    CFLAGS=-O1 timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --task retrieval --ranks "$1" --batch 4 \
+        --config tests/replay/retrieval_swin_bert/config.json --set text_config.vocab_size=30522 --set k_test=4 \
+        --set batch_size_test=3 --set batch_size_test_text=7 --set image_root=tests/data/mini_coco \
+        --output "$WORK/retrieval$1"
+}
+
+# ranked FILE PROGRAM...: the recalls of fresh parameters, which are those of the seed.
+ranked() {
+    local file=$1
+    shift
+    timeout 300 "$@" eval --data tests/data/mini_coco/retrieval_test.json --output "$file" \
+        --vocab tests/data/vocab/bert-base-uncased-vocab.txt --checkpoint "$runs/retrieval/model.safetensors"
+}
+
+sharing() {
+    succeeds "retrieval for one rank is built" retrieval 1
+    succeeds "retrieval for two ranks is built" retrieval 2
+    succeeds "retrieval: parameters" timeout 300 "$WORK/retrieval1/retrieval" train --steps 1 --seed 5 \
+        --data tests/data/mini_coco/retrieval_train.json --vocab tests/data/vocab/bert-base-uncased-vocab.txt \
+        --output "$runs/retrieval"
+    succeeds "retrieval: one rank" ranked "$WORK/one.json" "$WORK/retrieval1/retrieval"
+    cp "$WORK/output" "$WORK/one.output"
+    # shellcheck disable=SC2086
+    succeeds "retrieval: two ranks" ranked "$WORK/two.json" $MPIRUN -n 2 "$WORK/retrieval2/retrieval"
+    cp "$WORK/output" "$WORK/two.output"
+    same "retrieval: two ranks give the numbers of one" "$WORK/one.json" "$WORK/two.json"
+    same "retrieval: and say the same" "$WORK/one.output" "$WORK/two.output"
+}
+
 two_of_one() {
     trained "$MPIRUN -n 2" "$WORK/tiny1/pretrain" other
 }
@@ -205,6 +237,7 @@ if [ -n "$MPIRUN" ]; then
     succeeds "the program for two ranks is built" program 2
     TINY=$WORK/tiny2/pretrain
     training
+    sharing
     if [ -n "$OPEN_MPI" ] && [ -n "$MPICH" ]; then
         MPIRUN=$MPICH
         succeeds "a run of two ranks with MPICH" two mpich

@@ -129,11 +129,12 @@ static bool next_images(void *context, XvHost *host, const XvGraph *graph, int64
 {
     (void)error;
     Position *position = context;
-    *rows = position->at + IMAGE_ROWS <= 3 ? IMAGE_ROWS : 3 - position->at;
+    int64_t left = 3 - position->at;
+    *rows = left == 0 ? XV_ROWS_END : left < IMAGE_ROWS ? left : IMAGE_ROWS;
     for (int64_t i = 0; i < *rows; i++) {
         ((float *)xv_host_tensor(host, &graph->inputs[0]).data)[i] = X[position->at + i];
     }
-    position->at += *rows;
+    position->at += *rows > 0 ? *rows : 0;
     return true;
 }
 
@@ -141,12 +142,13 @@ static bool next_texts(void *context, XvHost *host, const XvGraph *graph, int64_
 {
     (void)error;
     Position *position = context;
-    *rows = position->at + TEXT_ROWS <= 5 ? TEXT_ROWS : 5 - position->at;
+    int64_t left = 5 - position->at;
+    *rows = left == 0 ? XV_ROWS_END : left < TEXT_ROWS ? left : TEXT_ROWS;
     for (int64_t i = 0; i < *rows; i++) {
         ((int32_t *)xv_host_tensor(host, &graph->inputs[0]).data)[i] = Y[position->at + i];
         ((int32_t *)xv_host_tensor(host, &graph->inputs[1]).data)[i] = OWNER[position->at + i];
     }
-    position->at += *rows;
+    position->at += *rows > 0 ? *rows : 0;
     return true;
 }
 
