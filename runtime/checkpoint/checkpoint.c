@@ -5,6 +5,7 @@
 #include "runtime/checkpoint/checkpoint_internal.h"
 #include "runtime/checkpoint/convert.h"
 #include "runtime/checkpoint/safetensors.h"
+#include "runtime/storage/storage.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -77,7 +78,7 @@ static bool copy_directory(XvCheckpoint *checkpoint, const XvSafetensors *file, 
     return true;
 }
 
-static bool read_safetensors(XvCheckpoint *checkpoint, XvError *error)
+static bool read_safetensors(XvCheckpoint *checkpoint, int descriptor, XvError *error)
 {
     SafetensorsNames *names = calloc(1, sizeof *names);
     if (!names) {
@@ -85,7 +86,12 @@ static bool read_safetensors(XvCheckpoint *checkpoint, XvError *error)
     }
     checkpoint->owner = names;
     XvError own = {{0}};
-    if (!xv_safetensors_open(&names->file, checkpoint->path, &own)) {
+    names->file.file = -1;
+    int file = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (file < 0) {
+        return xv_fail(error, "cannot be opened again: %s", strerror(errno));
+    }
+    if (!xv_safetensors_take(&names->file, file, checkpoint->path, &own)) {
         // Its messages start with the path, which the caller adds.
         size_t length = strlen(checkpoint->path);
         bool has_path = strncmp(own.text, checkpoint->path, length) == 0 && own.text[length] == ':';
@@ -96,7 +102,7 @@ static bool read_safetensors(XvCheckpoint *checkpoint, XvError *error)
 
 // Opening ----------------------------------------------------------------------------------------------------------
 
-static bool read_any(XvCheckpoint *checkpoint, XvError *error)
+static bool read_any(XvCheckpoint *checkpoint, int file, XvError *error)
 {
     const uint8_t *bytes = checkpoint->bytes;
     if (checkpoint->size >= 4 && memcmp(bytes, "PK\3\4", 4) == 0) {
@@ -109,7 +115,7 @@ static bool read_any(XvCheckpoint *checkpoint, XvError *error)
     }
     if (checkpoint->size >= 9 && bytes[8] == '{') {
         checkpoint->format = XV_FORMAT_SAFETENSORS;
-        return read_safetensors(checkpoint, error);
+        return read_safetensors(checkpoint, file, error);
     }
     return xv_fail(error, "is neither a safetensors file nor a PyTorch checkpoint");
 }
@@ -151,14 +157,13 @@ static bool sort_names(XvCheckpoint *checkpoint, XvError *error)
 bool xv_checkpoint_open(XvCheckpoint *checkpoint, const char *path, XvError *error)
 {
     *checkpoint = (XvCheckpoint){.path = strdup(path)};
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0 || !checkpoint->path) {
-        xv_fail(error, "cannot open %s: %s", path, strerror(errno));
+    int file = xv_storage_descriptor(path, error);
+    if (file < 0) {
         xv_checkpoint_close(checkpoint);
         return false;
     }
-    bool is_open =
-        map_file(checkpoint, file, error) && read_any(checkpoint, error) && sort_names(checkpoint, error);
+    bool is_open = checkpoint->path && map_file(checkpoint, file, error) &&
+                   read_any(checkpoint, file, error) && sort_names(checkpoint, error);
     close(file);
     if (!is_open) {
         xv_checkpoint_close(checkpoint);

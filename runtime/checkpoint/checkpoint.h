@@ -47,7 +47,7 @@ typedef struct XvCheckpoint {
     void *owner;  // of the names
 } XvCheckpoint;
 
-// False with a message that starts with the path.
+// The file may be remote. False with a message that starts with the path.
 bool xv_checkpoint_open(XvCheckpoint *checkpoint, const char *path, XvError *error);
 
 // A checkpoint of {0} is allowed.

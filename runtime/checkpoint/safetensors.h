@@ -40,7 +40,11 @@ typedef struct XvSafetensors {
 
 // Opens a file and reads its directory. False with a message that starts with the path for anything that is not a
 // complete, consistent safetensors file with the dtypes of XvDtype and at most XV_MAX_RANK dimensions.
+// The file may be remote.
 bool xv_safetensors_open(XvSafetensors *safetensors, const char *path, XvError *error);
+
+// The same for a file that is open; takes the descriptor, also when it fails.
+bool xv_safetensors_take(XvSafetensors *safetensors, int file, const char *path, XvError *error);
 
 void xv_safetensors_close(XvSafetensors *safetensors);
 

@@ -3,6 +3,7 @@
 #include "runtime/checkpoint/safetensors.h"
 
 #include "runtime/checkpoint/convert.h"
+#include "runtime/storage/storage.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -276,11 +277,21 @@ static bool open_checked(XvSafetensors *safetensors, XvError *error)
 
 bool xv_safetensors_open(XvSafetensors *safetensors, const char *path, XvError *error)
 {
-    *safetensors = (XvSafetensors){.file = open(path, O_RDONLY | O_CLOEXEC), .path = strdup(path)};
-    if (safetensors->file < 0 || !safetensors->path) {
-        xv_fail(error, "cannot open %s: %s", path, strerror(errno));
-        xv_safetensors_close(safetensors);
+    int file = xv_storage_descriptor(path, error);
+    if (file < 0) {
+        *safetensors = (XvSafetensors){.file = -1};
         return false;
+    }
+    return xv_safetensors_take(safetensors, file, path, error);
+}
+
+bool xv_safetensors_take(XvSafetensors *safetensors, int file, const char *path, XvError *error)
+{
+    *safetensors = (XvSafetensors){.file = file, .path = strdup(path)};
+    if (!safetensors->path) {
+        close(file);
+        *safetensors = (XvSafetensors){.file = -1};
+        return xv_fail(error, "%s: no memory", path);
     }
     if (!open_checked(safetensors, error)) {
         xv_safetensors_close(safetensors);

@@ -18,7 +18,9 @@ typedef struct XvImageRoots {
 const char *xv_image_root(const XvImageRoots *roots, const cJSON *record);
 
 // Writes the first path that can be read of: the path below the root, the same beside the record file, the path beside
-// the record file; the first of them if none can be read. False when the path is too long.
+// the record file; the first of them if none can be read. Remote ones (storage.h) are not asked for: a path or a root
+// that is remote counts as found, and beside a remote record file the path below the root does. False when the path is
+// too long.
 bool xv_image_find(const char *root, const char *record_file, const char *path, char found[PATH_MAX]);
 
 // Finds and reads the picture, which may be a part of a shard (image_packed.h). Writes where it was looked for.

@@ -156,30 +156,12 @@ static bool scan_descriptor(XvRecordFiles *set, RecordFile *file, int descriptor
     return ok;
 }
 
-// A remote file is copied to one without a name, which lives as long as it is open. -1 with a message.
-static int open_copy(const char *path, XvError *error)
-{
-    char name[PATH_MAX];
-    const char *folder = getenv("TMPDIR");
-    snprintf(name, sizeof name, "%s/xvlm-records-XXXXXX", folder && *folder ? folder : "/tmp");
-    int descriptor = mkstemp(name);
-    if (descriptor < 0) {
-        xv_fail(error, "cannot create %s: %s", name, strerror(errno));
-        return -1;
-    }
-    close(descriptor);
-    descriptor = xv_storage_fetch(path, name, error) ? open(name, O_RDONLY | O_CLOEXEC) : -1;
-    unlink(name);
-    return descriptor;
-}
-
 static bool scan_file(XvRecordFiles *set, RecordFile *file, XvError *error)
 {
     bool is_remote = xv_is_remote(file->path);
-    int descriptor = is_remote ? open_copy(file->path, error) : open(file->path, O_RDONLY | O_CLOEXEC);
+    int descriptor = xv_storage_descriptor(file->path, error);
     if (descriptor < 0) {
-        return is_remote ? false
-                         : xv_fail(error, "cannot open data file %s: %s", file->path, strerror(errno));
+        return false;
     }
     file->first = set->count;
     bool ok = scan_descriptor(set, file, descriptor, error);

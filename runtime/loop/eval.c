@@ -5,8 +5,10 @@
 #include "runtime/loop/data_paths.h"
 #include "runtime/loop/eval_ranking.h"
 #include "runtime/loop/evaluate.h"
+#include "runtime/loop/run_folder.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -109,6 +111,26 @@ static bool is_first(const Eval *eval)
     return xv_comm_rank(eval->command->comm) == 0;
 }
 
+static bool write_text(const char *path, const char *text, XvError *error)
+{
+    XvOutputFile target;
+    if (!xv_output_file_open(&target, path, error)) {
+        return false;
+    }
+    FILE *file = fopen(target.local, "w");
+    bool is_written = file && fprintf(file, "%s\n", text) >= 0;
+    is_written = (!file || fclose(file) == 0) && is_written;
+    is_written = is_written || xv_fail(error, "cannot write '%s': %s", target.local, strerror(errno));
+    return xv_output_file_close(&target, is_written, error);
+}
+
+static bool write_page(const Eval *eval, XvError *error)
+{
+    XvOutputFile target;
+    return xv_output_file_open(&target, eval->options.grid, error) &&
+           xv_output_file_close(&target, xv_box_page_write(&eval->page, target.local, error), error);
+}
+
 static bool evaluate_entry(Eval *eval, const XvEntry *entry, const XvDataPath *path, XvError *error)
 {
     bool is_main = entry == &eval->command->program->entries[eval->command->program->n_entries - 1];
@@ -140,7 +162,7 @@ static bool evaluate_entry(Eval *eval, const XvEntry *entry, const XvDataPath *p
     bool is_done = is_ready && xv_evaluate(&eval->host, entry, &source, &options, &evaluation, error);
     if (is_done) {
         report(eval, entry, &evaluation);
-        is_done = !wants_page || xv_box_page_write(&eval->page, eval->options.grid, error);
+        is_done = !wants_page || write_page(eval, error);
     }
     xv_evaluation_free(&evaluation);
     xv_source_close(&source);
@@ -162,13 +184,10 @@ static bool save_result(const Eval *eval, XvError *error)
     }
     bool is_saved = text != NULL;
     if (text && eval->options.output && is_first(eval)) {
-        FILE *file = fopen(eval->options.output, "w");
-        is_saved = file && fprintf(file, "%s\n", text) >= 0;
-        is_saved = (!file || fclose(file) == 0) && is_saved;
+        is_saved = write_text(eval->options.output, text, error);
     }
     free(text);
-    return is_saved ||
-           xv_fail(error, "cannot write '%s'", eval->options.output ? eval->options.output : "the result");
+    return is_saved || error->text[0] ? is_saved : xv_fail(error, "no memory for the result");
 }
 
 // Where the records of an entry are; NULL when it is not to be evaluated.

@@ -149,8 +149,12 @@ static bool save(XvTrainRun *run, XvError *error)
     if (run->saved_step == run->trainer.step) {
         return true;
     }
+    // The log goes first: what it says beyond the checkpoint is dropped when the run is continued.
+    XvRunFolder *folder = &run->folder;
     if (!xv_ranks_check(&run->trainer.host, run->trainer.step, error) ||
-        (is_first(run) && !xv_trainer_save(&run->trainer, run->checkpoint_path, error))) {
+        (is_first(run) && (!xv_run_folder_store(folder, XV_LOG_NAME, error) ||
+                           !xv_trainer_save(&run->trainer, run->checkpoint_path, error) ||
+                           !xv_run_folder_store(folder, XV_CHECKPOINT_NAME, error)))) {
         return false;
     }
     run->saved_step = run->trainer.step;
@@ -204,8 +208,8 @@ static bool iterate(XvTrainRun *run, XvProgress *progress, XvError *error)
 static void print_resume(const XvTrainRun *run, int64_t total)
 {
     const XvCommand *command = run->command;
-    printf("stopped after step %" PRId64 " of %" PRId64 "; %s is complete. To continue:\n  ",
-           run->trainer.step, total, run->checkpoint_path);
+    printf("stopped after step %" PRId64 " of %" PRId64 "; %s/%s is complete. To continue:\n  ",
+           run->trainer.step, total, run->folder.path, XV_CHECKPOINT_NAME);
     if (command->comm) {
         printf("mpirun -n %d ", xv_comm_world(command->comm));
     }
@@ -223,17 +227,21 @@ static bool finish(XvTrainRun *run, const XvProgress *progress, XvError *error)
     if (!is_first(run)) {
         return true;
     }
+    XvRunFolder *folder = &run->folder;
     if (!xv_weights_save(program, parameters, run->model_path, error) ||
-        (run->options.torch && !xv_weights_save(program, parameters, run->torch_path, error))) {
+        !xv_run_folder_store(folder, XV_MODEL_NAME, error) ||
+        (run->options.torch && (!xv_weights_save(program, parameters, run->torch_path, error) ||
+                                !xv_run_folder_store(folder, XV_TORCH_NAME, error)))) {
         return false;
     }
     XvError curve_error = {0};
-    if (!xv_curve_write(run->log_path, run->curve_path, program->task, &curve_error)) {
+    if (!xv_curve_write(run->log_path, run->curve_path, program->task, &curve_error) ||
+        !xv_run_folder_store(folder, XV_CURVE_NAME, &curve_error)) {
         fprintf(stderr, "warning: %s\n", curve_error.text);
     }
     char duration[XV_FORMAT_SIZE];
-    printf("done: %" PRId64 " steps in %s; %s\n", run->trainer.step - progress->first_step,
-           xv_format_duration(duration, xv_seconds() - progress->started), run->model_path);
+    printf("done: %" PRId64 " steps in %s; %s/%s\n", run->trainer.step - progress->first_step,
+           xv_format_duration(duration, xv_seconds() - progress->started), folder->path, XV_MODEL_NAME);
     return true;
 }
 

@@ -3,43 +3,30 @@
 
 #include "runtime/checkpoint/weights.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static bool make_folder(const char *path, XvError *error)
-{
-    char part[PATH_MAX];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(part, 0777);
-        *slash = '/';
-    }
-    struct stat status;
-    if (mkdir(part, 0777) < 0 && errno != EEXIST) {
-        return xv_fail(error, "cannot create %s: %s", path, strerror(errno));
-    }
-    return (stat(part, &status) == 0 && S_ISDIR(status.st_mode)) ||
-           xv_fail(error, "%s is not a folder", path);
-}
 
 static bool set_paths(XvTrainRun *run, XvError *error)
 {
-    const char *folder = run->options.output;
-    if (strlen(folder) + 64 > PATH_MAX) {
-        return xv_fail(error, "--output is too long a path");
+    if (!xv_run_folder_open(&run->folder, run->options.output, error)) {
+        return false;
     }
-    snprintf(run->checkpoint_path, PATH_MAX, "%s/checkpoint_latest.safetensors", folder);
-    snprintf(run->model_path, PATH_MAX, "%s/model.safetensors", folder);
-    snprintf(run->torch_path, PATH_MAX, "%s/model.th", folder);
-    snprintf(run->log_path, PATH_MAX, "%s/log.txt", folder);
-    snprintf(run->curve_path, PATH_MAX, "%s/curve.png", folder);
-    return make_folder(folder, error);
+    const struct {
+        char *path;
+        const char *name;
+    } files[] = {{run->checkpoint_path, XV_CHECKPOINT_NAME},
+                 {run->model_path, XV_MODEL_NAME},
+                 {run->torch_path, XV_TORCH_NAME},
+                 {run->log_path, XV_LOG_NAME},
+                 {run->curve_path, XV_CURVE_NAME}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (snprintf(files[i].path, PATH_MAX, "%s/%s", run->folder.local, files[i].name) >= PATH_MAX) {
+            return xv_fail(error, "%.200s...: the path is too long", run->folder.local);
+        }
+    }
+    return true;
 }
 
 // ---- data
@@ -204,7 +191,9 @@ static bool load_weights(XvTrainRun *run, XvError *error)
 // The log is rank 0's.
 static bool open_log(XvTrainRun *run, int64_t last_step, XvError *error)
 {
-    return xv_comm_rank(run->command->comm) > 0 || xv_log_open(&run->log, run->log_path, last_step, error);
+    return xv_comm_rank(run->command->comm) > 0 ||
+           ((last_step < 0 || xv_run_folder_fetch(&run->folder, XV_LOG_NAME, error)) &&
+            xv_log_open(&run->log, run->log_path, last_step, error));
 }
 
 static bool start_fresh(XvTrainRun *run, XvError *error)
@@ -246,11 +235,11 @@ static bool open_trainer(XvTrainRun *run, uint64_t seed, XvError *error)
     return true;
 }
 
-static bool open_resumed(XvTrainRun *run, XvError *error)
+static bool open_resumed(XvTrainRun *run, const char *checkpoint, XvError *error)
 {
     XvSafetensors file;
     XvRunSettings there;
-    if (!xv_safetensors_open(&file, run->checkpoint_path, error)) {
+    if (!xv_safetensors_open(&file, checkpoint, error)) {
         return false;
     }
     bool is_open = xv_run_settings_read(&file, &there, error) && open_trainer(run, there.seed, error) &&
@@ -265,16 +254,18 @@ bool xv_train_open(XvTrainRun *run, XvError *error)
     if (!xv_is_training(&program->entries[program->n_entries - 1])) {
         return xv_fail(error, "task %s has no entry point that minimises anything", program->task);
     }
-    if (!set_paths(run, error)) {
+    char checkpoint[PATH_MAX];
+    bool is_there = false;
+    if (!set_paths(run, error) ||
+        !xv_run_folder_find(&run->folder, XV_CHECKPOINT_NAME, checkpoint, &is_there, error)) {
         return false;
     }
-    bool is_there = access(run->checkpoint_path, F_OK) == 0;
     if (is_there && !run->options.resume) {
         return xv_fail(error, "%s holds a run already: add --resume to continue it, or give another --output",
                        run->options.output);
     }
     if (is_there) {
-        return open_resumed(run, error);
+        return open_resumed(run, checkpoint, error);
     }
     if (run->options.resume) {
         printf("note: %s holds no checkpoint yet: starting from the beginning\n", run->options.output);
@@ -290,6 +281,7 @@ void xv_train_close(XvTrainRun *run)
     }
     free(run->val_sources);
     xv_log_close(&run->log);
+    xv_run_folder_close(&run->folder);
     xv_trainer_free(&run->trainer);
     if (run->is_listening) {
         xv_interrupt_stop(&run->interrupt);

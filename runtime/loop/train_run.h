@@ -6,9 +6,16 @@
 #include "runtime/loop/interrupt.h"
 #include "runtime/loop/log.h"
 #include "runtime/loop/progress.h"
+#include "runtime/loop/run_folder.h"
 #include "runtime/loop/trainer.h"
 
 #include <limits.h>
+
+#define XV_CHECKPOINT_NAME "checkpoint_latest.safetensors"
+#define XV_MODEL_NAME "model.safetensors"
+#define XV_TORCH_NAME "model.th"
+#define XV_LOG_NAME "log.txt"
+#define XV_CURVE_NAME "curve.png"
 
 typedef struct XvTrainOptions {
     const char *data, *regions, *val, *val_regions, *vocab, *output;
@@ -34,6 +41,8 @@ typedef struct XvTrainRun {
     bool is_resumed;
     int64_t epoch_steps;  // iterations that read all records of the main entry once
     int64_t saved_step;   // of the checkpoint in the output folder; -1: none
+    XvRunFolder folder;   // of --output
+    // Its files, where they are written.
     char checkpoint_path[PATH_MAX], model_path[PATH_MAX], torch_path[PATH_MAX];
     char log_path[PATH_MAX], curve_path[PATH_MAX];
 } XvTrainRun;

@@ -45,7 +45,9 @@ bool xv_storage_has_ranges(const char *path)
 
 bool xv_is_marker(const char *name)
 {
-    return name[0] == '.' || strstr(name, "_SUCCESS");
+    size_t length = strlen(name);
+    bool is_copying = length > 10 && strcmp(name + length - 10, "._COPYING_") == 0;
+    return name[0] == '.' || is_copying || strstr(name, "_SUCCESS");
 }
 
 bool xv_file_list_add(XvFileList *list, const char *path, int64_t bytes, XvError *error)
@@ -183,6 +185,34 @@ bool xv_storage_fetch(const char *path, const char *local, XvError *error)
     }
     xv_reader_close(reader);
     return ok;
+}
+
+static int open_copy(const char *path, XvError *error)
+{
+    char name[PATH_MAX];
+    const char *folder = getenv("TMPDIR");
+    snprintf(name, sizeof name, "%s/xvlm-copy-XXXXXX", folder && *folder ? folder : "/tmp");
+    int descriptor = mkstemp(name);
+    if (descriptor < 0) {
+        xv_fail(error, "cannot create %s: %s", name, strerror(errno));
+        return -1;
+    }
+    close(descriptor);
+    descriptor = xv_storage_fetch(path, name, error) ? open(name, O_RDONLY | O_CLOEXEC) : -1;
+    unlink(name);
+    return descriptor;
+}
+
+int xv_storage_descriptor(const char *path, XvError *error)
+{
+    if (xv_is_remote(path)) {
+        return open_copy(path, error);
+    }
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+        xv_fail(error, "cannot open %s: %s", path, strerror(errno));
+    }
+    return descriptor;
 }
 
 bool xv_storage_store(const char *local, const char *path, XvError *error)

@@ -7,7 +7,8 @@
 //   HADOOP_USER_NAME  the user that WebHDFS is told; $USER if it is not set
 //
 // Transfers that break off are continued where they stopped, a few times, with growing pauses; then the operation fails
-// with the reason. What is fetched or stored appears under its name only when it is complete.
+// with the reason. What is fetched or stored appears under its name only when it is complete; when it replaces a file
+// that cannot be replaced in one step, that is called NAME._OLD_ meanwhile.
 #pragma once
 
 #include "runtime/base/error.h"
@@ -51,6 +52,10 @@ void xv_reader_close(XvReader *reader);
 // Copies a file of any kind to a local one, and a local file to a path of any kind but http. The target is replaced.
 bool xv_storage_fetch(const char *path, const char *local, XvError *error);
 bool xv_storage_store(const char *local, const char *path, XvError *error);
+
+// A descriptor that reads the file at any place. A remote file is copied to one without a name in the folder TMPDIR
+// (/tmp), which lives as long as the descriptor is open. -1 with a message.
+int xv_storage_descriptor(const char *path, XvError *error);
 
 // Makes a folder and those above it.
 bool xv_storage_make_folder(const char *path, XvError *error);

@@ -18,7 +18,7 @@ extern const XvStorageKind XV_STORAGE_LOCAL, XV_STORAGE_WEBHDFS, XV_STORAGE_PIPE
 // Appends an entry; false without memory.
 bool xv_file_list_add(XvFileList *list, const char *path, int64_t bytes, XvError *error);
 
-// A name that folders of records hold without being records: hidden, or a marker of a finished job.
+// A name that folders of records hold without being records: hidden, a marker of a finished job, or half written.
 bool xv_is_marker(const char *name);
 
 // Sorts entries from `first` on by path.

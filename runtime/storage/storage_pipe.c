@@ -242,11 +242,31 @@ static bool run_quietly(const char *const *arguments, const char *what, const ch
     return text != NULL;
 }
 
-// -put writes under another name first and renames (the command's own behaviour).
+// -put writes under another name first and renames (the command's own behaviour), but it deletes a file that it replaces
+// before: that one is put aside until the new one has its name.
 static bool store_file(const char *local, const char *path, XvError *error)
 {
-    const char *const arguments[] = {"-put", "-f", local, path, NULL};
-    return run_quietly(arguments, "write", path, error);
+    XvError ignored = {0};
+    char next[PATH_MAX], old[PATH_MAX];
+    const char *const find[] = {"-test", "-e", path, NULL};
+    const char *const put[] = {"-put", "-f", local, path, NULL};
+    if (!run_quietly(find, "find", path, &ignored)) {
+        return run_quietly(put, "write", path, error);
+    }
+    if (snprintf(next, sizeof next, "%s._NEW_._COPYING_", path) >= PATH_MAX) {
+        return xv_fail(error, "%.200s...: the path is too long", path);
+    }
+    snprintf(old, sizeof old, "%s._OLD_", path);
+    const char *const put_next[] = {"-put", "-f", local, next, NULL};
+    const char *const clear[] = {"-rm", "-f", old, NULL};
+    const char *const set_aside[] = {"-mv", path, old, NULL};
+    const char *const rename[] = {"-mv", next, path, NULL};
+    bool ok = run_quietly(put_next, "write", next, error) && run_quietly(clear, "delete", old, error) &&
+              run_quietly(set_aside, "rename", path, error) && run_quietly(rename, "rename", next, error);
+    if (ok) {
+        run_quietly(clear, "delete", old, &ignored);
+    }
+    return ok;
 }
 
 static bool make_folder(const char *path, XvError *error)

@@ -350,20 +350,41 @@ static bool put_file(Cluster *cluster, FILE *file, int64_t bytes, const char *ur
     return ok;
 }
 
-// HDFS renames only to names that are free.
-static bool move(Cluster *cluster, const char *from, const char *to, XvError *error)
+// Renames to a name that is free; or replaces the file of that name in one step, which name nodes can and HttpFS cannot:
+// it takes no notice of the option and says false.
+static bool ask_rename(Cluster *cluster, const char *from, const char *to, const char *options)
 {
     char query[URL_ROOM] = "op=RENAME&destination=";
-    Operation rename = {.method = "PUT", .path = path_in(from), .query = query};
-    Operation delete = {.method = "DELETE", .path = path_in(to), .query = "op=DELETE"};
-    if (!append_path(query, path_in(to))) {
+    XvHttpReply reply = {.limit = 1 << 16};
+    bool ok = append_path(query, path_in(to)) && strlen(query) + strlen(options) < sizeof query;
+    if (ok) {
+        strcat(query, options);
+        Operation rename = {.method = "PUT", .path = path_in(from), .query = query};
+        ok = ask(cluster, &rename, &reply) && reply.status == 200;
+    }
+    bool says_false = reply.body && strstr(reply.body, "false");
+    xv_http_reply_free(&reply);
+    return ok && !says_false;
+}
+
+// Puts a whole file in the place of another. At every moment the old one or the new one is there under its name, or the
+// old one under the name OLD.
+static bool move(Cluster *cluster, const char *from, const char *to, XvError *error)
+{
+    char old[PATH_MAX];
+    if (snprintf(old, sizeof old, "%s._OLD_", to) >= (int)sizeof old) {
         return xv_fail(error, "%.200s...: the path is too long", to);
     }
-    if (ask_truth(cluster, &rename)) {
+    Operation delete = {.method = "DELETE", .path = path_in(old), .query = "op=DELETE"};
+    if (ask_rename(cluster, from, to, "&renameoptions=OVERWRITE") || ask_rename(cluster, from, to, "")) {
         return true;
     }
     ask_truth(cluster, &delete);
-    return ask_truth(cluster, &rename) || xv_fail(error, "cannot rename %s to %s", from, to);
+    if (!ask_rename(cluster, to, old, "") || !ask_rename(cluster, from, to, "")) {
+        return xv_fail(error, "cannot rename %s to %s", from, to);
+    }
+    ask_truth(cluster, &delete);
+    return true;
 }
 
 static bool store_file(const char *local, const char *uri, XvError *error)

@@ -11,6 +11,9 @@ FOLDER. A file FOLDER/faults holds what goes wrong, one "WHAT COUNT" a line, cou
     half     writes that keep half of the bytes, and break off without an answer
     lost     writes that are answered well, but keep half of the bytes
     noranges requests to the web server that ignore the range
+    simple   renames that know no options, as HttpFS's
+
+A file FOLDER/writes holds how many writes are left before all are lost.
 """
 import http.server
 import json
@@ -36,6 +39,18 @@ def fault(what):
             with open(path, "w") as file:
                 file.writelines(f"{name} {count}\n" for name, count in faults.items())
         return left > 0
+
+
+def no_writes_left():
+    with LOCK:
+        path = os.path.join(ROOT, "writes")
+        if not os.path.exists(path):
+            return False
+        with open(path) as file:
+            left = int(file.read())
+        with open(path, "w") as file:
+            file.write(str(max(left - 1, 0)))
+        return left == 0
 
 
 def note(line):
@@ -117,10 +132,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(200, json.dumps({"FileStatuses": {"FileStatus": rows}}).encode())
         elif operation == "RENAME":
             target = ROOT + "/hdfs" + query["destination"]
-            free = not os.path.exists(target)
+            replaces = query.get("renameoptions") == "OVERWRITE" and not fault("simple")
+            free = replaces or not os.path.exists(target)
             if free:
-                os.rename(local, target)
-            self.answer(200, json.dumps({"boolean": free}).encode())
+                os.replace(local, target)
+            self.answer(200, b"" if replaces else json.dumps({"boolean": free}).encode())
         elif operation == "OPEN":
             place = f"http://127.0.0.1:{PORTS[2]}/open{urllib.parse.quote(name)}"
             place += f"?offset={query.get('offset', 0)}&length={query.get('length', -1)}"
@@ -150,7 +166,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def create(self, local):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        breaks, loses = fault("half"), fault("lost")
+        breaks, loses = fault("half"), fault("lost") or no_writes_left()
         with open(local, "wb") as file:
             file.write(body[: len(body) // 2] if breaks or loses else body)
         if breaks:
