@@ -27,7 +27,8 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/t
 UNIT_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/unit/test_*.c),$(wildcard tests/unit/*.c)))
 TEST_TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 
-.PHONY: all help deps deps-cuda demo demo-long demo-run test unit format lint asan tsan fuzz golden bench install clean
+.PHONY: all help deps deps-cuda demo demo-long demo-run test unit standin format lint asan tsan fuzz golden bench \
+    install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -94,7 +95,34 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_HELPERS) $(BUILD)/lib
 $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(BUILD)/libxv.a
 	$(CC) $(SANITIZE) -fopenmp -o $@ $< $(BUILD)/libxv.a $(RUNTIME_LIBS)
 
-unit: $(UNIT_TESTS) $(TEST_TOOLS)
+# Stand-ins for NVIDIA's libraries, so that the device cuda runs without a GPU; see tests/driver/libcuda.c.
+STANDIN := $(BUILD)/tests/driver
+STANDIN_FLAGS := $(filter-out -Wmissing-prototypes -Wstrict-prototypes -MMD -MP,$(BASE_FLAGS)) -O2 -fPIC -shared
+
+STANDIN_CUDA := tests/driver/libcuda.c tests/driver/engine.c runtime/simt/simt.c runtime/simt/fiber.c
+STANDIN_HEADERS := $(wildcard tests/driver/*.h) runtime/simt/simt.h runtime/simt/fiber.h
+
+$(STANDIN)/libcuda.so.1: $(STANDIN_CUDA) $(STANDIN_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(STANDIN_FLAGS) -Wl,-Bsymbolic,-soname,libcuda.so.1 -o $@ $(STANDIN_CUDA) -ldl
+
+$(STANDIN)/libnvrtc.so.13: tests/driver/libnvrtc.c $(STANDIN)/libcuda.so.1
+	$(CC) $(STANDIN_FLAGS) -Wl,-Bsymbolic,-rpath,'$$ORIGIN' -o $@ $< $(STANDIN)/libcuda.so.1
+
+$(STANDIN)/libnvrtc-builtins.so.13.0: tests/driver/libnvrtc.c $(STANDIN)/libnvrtc.so.13
+	ln -sf libnvrtc.so.13 $@
+
+# A second folder has a library of matrix products as well.
+$(STANDIN)_blas/libcublasLt.so.13: tests/driver/libcublasLt.c $(STANDIN)/libcuda.so.1 $(STANDIN)/libnvrtc.so.13
+	@mkdir -p $(@D)
+	ln -sf ../driver/libcuda.so.1 ../driver/libnvrtc.so.13 $(@D)
+	ln -sf libnvrtc.so.13 $(@D)/libnvrtc-builtins.so.13.0
+	$(CC) $(STANDIN_FLAGS) -Wl,-Bsymbolic,-rpath,'$$ORIGIN' -o $@ $< $(STANDIN)/libcuda.so.1
+
+standin: $(STANDIN)/libcuda.so.1 $(STANDIN)/libnvrtc.so.13 $(STANDIN)/libnvrtc-builtins.so.13.0 \
+    $(STANDIN)_blas/libcublasLt.so.13
+
+unit: $(UNIT_TESTS) $(TEST_TOOLS) standin
 
 test: all unit  ## run every test that needs no GPU
 	tests/run

@@ -2,6 +2,7 @@
 #include "runtime/cuda/device.h"
 
 #include "runtime/base/options.h"
+#include "runtime/cuda/device_cuda.h"
 #include "runtime/cuda/device_simt.h"
 #include "runtime/cuda/update.h"
 
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const XvDeviceKind *const KINDS[] = {&xv_device_simt};
+static const XvDeviceKind *const KINDS[] = {&xv_device_cuda, &xv_device_simt};
 enum { N_KINDS = sizeof KINDS / sizeof *KINDS };
 
 // ORDER LIBRARY
@@ -28,6 +29,7 @@ static const char *const LIBRARY[XV_N_LIBRARY_KERNELS] = {
     [XV_KERNEL_UPDATE_SQUARES] = "xv_update_squares",
     [XV_KERNEL_UPDATE_NORM] = "xv_update_norm",
     [XV_KERNEL_UPDATE_ADAMW] = "xv_update_adamw",
+    [XV_KERNEL_CLAMP] = "xv_clamp",
 };
 
 const char *xv_kernel_name(const XvCudaProgram *program, int kernel)
@@ -52,20 +54,30 @@ static bool open_kind(XvDevice *device, const XvDeviceKind *kind, XvError *error
     return true;
 }
 
+// Whether `name` is the kind's, alone or with the number of a device behind it: "cuda:1".
+static bool is_named(const XvDeviceKind *kind, const char *name, int *ordinal)
+{
+    size_t length = strlen(kind->name);
+    if (strncmp(name, kind->name, length) != 0 || (name[length] && name[length] != ':')) {
+        return false;
+    }
+    char *end = NULL;
+    long number = name[length] ? strtol(name + length + 1, &end, 10) : 0;
+    *ordinal = (int)number;
+    return !end || (*end == 0 && end > name + length + 1 && number >= 0 && number < 1024);
+}
+
 bool xv_device_open(XvDevice *device, const char *name, const XvCudaProgram *program, XvError *error)
 {
     *device = (XvDevice){.program = program};
     char names[256] = "";
     for (int i = 0; i < N_KINDS; i++) {
-        if (name && strcmp(name, KINDS[i]->name) == 0) {
-            return open_kind(device, KINDS[i], error);
+        if (is_named(KINDS[i], name ? name : KINDS[0]->name, &device->ordinal)) {
+            return open_kind(device, KINDS[i], error) ||
+                   (!name && xv_fail_in(error, "no --device is given, so cuda (--device simt emulates one)"));
         }
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", KINDS[i]->name);
-    }
-    if (!name) {
-        return xv_fail(
-            error, "this program is compiled for the target cuda and needs --device; there are: %s", names);
     }
     return xv_fail(error, "there is no device \"%s\"; there are: %s", name, names);
 }
@@ -88,6 +100,17 @@ void xv_device_launch(XvDevice *device, const XvKernelLaunch *launch)
     device->n_launches++;
     device->counts[launch->kernel]++;
     device->has_failed = !device->kind->launch(device, launch, &device->failure);
+}
+
+bool xv_device_gemm(XvDevice *device, const XvGemm *gemm)
+{
+    bool is_done = false;
+    if (device->has_failed || !device->kind->gemm) {
+        return device->has_failed;
+    }
+    device->has_failed = !device->kind->gemm(device, gemm, &is_done, &device->failure);
+    device->n_launches += is_done;
+    return is_done || device->has_failed;
 }
 
 bool xv_device_save_counts(const XvDevice *device, const char *path, XvError *error)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "runtime/base/error.h"
+#include "runtime/device/gemm.h"
 #include "runtime/program.h"
 
 #include <stddef.h>
@@ -24,6 +25,7 @@ typedef enum XvLibraryKernel {
     XV_KERNEL_UPDATE_SQUARES,
     XV_KERNEL_UPDATE_NORM,
     XV_KERNEL_UPDATE_ADAMW,
+    XV_KERNEL_CLAMP,
     XV_N_LIBRARY_KERNELS,
 } XvLibraryKernel;
 
@@ -35,6 +37,29 @@ typedef struct XvKernelLaunch {
 } XvKernelLaunch;
 
 typedef struct XvDevice XvDevice;
+
+// Two queues of work: one for kernels, one for what is sent to the device meanwhile.
+typedef enum XvLane { XV_LANE_COMPUTE, XV_LANE_COPY, XV_N_LANES } XvLane;
+
+// Work that the host does not wait for. Functions return false (or NULL) after a message. Marks are places in a lane;
+// recordings are lists of launches and copies of the compute lane that are started as one.
+typedef struct XvAsync {
+    void *(*allocate_pinned)(XvDevice *device, size_t bytes,
+                             XvError *error);  // host memory for send and fetch
+    void (*release_pinned)(XvDevice *device, void *memory);
+    bool (*send)(XvDevice *device, void *to, const void *pinned, size_t bytes, XvError *error);  // copy lane
+    bool (*fetch)(XvDevice *device, void *pinned, const void *from, size_t bytes, XvError *error);  // compute
+    bool (*copy)(XvDevice *device, void *to, const void *from, size_t bytes, XvError *error);  // compute lane
+    void *(*mark_create)(XvDevice *device, XvError *error);
+    void (*mark_free)(XvDevice *device, void *mark);
+    bool (*mark)(XvDevice *device, void *mark, XvLane lane, XvError *error);    // here is the lane's end now
+    bool (*follow)(XvDevice *device, XvLane lane, void *mark, XvError *error);  // the lane waits for the mark
+    bool (*wait_for)(XvDevice *device, void *mark, XvError *error);             // the host waits for it
+    bool (*record)(XvDevice *device, XvError *error);  // from here on the compute lane is recorded, not run
+    void *(*recorded)(XvDevice *device, XvError *error);
+    bool (*replay)(XvDevice *device, void *recording, XvError *error);
+    void (*recording_free)(XvDevice *device, void *recording);
+} XvAsync;
 
 typedef struct XvDeviceKind {
     const char *name;  // "simt"
@@ -48,7 +73,10 @@ typedef struct XvDeviceKind {
     bool (*read)(XvDevice *device, void *to, const void *from, size_t bytes, XvError *error);
     bool (*launch)(XvDevice *device, const XvKernelLaunch *launch, XvError *error);
     bool (*wait)(XvDevice *device, XvError *error);
-    bool is_host_memory;  // kernels and host use the same memory: nothing needs to be copied
+    // A product by a library of the device's own; *is_done stays false where it has none for it. NULL: none at all.
+    bool (*gemm)(XvDevice *device, const XvGemm *gemm, bool *is_done, XvError *error);
+    bool is_host_memory;   // kernels and host use the same memory: nothing needs to be copied
+    const XvAsync *async;  // NULL: everything is done when a call returns
 } XvDeviceKind;
 
 typedef struct XvUpdateTables XvUpdateTables;
@@ -56,20 +84,24 @@ typedef struct XvUpdateTables XvUpdateTables;
 struct XvDevice {
     const XvDeviceKind *kind;
     const XvCudaProgram *program;
+    int ordinal;             // of several devices of the kind
     void *state;             // of the kind
     XvUpdateTables *tables;  // of the optimizer; see update.h
     XvError failure;         // of the first launch that failed
     bool has_failed;
-    int64_t n_launches;
-    int64_t *counts;  // launches of each kernel
+    int64_t n_launches;  // those inside recordings count once, when they are recorded
+    int64_t *counts;     // launches of each kernel
 };
 
-// Opens the device of that name for the kernels of a program; NULL names the first kind that works here. False after a
+// Opens the device of that name for the kernels of a program: "simt", "cuda", "cuda:1"; NULL is "cuda". False after a
 // message that says what is missing.
 bool xv_device_open(XvDevice *device, const char *name, const XvCudaProgram *program, XvError *error);
 void xv_device_close(XvDevice *device);
 
 void xv_device_launch(XvDevice *device, const XvKernelLaunch *launch);
+
+// Whether the device's own library took the product; a failure is remembered like that of a launch.
+bool xv_device_gemm(XvDevice *device, const XvGemm *gemm);
 
 // Waits for everything launched so far. False after a message when any launch failed.
 bool xv_device_wait(XvDevice *device, XvError *error);

@@ -40,6 +40,9 @@ void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
         run->device->has_failed = !xv_fail(&run->device->failure, "a product with a factor or an epilogue");
         return;
     }
+    if (xv_device_gemm(run->device, g)) {
+        return;
+    }
     XvMatmulTask task = {
         .a = span(g->a, g->trans_a ? extent(g->batch, g->batch_a, g->k, g->lda, g->m)
                                    : extent(g->batch, g->batch_a, g->m, g->lda, g->k)),

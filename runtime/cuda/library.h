@@ -7,7 +7,7 @@
 #include "runtime/device/gemm.h"
 #include "runtime/device/rows.h"
 
-// alpha must be 1; epilogues are not supported.
+// alpha must be 1; epilogues are not supported. The device's own library comes first, the generated kernel second.
 void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm);
 
 // head_dim and value_dim are at most 128.

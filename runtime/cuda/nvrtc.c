@@ -1,9 +1,9 @@
 // Loading and calling NVRTC; see nvrtc.h. The few functions are declared here, as nvrtc.h of CUDA 12 and 13 has them.
 #include "runtime/cuda/nvrtc.h"
 
+#include "runtime/cuda/libraries.h"
+
 #include <dlfcn.h>
-#include <glob.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,78 +25,18 @@ struct XvNvrtc {
     int (*cubin)(ProgramHandle program, char *image);
 };
 
-// Finding it ------------------------------------------------------------------------------------------------------
-
-// Opens the library in a folder; its builtins first, which it looks for by name alone.
-static bool open_in(XvNvrtc *nvrtc, const char *folder)
-{
-    char pattern[PATH_MAX];
-    static const char *const names[] = {"libnvrtc-builtins.so.*", "libnvrtc.so.*"};
-    void **handles[] = {&nvrtc->builtins, &nvrtc->library};
-    for (int i = 0; i < 2; i++) {
-        glob_t found = {0};
-        int length = snprintf(pattern, sizeof pattern, "%s/%s", folder, names[i]);
-        bool is_there = length > 0 && (size_t)length < sizeof pattern && glob(pattern, 0, NULL, &found) == 0;
-        for (size_t j = 0; is_there && j < found.gl_pathc && !*handles[i]; j++) {
-            bool is_alternative = strstr(found.gl_pathv[j], ".alt.") != NULL;
-            *handles[i] = is_alternative ? NULL : dlopen(found.gl_pathv[j], RTLD_NOW | RTLD_GLOBAL);
-        }
-        globfree(&found);
-    }
-    if (!nvrtc->library && nvrtc->builtins) {
-        dlclose(nvrtc->builtins);
-        nvrtc->builtins = NULL;
-    }
-    return nvrtc->library != NULL;
-}
-
-// The folders that a pattern stands for.
-static bool open_in_any(XvNvrtc *nvrtc, const char *pattern)
-{
-    glob_t folders = {0};
-    bool is_open = false;
-    if (glob(pattern, 0, NULL, &folders) == 0) {
-        for (size_t i = 0; i < folders.gl_pathc && !is_open; i++) {
-            is_open = open_in(nvrtc, folders.gl_pathv[i]);
-        }
-    }
-    globfree(&folders);
-    return is_open;
-}
-
-static bool open_below(XvNvrtc *nvrtc, const char *setting, const char *rest)
-{
-    const char *root = getenv(setting);
-    char pattern[PATH_MAX];
-    int length = root && *root ? snprintf(pattern, sizeof pattern, "%s/%s", root, rest) : 0;
-    return length > 0 && (size_t)length < sizeof pattern && open_in_any(nvrtc, pattern);
-}
-
 static bool find(XvNvrtc *nvrtc, XvError *error)
 {
-    const char *folder = getenv("XV_CUDA_LIBRARIES");
-    if (folder && *folder) {
-        return open_in(nvrtc, folder) ||
-               xv_fail(error, "XV_CUDA_LIBRARIES: there is no libnvrtc.so in %s", folder);
-    }
-    static const char package[] = "lib/python3*/site-packages/nvidia/c*/lib";
-    bool is_open = open_below(nvrtc, "CUDA_HOME", "lib64") || open_in(nvrtc, "/usr/local/cuda/lib64") ||
-                   open_in(nvrtc, "/usr/lib/x86_64-linux-gnu") || open_below(nvrtc, "VIRTUAL_ENV", package) ||
-                   open_below(nvrtc, "HOME", ".local/lib/python3*/site-packages/nvidia/c*/lib") ||
-                   open_in_any(nvrtc, "/usr/local/lib/python3*/*-packages/nvidia/c*/lib");
-    return is_open ||
-           xv_fail(error, "libnvrtc is not in CUDA_HOME, /usr/local/cuda, the system's folders or a Python "
-                          "package; make deps-cuda fetches it; XV_CUDA_LIBRARIES names its folder");
+    // The builtins are looked for by name alone: whoever loads the compiler loads them first.
+    static const XvLibraryFile file = {"libnvrtc.so", "libnvrtc-builtins.so",
+                                       "nvidia-cuda-nvrtc; make deps-cuda fetches it"};
+    nvrtc->library = xv_cuda_library(&file, &nvrtc->builtins, error);
+    return nvrtc->library != NULL;
 }
 
 static bool load(const XvNvrtc *nvrtc, const char *name, void *function, XvError *error)
 {
-    void *address = dlsym(nvrtc->library, name);
-    if (!address) {
-        return xv_fail(error, "this libnvrtc has no %s; CUDA 12 or later is needed", name);
-    }
-    memcpy(function, &address, sizeof address);
-    return true;
+    return xv_cuda_function(nvrtc->library, "libnvrtc", name, function, error);
 }
 
 static bool load_all(XvNvrtc *n, XvError *error)

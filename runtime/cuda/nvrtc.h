@@ -8,9 +8,7 @@
 
 typedef struct XvNvrtc XvNvrtc;
 
-// Looks for libnvrtc in the folder that XV_CUDA_LIBRARIES names; else in CUDA_HOME, /usr/local/cuda, the system's
-// folders, and the Python package nvidia-cuda-nvrtc of VIRTUAL_ENV, of the user and of the system. False after a
-// message that says what was looked for.
+// Looks for libnvrtc as libraries.h says. False after a message that says what was looked for.
 bool xv_nvrtc_open(XvNvrtc **nvrtc, XvError *error);
 void xv_nvrtc_close(XvNvrtc *nvrtc);
 

@@ -25,7 +25,14 @@ XV_KERNEL(XV_UPDATE_THREADS) xv_update_norm(XvUpdateTask task)
     sum = xv_team_reduce<XV_UPDATE_THREADS, XvSum>(sum);
     if (threadIdx.x == 0) {
         const double norm = sqrt(sum), scale = task.clip > 0.0 ? task.clip / (norm + 1e-6) : 1.0;
-        const bool is_finite = norm - norm == 0.0;
+        bool is_finite = norm - norm == 0.0;
+        for (int64_t i = 0; i < task.losses.count; i++) {
+            is_finite = is_finite && task.losses[i] - task.losses[i] == 0.0f;
+        }
+        if (task.losses.count > 0) {
+            is_finite = is_finite && !task.state[0].has_stopped;
+            task.state[0].has_stopped = !is_finite;
+        }
         task.state[0].norm = norm;
         task.state[0].scale = is_finite ? (float)(scale < 1.0 ? scale : 1.0) : 0.0f;
         task.state[0].is_finite = is_finite;
@@ -54,3 +61,13 @@ XV_KERNEL(XV_UPDATE_THREADS) xv_update_adamw(XvUpdateTask task)
     }
 }
 XV_ENTRY(xv_update_adamw)
+
+XV_KERNEL(XV_UPDATE_THREADS) xv_clamp(XvClampTask task)
+{
+    const int64_t i = (int64_t)blockIdx.x * XV_UPDATE_THREADS + threadIdx.x;
+    if (i < task.values.count) {
+        const float value = task.values[i];
+        task.values[i] = value < task.low ? task.low : value > task.high ? task.high : value;
+    }
+}
+XV_ENTRY(xv_clamp)

@@ -110,10 +110,18 @@ enum { XV_PIECE = 4096, XV_UPDATE_THREADS = 256 };
 
 // What an update found, in device memory: read by the update itself and, later, by the host.
 typedef struct XvUpdateState {
-    double norm;        // of all gradients
-    float scale;        // clipping factor; 0 when the norm is not finite
-    int32_t is_finite;  // 0: nothing was updated
+    double norm;          // of all gradients
+    float scale;          // clipping factor; 0 when the norm is not finite
+    int32_t is_finite;    // 0: nothing was updated
+    int32_t has_stopped;  // with losses: an earlier update was not finite, and none is made any more
+    int32_t unused;
 } XvUpdateState;
+
+// values[i] = min(max(values[i], low), high).
+typedef struct XvClampTask {
+    XV_SPAN(float) values;
+    float low, high;
+} XvClampTask;
 
 typedef struct XvUpdateTask {
     XV_SPAN(float) parameters;
@@ -124,6 +132,7 @@ typedef struct XvUpdateTask {
     XV_SPAN(double) squares;        // one per piece
     XV_SPAN(const XvUpdate) rates;  // one; gradient_scale is not used
     XV_SPAN(XvUpdateState) state;   // one
+    XV_SPAN(const float) losses;    // must be finite as well; none: updates do not stop for good
     double clip;                    // 0 or less: none
     float beta1, beta1_rest;        // b, 1 - b
     float beta2, beta2_rest;

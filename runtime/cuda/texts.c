@@ -28,54 +28,114 @@ EMBED(xv_text_optimizer, "runtime/cuda/optimizer.cuh");
 typedef struct Text {
     const char *name;
     const char *text;
+    bool is_library;  // holds kernels, which one piece of a program is enough for
 } Text;
 
 static const Text TEXTS[] = {
-    {"device.cuh", xv_text_device},
-    {"math.h", xv_text_math},
-    {"kernel_types.h", xv_text_kernel_types},
-    {"tasks.h", xv_text_tasks},
-    {"random.cuh", xv_text_random},
-    {"integers.cuh", xv_text_integers},
-    {"matmul.cuh", xv_text_matmul},
-    {"attention.cuh", xv_text_attention},
-    {"attention_grad.cuh", xv_text_attention_grad},
-    {"rows.cuh", xv_text_rows},
-    {"optimizer.cuh", xv_text_optimizer},
+    {"device.cuh", xv_text_device, false},
+    {"math.h", xv_text_math, false},
+    {"kernel_types.h", xv_text_kernel_types, false},
+    {"tasks.h", xv_text_tasks, false},
+    {"random.cuh", xv_text_random, false},
+    {"integers.cuh", xv_text_integers, false},
+    {"matmul.cuh", xv_text_matmul, true},
+    {"attention.cuh", xv_text_attention, true},
+    {"attention_grad.cuh", xv_text_attention_grad, true},
+    {"rows.cuh", xv_text_rows, true},
+    {"optimizer.cuh", xv_text_optimizer, true},
 };
-enum { N_TEXTS = sizeof TEXTS / sizeof *TEXTS, LINE_BYTES = 64 };
+enum { N_TEXTS = sizeof TEXTS / sizeof *TEXTS, LINE_BYTES = 64, PIECE_KERNELS = 48 };
 
-// Copies the text without its inclusions; returns the end.
-static char *append(char *to, const Text *text)
+typedef struct Lines {
+    const char *name, *from, *end;
+    int first;  // number of the first line
+} Lines;
+
+// Copies lines without inclusions; returns the end.
+static char *append(char *to, const Lines *lines)
 {
-    to += sprintf(to, "#line 1 \"%s\"\n", text->name);
-    for (const char *line = text->text; *line;) {
-        size_t length = strcspn(line, "\n");
+    to += sprintf(to, "#line %d \"%s\"\n", lines->first, lines->name);
+    for (const char *line = lines->from; line < lines->end;) {
+        const char *stop = memchr(line, '\n', (size_t)(lines->end - line));
+        size_t length = (size_t)((stop ? stop : lines->end) - line);
         bool is_dropped = strncmp(line, "#include", 8) == 0 || strncmp(line, "#pragma once", 12) == 0;
         if (!is_dropped) {
             memcpy(to, line, length);
             to += length;
         }
         *to++ = '\n';
-        line += length + (line[length] == '\n');
+        line += length + (stop != NULL);
     }
     *to = 0;
     return to;
 }
 
-char *xv_cuda_source(const char *kernels)
+// The texts that kernels need, with the library's own if asked for, and lines of a program behind them.
+static char *joined(const Lines *kernels, bool has_library)
 {
-    size_t bytes = strlen(kernels) + LINE_BYTES;
+    size_t bytes = (size_t)(kernels->end - kernels->from) + 2 * LINE_BYTES;
     for (int i = 0; i < N_TEXTS; i++) {
         bytes += strlen(TEXTS[i].text) + LINE_BYTES;
     }
     char *source = malloc(bytes);
     char *end = source;
     for (int i = 0; source && i < N_TEXTS; i++) {
-        end = append(end, &TEXTS[i]);
+        const char *text = TEXTS[i].text;
+        if (!TEXTS[i].is_library || has_library) {
+            end = append(end, &(Lines){TEXTS[i].name, text, text + strlen(text), 1});
+        }
     }
     if (source) {
-        append(end, &(Text){"kernels.cu", kernels});
+        append(end, kernels);
     }
     return source;
+}
+
+char *xv_cuda_source(const char *kernels)
+{
+    return joined(&(Lines){"kernels.cu", kernels, kernels + strlen(kernels), 1}, true);
+}
+
+static const char ENTRY[] = "\nXV_ENTRY(";
+
+// Behind the line that ends the next PIECE_KERNELS kernels, or the end of the text.
+static const char *piece_end(const char *at)
+{
+    for (int i = 0; i < PIECE_KERNELS; i++) {
+        const char *entry = strstr(at, ENTRY);
+        if (!entry) {
+            return at + strlen(at);
+        }
+        at = entry + strlen(ENTRY);
+        at += strcspn(at, "\n");
+    }
+    return strstr(at, ENTRY) ? at + 1 : at + strlen(at);
+}
+
+static int lines_between(const char *from, const char *end)
+{
+    int count = 0;
+    for (; from < end; from++) {
+        count += *from == '\n';
+    }
+    return count;
+}
+
+int xv_cuda_piece_count(const char *kernels)
+{
+    int count = 1;
+    for (const char *at = kernels; *at; at = piece_end(at)) {
+        count++;
+    }
+    return count;
+}
+
+char *xv_cuda_piece(const char *kernels, int piece)
+{
+    const char *from = kernels, *end = kernels;
+    for (int i = 0; i < piece; i++) {
+        from = end;
+        end = piece_end(from);
+    }
+    return joined(&(Lines){"kernels.cu", from, end, 1 + lines_between(kernels, from)}, piece == 0);
 }

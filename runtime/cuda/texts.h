@@ -8,3 +8,8 @@
 // messages name the file and line. Lines with #include and #pragma once are left empty. The caller frees it; NULL
 // without memory.
 char *xv_cuda_source(const char *kernels);
+
+// The same in pieces that can be compiled one by one: piece 0 is the library's kernels, the others hold some of the
+// program's each. How a text is cut depends on the text alone.
+int xv_cuda_piece_count(const char *kernels);
+char *xv_cuda_piece(const char *kernels, int piece);

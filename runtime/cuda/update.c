@@ -122,14 +122,44 @@ static void launch(XvDevice *device, XvLibraryKernel kernel, int64_t blocks, XvU
     xv_device_launch(device, &request);
 }
 
-double xv_device_update(XvDevice *device, const XvDeviceUpdate *update)
+void xv_device_clamp(XvDevice *device, const XvProgram *program, float *parameters)
+{
+    for (int i = 0; i < program->n_parameters; i++) {
+        const XvParameter *parameter = &program->parameters[i];
+        XvClampTask task = {.values = {parameters + parameter->offset, parameter->count},
+                            .low = (float)parameter->clamp_low,
+                            .high = (float)parameter->clamp_high};
+        XvKernelLaunch request = {
+            .kernel = XV_KERNEL_CLAMP,
+            .grid = {(uint32_t)((parameter->count + XV_UPDATE_THREADS - 1) / XV_UPDATE_THREADS), 1, 1},
+            .threads = XV_UPDATE_THREADS,
+            .arguments = (void *[]){&task}};
+        if (parameter->has_clamp) {
+            xv_device_launch(device, &request);
+        }
+    }
+}
+
+bool xv_device_update_prepare(XvDevice *device, const XvDeviceUpdate *update, XvError *error)
+{
+    return table_of(device, update, error) || (error->text[0] == 0 && xv_fail(error, "no memory"));
+}
+
+void *xv_device_rates(const XvDevice *device)
+{
+    return device->tables->rates;
+}
+
+void *xv_device_update_state(const XvDevice *device)
+{
+    return device->tables->state;
+}
+
+void xv_device_update_launch(XvDevice *device, const XvDeviceUpdate *update)
 {
     XvError error = {{0}};
     const UpdateTable *table = table_of(device, update, &error);
     XvUpdateTables *tables = device->tables;
-    if (!table || !device->kind->write(device, tables->rates, &update->rates, sizeof update->rates, &error)) {
-        xv_device_fail(device, &error);
-    }
     const XvCudaProgram *cuda = device->program;
     int64_t count = update->program->parameter_count;
     XvUpdateTask task = {
@@ -141,6 +171,7 @@ double xv_device_update(XvDevice *device, const XvDeviceUpdate *update)
         .squares = {table->squares, table->n_pieces},
         .rates = {tables->rates, 1},
         .state = {tables->state, 1},
+        .losses = {update->losses, update->n_losses},
         .clip = update->clip,
         .beta1 = (float)cuda->beta1,
         .beta1_rest = (float)(1 - cuda->beta1),
@@ -151,9 +182,19 @@ double xv_device_update(XvDevice *device, const XvDeviceUpdate *update)
     launch(device, XV_KERNEL_UPDATE_SQUARES, table->n_pieces, &task);
     launch(device, XV_KERNEL_UPDATE_NORM, 1, &task);
     launch(device, XV_KERNEL_UPDATE_ADAMW, table->n_pieces, &task);
-    xv_device_finish(device);
+}
+
+double xv_device_update(XvDevice *device, const XvDeviceUpdate *update)
+{
+    XvError error = {{0}};
     XvUpdateState state;
-    if (!device->kind->read(device, &state, tables->state, sizeof state, &error)) {
+    if (!xv_device_update_prepare(device, update, &error) ||
+        !device->kind->write(device, device->tables->rates, &update->rates, sizeof update->rates, &error)) {
+        xv_device_fail(device, &error);
+    }
+    xv_device_update_launch(device, update);
+    xv_device_finish(device);
+    if (!device->kind->read(device, &state, device->tables->state, sizeof state, &error)) {
         xv_device_fail(device, &error);
     }
     return state.norm;

@@ -6,6 +6,7 @@
 #include "runtime/loop/command.h"
 #include "runtime/loop/host.h"
 #include "runtime/loop/optimizer.h"
+#include "runtime/loop/queue.h"
 #include "runtime/loop/ranks.h"
 
 #include <cjson/cJSON.h>
@@ -93,6 +94,58 @@ static double measured_bandwidth(void)
     return best;
 }
 
+// The same of a device: products by its library, copies of its memory, each several times in a row and waited for once.
+static void measure_device(Bench *bench)
+{
+    enum { SIDE = 4096, ROUNDS = 8 };
+    XvDevice *device = &bench->host.device;
+    const XvAsync *async = device->kind->async;
+    const size_t count = (size_t)SIDE * SIDE, bytes = count * sizeof(float);
+    XvError error = {{0}};
+    char *memory = device->kind->allocate(device, 3 * bytes, &error);
+    bool is_good = memory && device->kind->wait(device, &error), is_done = false;
+    XvGemm gemm = {.m = SIDE,
+                   .n = SIDE,
+                   .k = SIDE,
+                   .alpha = 1,
+                   .batch = 1,
+                   .a = (float *)(void *)memory,
+                   .b = (float *)(void *)(memory + bytes),
+                   .c = (float *)(void *)(memory + 2 * bytes),
+                   .lda = SIDE,
+                   .ldb = SIDE,
+                   .ldc = SIDE};
+    for (int what = 0; what < 2 && is_good; what++) {
+        double start = 0;
+        for (int round = -1; round < ROUNDS && is_good; round++) {
+            is_good = what ? async->copy(device, memory, memory + bytes, bytes, &error)
+                           : !device->kind->gemm || device->kind->gemm(device, &gemm, &is_done, &error);
+            if (round < 0) {
+                is_good = is_good && device->kind->wait(device, &error);
+                start = xv_seconds();
+            }
+        }
+        is_good = is_good && device->kind->wait(device, &error);
+        double rate = ROUNDS / (xv_seconds() - start);
+        bench->peak_flops = what ? bench->peak_flops : is_done ? rate * 2.0 * SIDE * SIDE * SIDE : 0;
+        bench->bandwidth = rate * 2.0 * (double)bytes;
+    }
+    device->kind->release(device, memory);
+    if (!is_good) {
+        xv_device_fail(device, &error);
+    }
+}
+
+static void measure_ceilings(Bench *bench)
+{
+    if (bench->host.mirror) {
+        measure_device(bench);
+    } else {
+        bench->peak_flops = measured_peak();
+        bench->bandwidth = measured_bandwidth();
+    }
+}
+
 // Inputs that any program accepts: small indices, masks of ones, pictures of moderate values.
 static void fill(XvHost *host, const XvGraph *graph)
 {
@@ -120,10 +173,9 @@ static const XvGraph *timed_graph(const XvEntry *entry)
 
 static void run_step(Bench *bench, const XvEntry *entry, int64_t step)
 {
-    const XvProgram *program = bench->host.program;
     bool is_training = entry->train.run != NULL;
     const XvGraph *graph = timed_graph(entry);
-    xv_weights_clamp(program, xv_host_parameters(&bench->host));
+    xv_host_clamp(&bench->host);
     XvDrawMoment moment = {.seed = 42, .step = step, .is_keep_on = is_training};
     xv_host_set_draws(&bench->host, entry, graph, &moment);
     fill(&bench->host, graph);
@@ -137,6 +189,65 @@ static void run_step(Bench *bench, const XvEntry *entry, int64_t step)
     if (step >= 0) {
         bench->seconds[step] = xv_seconds() - start;
     }
+}
+
+// Steps as training on a device makes them: queued, none waited for before the last. Each counts as an equal share of
+// the time between the end of the first step, which is not timed, and the end of the last.
+static bool run_queued(Bench *bench, XvQueue *queue, const XvEntry *entry, XvError *error)
+{
+    enum { MOST_INPUTS = 64 };
+    XvTensor tensors[MOST_INPUTS];
+    XvHost *host = &bench->host;
+    if (entry->train.n_inputs > MOST_INPUTS) {
+        return xv_fail(error, "%d inputs; at most %d", entry->train.n_inputs, MOST_INPUTS);
+    }
+    fill(host, &entry->train);
+    for (int i = 0; i < entry->train.n_inputs; i++) {
+        tensors[i] = xv_host_tensor(host, &entry->train.inputs[i]);
+    }
+    double start = 0;
+    for (int64_t step = -1; step < bench->n_steps; step++) {
+        xv_host_set_draws(host, entry, &entry->train, &(XvDrawMoment){42, step, true});
+        XvQueueStep next = {.entry = (int)(entry - host->program->entries),
+                            .step = step,
+                            .tensors = tensors,
+                            .n_tensors = entry->train.n_inputs,
+                            .rates = xv_optimizer_scalars(&bench->optimizer, 0.0),
+                            .clip = bench->optimizer.clip};
+        if (xv_queue_count(queue) == XV_QUEUE_STEPS) {
+            xv_queue_pop(queue);
+        }
+        if (!xv_queue_push(queue, &next, error)) {
+            return false;
+        }
+        bench->optimizer.position++;
+        bench->optimizer.updates++;
+        if (step < 0) {
+            xv_queue_pop(queue);
+            start = xv_seconds();
+        }
+    }
+    while (xv_queue_count(queue) > 0) {
+        xv_queue_pop(queue);
+    }
+    for (int64_t step = 0; step < bench->n_steps; step++) {
+        bench->seconds[step] = (xv_seconds() - start) / (double)bench->n_steps;
+    }
+    return true;
+}
+
+static bool run_steps(Bench *bench, const XvEntry *entry, XvError *error)
+{
+    XvQueue *queue = NULL;
+    if (entry->train.run && !xv_queue_open(&queue, &bench->host, error)) {
+        return false;
+    }
+    bool is_done = !queue || run_queued(bench, queue, entry, error);
+    for (int64_t step = -1; step < bench->n_steps && !queue; step++) {
+        run_step(bench, entry, step);
+    }
+    xv_queue_close(queue);
+    return is_done;
 }
 
 // Samples of a step: the rows of the first integer input, else of the first input.
@@ -183,8 +294,8 @@ static void report(Bench *bench, const XvEntry *entry, bool is_json)
                (double)pairs / seconds, graph->matmul_flops / seconds * 1e-9);
         printf(
             "floors: products %.3f s at %.1f GFLOP/s, bytes %.3f s at %.1f GB/s; ratio to the larger %.2f; memory %s\n",
-            flop_floor, bench->peak_flops * 1e-9, byte_floor, bench->bandwidth * 1e-9, seconds / floor,
-            xv_format_bytes(memory, peak_memory()));
+            flop_floor, bench->peak_flops * 1e-9, byte_floor, bench->bandwidth * 1e-9,
+            floor > 0 ? seconds / floor : 0, xv_format_bytes(memory, peak_memory()));
         return;
     }
     cJSON *object = cJSON_CreateObject();
@@ -199,7 +310,7 @@ static void report(Bench *bench, const XvEntry *entry, bool is_json)
     cJSON_AddNumberToObject(object, "bytes_per_second", bench->bandwidth);
     cJSON_AddNumberToObject(object, "flop_floor_seconds", flop_floor);
     cJSON_AddNumberToObject(object, "byte_floor_seconds", byte_floor);
-    cJSON_AddNumberToObject(object, "ratio_to_floor", seconds / floor);
+    cJSON_AddNumberToObject(object, "ratio_to_floor", floor > 0 ? seconds / floor : 0);
     cJSON_AddNumberToObject(object, "peak_memory_bytes", peak_memory());
     cJSON *steps = cJSON_AddArrayToObject(object, "step_seconds");
     for (int64_t i = 0; i < bench->n_steps; i++) {
@@ -214,17 +325,18 @@ static void report(Bench *bench, const XvEntry *entry, bool is_json)
 int xv_command_bench(const XvCommand *command)
 {
     int64_t steps = 5;
-    bool is_json = false;
+    bool is_json = false, is_alone = false;
     const char *name = NULL;
     const XvOption table[] = {
         {"--steps", "N", XV_OPTION_INTEGER, &steps, 1, 100000, "steps timed, after one that is not (5)"},
         {"--entry", "NAME", XV_OPTION_TEXT, &name, 0, 0, "entry point (the main one)"},
+        {"--steps-only", NULL, XV_OPTION_FLAG, &is_alone, 0, 0, "do not measure the machine's ceilings"},
         {"--json", NULL, XV_OPTION_FLAG, &is_json, 0, 0, "machine-readable"},
     };
     XvOptionTable options = {
-        "[--steps N] [--entry NAME] [--json]",
+        "[--steps N] [--entry NAME] [--steps-only] [--json]",
         "Times training steps (or evaluation batches of --entry) with made-up inputs beside the machine's ceilings.",
-        table, 3};
+        table, 4};
     int status;
     if (!xv_command_options(command, &options, &status)) {
         return status;
@@ -244,13 +356,14 @@ int xv_command_bench(const XvCommand *command)
                                         entry->train.run ? XV_HOST_TRAIN : XV_HOST_OBSERVE, entries, &error);
     bench.host.comm = command->comm;
     if (xv_comm_agree(command->comm, is_ready, &error)) {
-        bench.peak_flops = measured_peak();
-        bench.bandwidth = measured_bandwidth();
-        xv_weights_init(command->program, 42, xv_host_parameters(&bench.host));
-        for (int64_t step = -1; step < steps; step++) {
-            run_step(&bench, entry, step);
+        if (!is_alone) {
+            measure_ceilings(&bench);
         }
-        report(&bench, entry, is_json);
+        xv_weights_init(command->program, 42, xv_host_parameters(&bench.host));
+        is_ready = run_steps(&bench, entry, &error);
+        if (is_ready) {
+            report(&bench, entry, is_json);
+        }
     }
     xv_host_free(&bench.host);
     free(bench.seconds);

@@ -244,7 +244,7 @@ bool xv_evaluate(XvHost *host, const XvEntry *entry, XvSource *source, const XvE
                  XvEvaluation *evaluation, XvError *error)
 {
     Loop loop = {.host = host, .source = source, .options = options, .evaluation = evaluation};
-    xv_weights_clamp(host->program, host->parameters.data);
+    xv_host_clamp(host);
     bool is_done = create(evaluation, entry, error) && create(&loop.partial, entry, error);
     loop.valid = calloc((size_t)xv_comm_world(host->comm), sizeof *loop.valid);
     is_done = is_done && (loop.valid || xv_fail(error, "no memory")) && run_all(&loop, error);

@@ -4,6 +4,8 @@
 #include "runtime/base/format.h"
 #include "runtime/base/random.h"
 #include "runtime/checkpoint/weights.h"
+#include "runtime/cuda/update.h"
+#include "runtime/loop/mirror.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -49,15 +51,20 @@ static void warn_of_size(const XvHost *host)
     }
 }
 
-static bool create_draws(XvHost *host, XvError *error)
+static size_t most_draws(const XvProgram *program)
 {
     int most = 0;
-    for (int i = 0; i < host->program->n_entries; i++) {
-        const XvEntry *entry = &host->program->entries[i];
+    for (int i = 0; i < program->n_entries; i++) {
+        const XvEntry *entry = &program->entries[i];
         most = entry->train.n_draws > most ? entry->train.n_draws : most;
         most = entry->observe.n_draws > most ? entry->observe.n_draws : most;
     }
-    host->draws = calloc((size_t)most + 1, sizeof *host->draws);
+    return (size_t)most + 1;
+}
+
+static bool create_draws(XvHost *host, XvError *error)
+{
+    host->draws = calloc(most_draws(host->program), sizeof *host->draws);
     return host->draws || xv_fail(error, "no memory");
 }
 
@@ -77,16 +84,23 @@ bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEnt
     if (is_created && program->cuda) {
         is_created = xv_device_open(&host->device, getenv("XV_DEVICE"), program->cuda, error);
     }
+    if (is_created && program->cuda && !host->device.kind->is_host_memory) {
+        host->mirror = xv_mirror_create(host, most_draws(program), error);
+        is_created = host->mirror != NULL;
+    }
     if (!is_created) {
         xv_host_free(host);
         return false;
     }
-    warn_of_size(host);
+    if (!host->mirror) {
+        warn_of_size(host);  // else it is the device that needs it
+    }
     return true;
 }
 
 void xv_host_free(XvHost *host)
 {
+    xv_mirror_free(host);
     xv_device_close(&host->device);
     xv_region_free(&host->parameters);
     xv_region_free(&host->gradients);
@@ -97,14 +111,41 @@ void xv_host_free(XvHost *host)
     host->draws = NULL;
 }
 
+static float *part_of(const XvHost *host, XvPart part, const XvRegion *region)
+{
+    xv_mirror_to_host(host, part);
+    xv_mirror_changed_on_host(host, part);
+    return region->data;
+}
+
 float *xv_host_parameters(const XvHost *host)
 {
-    return host->parameters.data;
+    return part_of(host, XV_PART_PARAMETERS, &host->parameters);
 }
 
 float *xv_host_gradients(const XvHost *host)
 {
-    return host->gradients.data;
+    return part_of(host, XV_PART_GRADIENTS, &host->gradients);
+}
+
+float *xv_host_moment1(const XvHost *host)
+{
+    return part_of(host, XV_PART_MOMENT1, &host->moment1);
+}
+
+float *xv_host_moment2(const XvHost *host)
+{
+    return part_of(host, XV_PART_MOMENT2, &host->moment2);
+}
+
+void xv_host_clamp(XvHost *host)
+{
+    if (!host->mirror) {
+        xv_weights_clamp(host->program, host->parameters.data);
+        return;
+    }
+    xv_mirror_to_device(host, XV_PART_PARAMETERS, XV_PART_PARAMETERS);
+    xv_device_clamp(&host->device, host->program, host->mirror->parameters);
 }
 
 uint64_t xv_rank_seed(const XvComm *comm, uint64_t seed)
@@ -178,6 +219,10 @@ bool xv_host_fill(XvHost *host, const XvGraph *graph, const XvTensor *tensors, i
 
 void xv_host_run(XvHost *host, const XvGraph *graph)
 {
+    if (host->mirror) {
+        xv_mirror_run_graph(host, graph);
+        return;
+    }
     XvRun run = {.parameters = host->parameters.data,
                  .gradients = host->gradients.data,
                  .arena = host->arena.data,

@@ -20,12 +20,15 @@ typedef enum XvHostUse {
 typedef uint64_t XvEntrySet;
 #define XV_ALL_ENTRIES UINT64_MAX
 
+typedef struct XvMirror XvMirror;
+
 typedef struct XvHost {
     const XvProgram *program;
     XvRegion parameters, gradients, moment1, moment2, arena;
-    XvDraw *draws;    // room for the draws of any graph
-    XvComm *comm;     // the ranks that run together, set by the caller; NULL after xv_host_create: one
-    XvDevice device;  // of a program for the target cuda: runs the kernels; kind NULL for c
+    XvDraw *draws;     // room for the draws of any graph
+    XvComm *comm;      // the ranks that run together, set by the caller; NULL after xv_host_create: one
+    XvDevice device;   // of a program for the target cuda: runs the kernels; kind NULL for c
+    XvMirror *mirror;  // of a device with memory of its own, see mirror.h; else kernels use the regions
 } XvHost;
 
 // Whether training runs the entry: it minimises something, and not with probability 0.
@@ -37,9 +40,15 @@ bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEnt
                     XvError *error);
 void xv_host_free(XvHost *host);
 
-// The regions as arrays.
+// The regions as arrays, to read and to change: what a device has changed is fetched first, and the device gets what is
+// there when it next runs. Everybody comes here: the data of a region alone may be old.
 float *xv_host_parameters(const XvHost *host);
 float *xv_host_gradients(const XvHost *host);
+float *xv_host_moment1(const XvHost *host);
+float *xv_host_moment2(const XvHost *host);
+
+// Brings the parameters with a clamp into their range, where they are.
+void xv_host_clamp(XvHost *host);
 
 // Bytes of the largest arena that `use` of the entries needs.
 size_t xv_arena_bytes(const XvProgram *program, XvHostUse use, XvEntrySet entries);

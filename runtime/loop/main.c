@@ -42,7 +42,8 @@ static void print_help(FILE *file, const XvProgram *program)
     if (program->cuda) {
         fprintf(
             file,
-            "Commands that run kernels take --device NAME (or the setting XV_DEVICE): simt, the emulator.\n");
+            "Commands that run kernels take --device NAME (or the setting XV_DEVICE): cuda, a GPU; cuda:1, the "
+            "second; simt, the emulator.\n");
     }
 }
 

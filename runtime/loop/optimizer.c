@@ -3,6 +3,7 @@
 
 #include "runtime/cuda/update.h"
 #include "runtime/device/rows.h"
+#include "runtime/loop/mirror.h"
 
 #include <math.h>
 
@@ -40,12 +41,17 @@ XvUpdate xv_optimizer_scalars(const XvOptimizer *optimizer, double norm)
 // On a device the norm is found and applied there; the scalars leave clipping to it.
 static double device_step(const XvOptimizer *optimizer, XvHost *host, const XvEntry *entry)
 {
+    const XvMirror *mirror = host->mirror;
+    if (mirror) {
+        unsigned written = XV_PART_PARAMETERS | XV_PART_MOMENT1 | XV_PART_MOMENT2;
+        xv_mirror_to_device(host, written | XV_PART_GRADIENTS, written);
+    }
     XvDeviceUpdate update = {
         .program = host->program,
-        .parameters = host->parameters.data,
-        .gradients = host->gradients.data,
-        .moment1 = host->moment1.data,
-        .moment2 = host->moment2.data,
+        .parameters = mirror ? mirror->parameters : host->parameters.data,
+        .gradients = mirror ? mirror->gradients : host->gradients.data,
+        .moment1 = mirror ? mirror->moment1 : host->moment1.data,
+        .moment2 = mirror ? mirror->moment2 : host->moment2.data,
         .has_gradient = entry->has_gradient,
         .rates = xv_optimizer_scalars(optimizer, 0.0),
         .clip = optimizer->clip,

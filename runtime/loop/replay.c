@@ -298,7 +298,7 @@ static bool take_steps(Replay *replay, const XvEntry *entry, XvError *error)
         .clip = options->clip,
     };
     for (int64_t step = 0; step < options->steps; step++) {
-        xv_weights_clamp(program, xv_host_parameters(&replay->host));
+        xv_host_clamp(&replay->host);
         if (!run_graph(replay, entry, &entry->train, error)) {
             return false;
         }
@@ -472,7 +472,7 @@ static bool prepare(Replay *replay, XvEntrySet *entries, XvError *error)
     *entries = xv_ranks_common(comm, *entries);
     replay->decoders = xv_ranks_common(comm, replay->decoders);
     // Parameters with a range are brought into it before a step; the official forward pass does the same.
-    xv_weights_clamp(program, xv_host_parameters(&replay->host));
+    xv_host_clamp(&replay->host);
     return true;
 }
 

@@ -172,6 +172,11 @@ static bool after_step(XvTrainRun *run, XvProgress *progress, bool is_stopping, 
     const XvTrainOptions *options = &run->options;
     int64_t step = run->trainer.step;
     bool is_last = step >= progress->total;
+    bool is_read = is_due(step, options->log_every) || is_due(step, options->eval_every) ||
+                   is_due(step, options->save_every) || is_last || is_stopping;
+    if (is_read && !xv_trainer_settle(&run->trainer, error)) {
+        return false;
+    }
     xv_progress_step(progress, &run->trainer);
     if ((is_due(step, options->log_every) || is_last) && !end_interval(run, progress, error)) {
         return false;
@@ -223,7 +228,7 @@ static void print_resume(const XvTrainRun *run, int64_t total)
 static bool finish(XvTrainRun *run, const XvProgress *progress, XvError *error)
 {
     const XvProgram *program = run->command->program;
-    float *parameters = run->trainer.host.parameters.data;
+    float *parameters = xv_host_parameters(&run->trainer.host);
     if (!is_first(run)) {
         return true;
     }

@@ -177,8 +177,8 @@ static bool load_file(XvTrainRun *run, const char *path, XvError *error)
     bool is_main = path == run->options.checkpoint;
     XvLoadOptions options = {.is_partial = run->options.partial,
                              .source = is_main ? run->options.source : NULL};
-    return !path || xv_weights_load(run->command->program, path, &options, run->trainer.host.parameters.data,
-                                    stdout, error);
+    return !path || xv_weights_load(run->command->program, path, &options,
+                                    xv_host_parameters(&run->trainer.host), stdout, error);
 }
 
 // Pre-training starts from two encoders, everything else from one file.
@@ -198,7 +198,7 @@ static bool open_log(XvTrainRun *run, int64_t last_step, XvError *error)
 
 static bool start_fresh(XvTrainRun *run, XvError *error)
 {
-    xv_weights_init(run->command->program, run->trainer.seed, run->trainer.host.parameters.data);
+    xv_weights_init(run->command->program, run->trainer.seed, xv_host_parameters(&run->trainer.host));
     run->saved_step = -1;
     return load_weights(run, error) && open_log(run, -1, error);
 }
@@ -228,7 +228,7 @@ static bool open_trainer(XvTrainRun *run, uint64_t seed, XvError *error)
     }
     run->trainer.host.comm = run->command->comm;
     run->trainer.seed = seed;
-    if (!open_data(run, error)) {
+    if (!xv_queue_open(&run->trainer.queue, &run->trainer.host, error) || !open_data(run, error)) {
         return false;
     }
     choose_settings(run);

@@ -49,6 +49,7 @@ void xv_trainer_free(XvTrainer *trainer)
         xv_source_close(&trainer->sources[e]);
     }
     free(trainer->sources);
+    xv_queue_close(trainer->queue);
     xv_critic_close(&trainer->critic);
     free(trainer->losses);
     xv_meters_free(&trainer->meters);
@@ -66,19 +67,34 @@ bool xv_is_entry_chosen(const XvEntry *entry, uint64_t seed, int64_t step)
     return xv_stream_uniform(&stream) < entry->probability;
 }
 
-// Reads the losses of the run that just ended, averages them over the ranks, and adds them to the meters.
-static bool take_losses(XvTrainer *trainer, int e, XvError *error)
+// An update that was made: where it belongs, and its losses at the place of its entry in trainer->losses.
+typedef struct Update {
+    int entry;
+    int64_t step;
+} Update;
+
+static void read_losses(XvTrainer *trainer, int e)
 {
+    const XvEntry *entry = &trainer->host.program->entries[e];
+    double *losses = trainer->losses + trainer->meters.first[e];
+    for (int i = 0; i < xv_entry_losses(entry); i++) {
+        losses[i] = xv_host_scalar(&trainer->host, &entry->train, xv_entry_loss(entry, i));
+    }
+}
+
+// Averages the losses over the ranks and adds them to the meters.
+static bool take_losses(XvTrainer *trainer, const Update *update, XvError *error)
+{
+    int e = update->entry;
     const XvEntry *entry = &trainer->host.program->entries[e];
     double *losses = trainer->losses + trainer->meters.first[e];
     int n_losses = xv_entry_losses(entry);
     bool is_finite = true, is_finite_everywhere = true;
     for (int i = 0; i < n_losses; i++) {
-        losses[i] = xv_host_scalar(&trainer->host, &entry->train, xv_entry_loss(entry, i));
         if (!isfinite(losses[i]) && is_finite) {
             is_finite = xv_fail(
                 error, "step %" PRId64 ": %s of entry %s is %g; the parameters are as before this update",
-                trainer->step, xv_entry_loss(entry, i), entry->name, losses[i]);
+                update->step, xv_entry_loss(entry, i), entry->name, losses[i]);
         }
     }
     xv_ranks_mean(trainer->host.comm, losses, n_losses);
@@ -94,6 +110,89 @@ static bool take_losses(XvTrainer *trainer, int e, XvError *error)
     return true;
 }
 
+static bool take_norm(XvTrainer *trainer, const Update *update, double norm, XvError *error)
+{
+    const XvProgram *program = trainer->host.program;
+    if (!isfinite(norm)) {
+        xv_fail(error,
+                "step %" PRId64
+                ": the gradient of entry %s has the norm %g although its losses are finite; the "
+                "parameters are as before this update",
+                update->step, program->entries[update->entry].name, norm);
+        return xv_comm_agree(trainer->host.comm, false, error);
+    }
+    if (update->entry == program->n_entries - 1) {
+        trainer->norm_sum += norm;
+        trainer->norm_count++;
+    }
+    return true;
+}
+
+// Updates that are waited for -------------------------------------------------------------------------------------
+
+static bool make_update(XvTrainer *trainer, int e, const XvTensor *tensors, int n_tensors, XvError *error)
+{
+    XvHost *host = &trainer->host;
+    const XvEntry *entry = &host->program->entries[e];
+    Update update = {e, trainer->step};
+    xv_host_clamp(host);
+    if (!xv_host_fill(host, &entry->train, tensors, n_tensors, error)) {
+        return xv_fail_in(error, "data of entry %s", entry->name);
+    }
+    xv_host_set_draws(host, entry, &entry->train, &(XvDrawMoment){trainer->seed, trainer->step, true});
+    xv_host_run(host, &entry->train);
+    read_losses(trainer, e);
+    if (!take_losses(trainer, &update, error)) {
+        return false;
+    }
+    xv_ranks_average(host, entry);
+    double norm = xv_optimizer_step(&trainer->optimizer, host, entry);
+    return take_norm(trainer, &update, norm, error);
+}
+
+// Updates on their way --------------------------------------------------------------------------------------------
+
+static bool land_update(XvTrainer *trainer, XvError *error)
+{
+    XvQueueResult result = xv_queue_pop(trainer->queue);
+    Update update = {result.entry, result.step};
+    int n_losses = xv_entry_losses(&trainer->host.program->entries[update.entry]);
+    memcpy(trainer->losses + trainer->meters.first[update.entry], result.losses,
+           (size_t)n_losses * sizeof *result.losses);
+    return take_losses(trainer, &update, error) && take_norm(trainer, &update, result.norm, error);
+}
+
+bool xv_trainer_settle(XvTrainer *trainer, XvError *error)
+{
+    while (trainer->queue && xv_queue_count(trainer->queue) > 0) {
+        if (!land_update(trainer, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool start_update(XvTrainer *trainer, int e, const XvTensor *tensors, int n_tensors, XvError *error)
+{
+    XvHost *host = &trainer->host;
+    const XvEntry *entry = &host->program->entries[e];
+    if (xv_queue_count(trainer->queue) == XV_QUEUE_STEPS && !land_update(trainer, error)) {
+        return false;
+    }
+    xv_host_set_draws(host, entry, &entry->train, &(XvDrawMoment){trainer->seed, trainer->step, true});
+    XvQueueStep step = {.entry = e,
+                        .step = trainer->step,
+                        .tensors = tensors,
+                        .n_tensors = n_tensors,
+                        .rates = xv_optimizer_scalars(&trainer->optimizer, 0.0),
+                        .clip = trainer->optimizer.clip};
+    if (!xv_queue_push(trainer->queue, &step, error)) {
+        return xv_fail_in(error, "data of entry %s", entry->name);
+    }
+    trainer->optimizer.updates++;
+    return true;
+}
+
 static bool update(XvTrainer *trainer, int e, XvError *error)
 {
     XvHost *host = &trainer->host;
@@ -101,39 +200,26 @@ static bool update(XvTrainer *trainer, int e, XvError *error)
     XvSource *source = &trainer->sources[e];
     XvBatch batch;
     XvTensor tensors[XV_BATCH_TENSORS + XV_CRITIC_TENSORS];
-    xv_weights_clamp(host->program, host->parameters.data);
     if (!source->kind->next(source->state, &batch, error)) {
         return xv_fail_in(error, "data of entry %s", entry->name);
     }
     int n_tensors = batch.n_tensors;
     memcpy(tensors, batch.tensors, (size_t)n_tensors * sizeof *tensors);
     uint64_t key = xv_key(xv_rank_seed(host->comm, trainer->seed), (uint64_t)trainer->step);
-    bool is_judged = trainer->critic.entry != entry ||
-                     xv_critic_judge(&trainer->critic, &batch, key, tensors, &n_tensors, error);
-    if (!is_judged || !xv_host_fill(host, &entry->train, tensors, n_tensors, error)) {
-        return xv_fail_in(error, "data of entry %s", entry->name);
+    bool has_critic = trainer->critic.entry == entry;
+    if (has_critic) {
+        if (!xv_trainer_settle(trainer, error)) {
+            return false;
+        }
+        xv_host_clamp(host);
+        if (!xv_critic_judge(&trainer->critic, &batch, key, tensors, &n_tensors, error)) {
+            return xv_fail_in(error, "data of entry %s", entry->name);
+        }
     }
-    xv_host_set_draws(host, entry, &entry->train, &(XvDrawMoment){trainer->seed, trainer->step, true});
-    xv_host_run(host, &entry->train);
-    if (!take_losses(trainer, e, error)) {
-        return false;
-    }
-    xv_ranks_average(host, entry);
-    double norm = xv_optimizer_step(&trainer->optimizer, host, entry);
-    if (!isfinite(norm)) {
-        xv_fail(error,
-                "step %" PRId64
-                ": the gradient of entry %s has the norm %g although its losses are finite; the "
-                "parameters are as before this update",
-                trainer->step, entry->name, norm);
-        return xv_comm_agree(host->comm, false, error);
-    }
-    if (e == host->program->n_entries - 1) {
-        trainer->norm_sum += norm;
-        trainer->norm_count++;
-    }
-    trainer->pairs += (int64_t)batch.valid * xv_comm_world(host->comm);
-    return true;
+    bool is_done = trainer->queue && !has_critic ? start_update(trainer, e, tensors, n_tensors, error)
+                                                 : make_update(trainer, e, tensors, n_tensors, error);
+    trainer->pairs += is_done ? (int64_t)batch.valid * xv_comm_world(host->comm) : 0;
+    return is_done;
 }
 
 bool xv_trainer_iterate(XvTrainer *trainer, XvError *error)

@@ -12,6 +12,7 @@
 #include "runtime/loop/host.h"
 #include "runtime/loop/meters.h"
 #include "runtime/loop/optimizer.h"
+#include "runtime/loop/queue.h"
 #include "runtime/loop/source.h"
 
 typedef struct XvTrainer {
@@ -20,6 +21,7 @@ typedef struct XvTrainer {
     XvSource *sources;  // per entry; an entry without one is never run
     XvCritic critic;    // of the entry that needs one, or {0}
     XvMeters meters;
+    XvQueue *queue;  // updates on their way through a device; NULL: each is complete before the next
     double *losses;  // one per meter: those of the update that is being made
     uint64_t seed;
     int64_t step;        // iterations done
@@ -36,6 +38,11 @@ void xv_trainer_free(XvTrainer *trainer);
 // or the gradient is not finite: the message names the step, the entry and the loss, and the parameters are those of
 // before the update. All ranks know of what is not finite; a batch that cannot be had is this rank's alone.
 bool xv_trainer_iterate(XvTrainer *trainer, XvError *error);
+
+// Waits for the updates that are on their way and adds what they left to the meters: to be called before the meters are
+// read or the trainer is saved. An update that was not finite is found here or by a later iteration, with its message;
+// no later one has changed the parameters.
+bool xv_trainer_settle(XvTrainer *trainer, XvError *error);
 
 // Whether the iteration number `step` runs an entry of this probability; a pure function.
 bool xv_is_entry_chosen(const XvEntry *entry, uint64_t seed, int64_t step);

@@ -19,7 +19,7 @@ typedef struct TensorList {
     int n_tensors, n_owned;
 } TensorList;
 
-static bool add_moments(TensorList *list, XvTrainer *trainer, const char *prefix, const XvRegion *region)
+static bool add_moments(TensorList *list, XvTrainer *trainer, const char *prefix, float *moments)
 {
     const XvProgram *program = trainer->host.program;
     for (int i = 0; i < program->n_parameters; i++) {
@@ -28,7 +28,7 @@ static bool add_moments(TensorList *list, XvTrainer *trainer, const char *prefix
             return false;
         }
         list->owned[list->n_owned++] = name;
-        list->tensors[list->n_tensors] = xv_parameter_tensor(program, i, region->data);
+        list->tensors[list->n_tensors] = xv_parameter_tensor(program, i, moments);
         list->tensors[list->n_tensors++].name = name;
     }
     return true;
@@ -44,15 +44,16 @@ static bool list_tensors(TensorList *list, XvTrainer *trainer, double *meters)
         return false;
     }
     for (int i = 0; i < program->n_parameters; i++) {
-        list->tensors[list->n_tensors++] = xv_parameter_tensor(program, i, trainer->host.parameters.data);
+        list->tensors[list->n_tensors++] =
+            xv_parameter_tensor(program, i, xv_host_parameters(&trainer->host));
     }
     list->tensors[list->n_tensors++] = (XvTensor){.name = "training.meters",
                                                   .dtype = XV_F64,
                                                   .rank = 2,
                                                   .shape = {trainer->meters.n_meters + 1, 2},
                                                   .data = meters};
-    return add_moments(list, trainer, "optimizer.moment1.", &trainer->host.moment1) &&
-           add_moments(list, trainer, "optimizer.moment2.", &trainer->host.moment2);
+    return add_moments(list, trainer, "optimizer.moment1.", xv_host_moment1(&trainer->host)) &&
+           add_moments(list, trainer, "optimizer.moment2.", xv_host_moment2(&trainer->host));
 }
 
 static void free_tensors(TensorList *list)
@@ -216,7 +217,7 @@ bool xv_run_settings_read(const XvSafetensors *file, XvRunSettings *settings, Xv
     return is_read || xv_fail_in(error, "%s", file->path);
 }
 
-static bool load_moments(XvTrainer *trainer, const XvSafetensors *file, const char *prefix, XvRegion *region,
+static bool load_moments(XvTrainer *trainer, const XvSafetensors *file, const char *prefix, float *moments,
                          XvError *error)
 {
     const XvProgram *program = trainer->host.program;
@@ -231,8 +232,7 @@ static bool load_moments(XvTrainer *trainer, const XvSafetensors *file, const ch
         if (!is_read) {
             xv_fail(error, "%s lacks %s of the right shape", file->path, name);
         }
-        is_read = is_read &&
-                  xv_safetensors_read_f32(file, stored, (float *)region->data + parameter->offset, error);
+        is_read = is_read && xv_safetensors_read_f32(file, stored, moments + parameter->offset, error);
         free(name);
         if (!is_read) {
             return false;
@@ -342,10 +342,10 @@ bool xv_trainer_load(XvTrainer *trainer, const XvSafetensors *file, XvError *err
     XvLoadOptions options = {.is_complete = true, .source = "own"};
     bool is_loaded = apply_state(trainer, json, error) || xv_fail_in(error, "%s", file->path);
     cJSON_Delete(json);
-    float *parameters = trainer->host.parameters.data;
+    float *parameters = xv_host_parameters(&trainer->host);
     return is_loaded &&
            xv_weights_load(trainer->host.program, file->path, &options, parameters, NULL, error) &&
-           load_moments(trainer, file, "optimizer.moment1.", &trainer->host.moment1, error) &&
-           load_moments(trainer, file, "optimizer.moment2.", &trainer->host.moment2, error) &&
+           load_moments(trainer, file, "optimizer.moment1.", xv_host_moment1(&trainer->host), error) &&
+           load_moments(trainer, file, "optimizer.moment2.", xv_host_moment2(&trainer->host), error) &&
            load_meters(trainer, file, error);
 }

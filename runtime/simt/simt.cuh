@@ -31,7 +31,9 @@ struct XvIndex3 {
 #define XV_KERNEL(threads) static void
 #define XV_ENTRY(name)                                                        \
     extern "C" void simt_##name(void **arguments);                            \
-    extern "C" void simt_##name(void **arguments) { xv_simt_run(name, arguments); }
+    extern "C" void simt_##name(void **arguments) { xv_simt_run(name, arguments); } \
+    extern "C" size_t simt_sizes_##name(size_t *bytes);                       \
+    extern "C" size_t simt_sizes_##name(size_t *bytes) { return xv_simt_sizes(name, bytes); }
 
 template <class... P, size_t... I>
 static inline void xv_simt_unpack(void (*kernel)(P...), void **arguments, std::index_sequence<I...>)
@@ -42,6 +44,14 @@ static inline void xv_simt_unpack(void (*kernel)(P...), void **arguments, std::i
 template <class... P> static inline void xv_simt_run(void (*kernel)(P...), void **arguments)
 {
     xv_simt_unpack(kernel, arguments, std::index_sequence_for<P...>{});
+}
+
+// Bytes of each parameter; returns how many there are. A driver copies arguments when a kernel is launched.
+template <class... P> static inline size_t xv_simt_sizes(void (*)(P...), size_t *bytes)
+{
+    size_t n = 0;
+    ((bytes[n++] = sizeof(P)), ...);
+    return n;
 }
 
 extern "C" XvSimt **xv_simt_current(void);

@@ -87,8 +87,8 @@ training() {
 
 mistakes() {
     local program=$WORK/cuda/pretrain
-    says 1 'needs --device; there are: simt' "a device must be named" "$program" bench --steps 1
-    says 1 'no device "gpu9"; there are: simt' "a device that does not exist" "$program" bench --steps 1 --device gpu9
+    says 1 'no device "gpu9"; there are: cuda, simt' "a device that does not exist" \
+        "$program" bench --steps 1 --device gpu9
     says 2 'compiled for the target c' "a program without devices" "$TINY" bench --device simt
     rm -f "$WORK/cuda/kernels_simt.so"
     says 1 'make it with: make -C .* simt' "kernels that are not compiled" "$program" bench --device simt

@@ -1,0 +1,261 @@
+// cuBLASLt behind XvGemm; see blaslt.h. The library stores columns side by side: a row-major C = A B is its C' = B' A',
+// with the same memory.
+#include "runtime/cuda/blaslt.h"
+
+#include "runtime/cuda/libraries.h"
+
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Constants of cublasLt.h.
+enum {
+    REAL_32 = 0,
+    COMPUTE_32 = 68,
+    DESC_TRANSPOSE_A = 3,
+    DESC_TRANSPOSE_B = 4,
+    LAYOUT_BATCH = 5,
+    LAYOUT_STRIDE = 6,
+    PREFERENCE_WORKSPACE = 1,
+    PREFERENCE_REDUCTIONS = 3,
+    REDUCTION_IN_WORKSPACE = 2,  // parts of a split sum are kept and added in order
+};
+
+typedef struct Algorithm {
+    uint64_t data[8];
+} Algorithm;
+
+typedef struct Choice {
+    Algorithm algorithm;
+    size_t workspace;
+    int status;
+    float waves;
+    int reserved[4];
+} Choice;
+
+#define BLASLT_CALLS(X)                                                                            \
+    X(create, "cublasLtCreate", (void **handle))                                                   \
+    X(destroy, "cublasLtDestroy", (void *handle))                                                  \
+    X(desc_create, "cublasLtMatmulDescCreate", (void **desc, int compute, int scale))              \
+    X(desc_destroy, "cublasLtMatmulDescDestroy", (void *desc))                                     \
+    X(desc_set, "cublasLtMatmulDescSetAttribute",                                                  \
+      (void *desc, int attribute, const void *value, size_t size))                                 \
+    X(layout_create, "cublasLtMatrixLayoutCreate",                                                 \
+      (void **layout, int type, uint64_t rows, uint64_t columns, int64_t stride))                  \
+    X(layout_destroy, "cublasLtMatrixLayoutDestroy", (void *layout))                               \
+    X(layout_set, "cublasLtMatrixLayoutSetAttribute",                                              \
+      (void *layout, int attribute, const void *value, size_t size))                               \
+    X(preference_create, "cublasLtMatmulPreferenceCreate", (void **preference))                    \
+    X(preference_destroy, "cublasLtMatmulPreferenceDestroy", (void *preference))                   \
+    X(preference_set, "cublasLtMatmulPreferenceSetAttribute",                                      \
+      (void *preference, int attribute, const void *value, size_t size))                           \
+    X(choose, "cublasLtMatmulAlgoGetHeuristic",                                                    \
+      (void *handle, void *desc, void *a, void *b, void *c, void *d, void *preference, int wanted, \
+       Choice *choices, int *found))                                                               \
+    X(matmul, "cublasLtMatmul",                                                                    \
+      (void *handle, void *desc, const void *alpha, const void *a, void *a_layout, const void *b,  \
+       void *b_layout, const void *beta, const void *c, void *c_layout, void *d, void *d_layout,   \
+       const Algorithm *algorithm, void *workspace, size_t bytes, void *stream))
+
+#define BLASLT_FIELD(field, symbol, parameters) int(*field) parameters;
+
+// A kind of product: its sizes, without pointers, and what the library made of it.
+typedef struct Plan {
+    XvGemm shape;
+    void *desc, *layout[3];  // of A, B and C as the library sees them
+    Algorithm algorithm;
+    bool is_possible;
+} Plan;
+
+struct XvBlasLt {
+    void *library, *handle, *preference, *workspace;
+    BLASLT_CALLS(BLASLT_FIELD)
+    Plan *plans;
+    int n_plans;
+};
+
+static bool good(int status, const char *call, XvError *error)
+{
+    return status == 0 || xv_fail(error, "%s: cuBLAS status %d", call, status);
+}
+
+// Opening ---------------------------------------------------------------------------------------------------------
+
+#define LOAD(field, symbol, parameters) \
+    &&xv_cuda_function(blas->library, "libcublasLt", symbol, &blas->field, error)
+
+static bool set_up(XvBlasLt *blas, XvError *error)
+{
+    static const XvLibraryFile file = {"libcublasLt.so", NULL, "nvidia-cublas"};
+    const size_t workspace = XV_BLASLT_WORKSPACE;
+    const uint32_t reductions = REDUCTION_IN_WORKSPACE;
+    blas->library = xv_cuda_library(&file, NULL, error);
+    return blas->library BLASLT_CALLS(LOAD) && good(blas->create(&blas->handle), "cublasLtCreate", error) &&
+           good(blas->preference_create(&blas->preference), "cublasLtMatmulPreferenceCreate", error) &&
+           good(blas->preference_set(blas->preference, PREFERENCE_WORKSPACE, &workspace, sizeof workspace),
+                "cublasLtMatmulPreferenceSetAttribute", error) &&
+           good(blas->preference_set(blas->preference, PREFERENCE_REDUCTIONS, &reductions, sizeof reductions),
+                "cublasLtMatmulPreferenceSetAttribute", error);
+}
+
+bool xv_blaslt_open(XvBlasLt **opened, void *workspace, XvError *error)
+{
+    XvBlasLt *blas = calloc(1, sizeof *blas);
+    *opened = NULL;
+    if (!blas) {
+        return xv_fail(error, "no memory");
+    }
+    blas->workspace = workspace;
+    if (!set_up(blas, error)) {
+        xv_blaslt_close(blas);
+        return false;
+    }
+    *opened = blas;
+    return true;
+}
+
+static void free_plan(const XvBlasLt *blas, Plan *plan)
+{
+    for (int i = 0; i < 3; i++) {
+        if (plan->layout[i]) {
+            blas->layout_destroy(plan->layout[i]);
+        }
+    }
+    if (plan->desc) {
+        blas->desc_destroy(plan->desc);
+    }
+}
+
+void xv_blaslt_close(XvBlasLt *blas)
+{
+    if (!blas) {
+        return;
+    }
+    for (int i = 0; i < blas->n_plans; i++) {
+        free_plan(blas, &blas->plans[i]);
+    }
+    if (blas->preference) {
+        blas->preference_destroy(blas->preference);
+    }
+    if (blas->handle) {
+        blas->destroy(blas->handle);
+    }
+    if (blas->library) {
+        dlclose(blas->library);
+    }
+    free(blas->plans);
+    free(blas);
+}
+
+// Plans -----------------------------------------------------------------------------------------------------------
+
+typedef struct Matrix {
+    int64_t rows, columns, stride;  // columns lie `stride` elements apart
+    int64_t batch;                  // elements to the next problem
+} Matrix;
+
+static bool make_layout(const XvBlasLt *blas, void **layout, const Matrix *matrix, int64_t batch,
+                        XvError *error)
+{
+    const int32_t count = (int32_t)batch;
+    int status = blas->layout_create(layout, REAL_32, (uint64_t)matrix->rows, (uint64_t)matrix->columns,
+                                     matrix->stride);
+    return good(status, "cublasLtMatrixLayoutCreate", error) &&
+           (batch == 1 ||
+            (good(blas->layout_set(*layout, LAYOUT_BATCH, &count, sizeof count),
+                  "cublasLtMatrixLayoutSetAttribute", error) &&
+             good(blas->layout_set(*layout, LAYOUT_STRIDE, &matrix->batch, sizeof matrix->batch),
+                  "cublasLtMatrixLayoutSetAttribute", error)));
+}
+
+static bool make_plan(const XvBlasLt *blas, Plan *plan, XvError *error)
+{
+    const XvGemm *g = &plan->shape;
+    const Matrix a = {g->trans_a ? g->m : g->k, g->trans_a ? g->k : g->m, g->lda, g->batch_a};
+    const Matrix b = {g->trans_b ? g->k : g->n, g->trans_b ? g->n : g->k, g->ldb, g->batch_b};
+    const Matrix c = {g->n, g->m, g->ldc, g->batch_c};
+    const int32_t transpose_first = g->trans_b, transpose_second = g->trans_a;
+    int status = blas->desc_create(&plan->desc, COMPUTE_32, REAL_32);
+    bool is_good =
+        good(status, "cublasLtMatmulDescCreate", error) &&
+        good(blas->desc_set(plan->desc, DESC_TRANSPOSE_A, &transpose_first, sizeof transpose_first),
+             "cublasLtMatmulDescSetAttribute", error) &&
+        good(blas->desc_set(plan->desc, DESC_TRANSPOSE_B, &transpose_second, sizeof transpose_second),
+             "cublasLtMatmulDescSetAttribute", error) &&
+        make_layout(blas, &plan->layout[0], &b, g->batch, error) &&
+        make_layout(blas, &plan->layout[1], &a, g->batch, error) &&
+        make_layout(blas, &plan->layout[2], &c, g->batch, error);
+    if (!is_good) {
+        return false;
+    }
+    Choice choice = {0};
+    int found = 0;
+    status = blas->choose(blas->handle, plan->desc, plan->layout[0], plan->layout[1], plan->layout[2],
+                          plan->layout[2], blas->preference, 1, &choice, &found);
+    plan->is_possible = status == 0 && found > 0 && choice.status == 0;
+    plan->algorithm = choice.algorithm;
+    return true;
+}
+
+// What plans are told apart by: everything but the operands and what is added.
+static XvGemm shape_of(const XvGemm *gemm)
+{
+    XvGemm shape;
+    memset(&shape, 0, sizeof shape);  // padding included: shapes are compared as memory
+    shape.m = gemm->m, shape.n = gemm->n, shape.k = gemm->k;
+    shape.trans_a = gemm->trans_a, shape.trans_b = gemm->trans_b;
+    shape.batch = gemm->batch;
+    shape.lda = gemm->lda, shape.ldb = gemm->ldb, shape.ldc = gemm->ldc;
+    shape.batch_a = gemm->batch_a, shape.batch_b = gemm->batch_b, shape.batch_c = gemm->batch_c;
+    return shape;
+}
+
+static const Plan *plan_of(XvBlasLt *blas, const XvGemm *gemm, XvError *error)
+{
+    XvGemm shape = shape_of(gemm);
+    for (int i = 0; i < blas->n_plans; i++) {
+        if (memcmp(&blas->plans[i].shape, &shape, sizeof shape) == 0) {
+            return &blas->plans[i];
+        }
+    }
+    Plan *grown = realloc(blas->plans, ((size_t)blas->n_plans + 1) * sizeof *grown);
+    if (!grown) {
+        xv_fail(error, "no memory");
+        return NULL;
+    }
+    blas->plans = grown;
+    Plan *plan = &grown[blas->n_plans];
+    memset(plan, 0, sizeof *plan);
+    memcpy(&plan->shape, &shape, sizeof shape);
+    if (!make_plan(blas, plan, error)) {
+        free_plan(blas, plan);
+        return NULL;
+    }
+    blas->n_plans++;
+    return plan;
+}
+
+// A library without a choice for 4-byte steps may still want 16-byte operands.
+static bool is_aligned(const XvGemm *gemm)
+{
+    return (((uintptr_t)gemm->a | (uintptr_t)gemm->b | (uintptr_t)gemm->c) & 15) == 0;
+}
+
+bool xv_blaslt_gemm(XvBlasLt *blas, const XvGemm *gemm, void *stream, bool *is_done, XvError *error)
+{
+    *is_done = false;
+    if (gemm->m == 0 || gemm->n == 0 || gemm->k == 0 || !is_aligned(gemm)) {
+        return true;
+    }
+    const Plan *plan = plan_of(blas, gemm, error);
+    if (!plan || !plan->is_possible) {
+        return plan != NULL;
+    }
+    const float beta = gemm->accumulate ? 1.0f : 0.0f;
+    int status = blas->matmul(blas->handle, plan->desc, &gemm->alpha, gemm->b, plan->layout[0], gemm->a,
+                              plan->layout[1], &beta, gemm->c, plan->layout[2], gemm->c, plan->layout[2],
+                              &plan->algorithm, blas->workspace, XV_BLASLT_WORKSPACE, stream);
+    *is_done = status == 0;
+    return good(status, "cublasLtMatmul", error);
+}

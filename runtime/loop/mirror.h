@@ -1,0 +1,39 @@
+// A host's memory once more on a device that has memory of its own: one allocation that holds parameters, gradients,
+// moments, draws and the arena. Of each part the mirror knows which side changed it last, and copies when the other
+// side wants it; so what only kernels use never leaves the device.
+#pragma once
+
+#include "runtime/loop/host.h"
+
+typedef enum XvPart {
+    XV_PART_PARAMETERS = 1,
+    XV_PART_GRADIENTS = 2,
+    XV_PART_MOMENT1 = 4,
+    XV_PART_MOMENT2 = 8,
+} XvPart;
+
+struct XvMirror {
+    char *memory;
+    float *parameters, *gradients, *moment1, *moment2;  // the last three NULL without training
+    XvDraw *draws;
+    char *arena;
+    unsigned newer_on_host, newer_on_device;  // sets of XvPart; newer on neither side: equal
+};
+
+// For a host whose regions and device exist. NULL after a message. Errors of the functions below end the process, as
+// those of kernels do.
+XvMirror *xv_mirror_create(XvHost *host, size_t n_draws, XvError *error);
+void xv_mirror_free(XvHost *host);
+
+// The host is about to read (and, perhaps, change) a part.
+void xv_mirror_to_host(const XvHost *host, XvPart part);
+void xv_mirror_changed_on_host(const XvHost *host, XvPart part);
+
+// Kernels are about to use parts; `written` are those that they change.
+void xv_mirror_to_device(const XvHost *host, unsigned parts, unsigned written);
+
+// The regions as kernels see them.
+XvRun xv_mirror_run(const XvHost *host);
+
+// Runs a graph: draws and inputs go to the device, outputs come back into the host's arena.
+void xv_mirror_run_graph(XvHost *host, const XvGraph *graph);

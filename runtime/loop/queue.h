@@ -1,0 +1,43 @@
+// Training steps on their way through a device that works on its own. A step is one recording of everything it does
+// (clamps, the graph of its entry, clipping, the update), started as a whole, and the host waits for none of it: it sends
+// the inputs of the next steps while the device works on earlier ones, and reads what a step left when several later ones
+// are queued. At a loss or a norm that is not finite the device stops to update, so that the parameters stay those of
+// before that step whatever is queued behind it.
+#pragma once
+
+#include "runtime/loop/host.h"
+
+enum { XV_QUEUE_STEPS = 4, XV_QUEUE_LOSSES = 32 };
+
+typedef struct XvQueue XvQueue;
+
+// A step to be made. host->draws are those of the step.
+typedef struct XvQueueStep {
+    int entry;
+    int64_t step;  // its number, for messages
+    const XvTensor *tensors;
+    int n_tensors;
+    XvUpdate rates;  // gradient_scale is not used
+    double clip;     // largest norm; 0 or less: no clipping
+} XvQueueStep;
+
+typedef struct XvQueueResult {
+    int entry;
+    int64_t step;
+    double losses[XV_QUEUE_LOSSES];  // as xv_entry_loss counts them
+    double norm;                     // of the gradients before clipping
+} XvQueueResult;
+
+// *queue is NULL where steps cannot be queued: on a device without lanes, for several ranks. False after a message.
+bool xv_queue_open(XvQueue **queue, XvHost *host, XvError *error);
+void xv_queue_close(XvQueue *queue);
+
+// Steps that are on their way, at most XV_QUEUE_STEPS.
+int xv_queue_count(const XvQueue *queue);
+
+// Starts a step; there must be room. False when an input is missing or of another shape; errors of the device end the
+// process.
+bool xv_queue_push(XvQueue *queue, const XvQueueStep *step, XvError *error);
+
+// Waits for the oldest step; there must be one.
+XvQueueResult xv_queue_pop(XvQueue *queue);

@@ -1,0 +1,228 @@
+// Memory, streams and counts of the stand-in for NVIDIA's driver; see engine.h.
+#include "tests/driver/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+Driver driver;
+
+// Planted errors and the report -----------------------------------------------------------------------------------
+
+int standin_planted(const char *name)
+{
+    static long calls;  // of the planted name; only that is counted
+    const char *plan = getenv("STANDIN_FAIL");
+    size_t length = strlen(name);
+    int status = 0;
+    long which = 0;
+    bool is_meant = plan && strncmp(plan, name, length) == 0 && plan[length] == ':' &&
+                    sscanf(plan + length, ":%d:%ld", &status, &which) == 2;
+    return is_meant && ++calls == which ? status : 0;
+}
+
+__attribute__((destructor)) static void report(void)
+{
+    const char *path = getenv("STANDIN_REPORT");
+    FILE *file = path && *path ? fopen(path, "w") : NULL;
+    if (file) {
+        const Counts *c = &driver.counts;
+        fprintf(
+            file,
+            "launches %ld\ngraph_launches %ld\ngraph_kernels %ld\nwaits %ld\ndrains %ld\nallocations %ld\n"
+            "sends %ld\nfetches %ld\ncopies %ld\n",
+            c->launches, c->graph_launches, c->graph_kernels, c->waits, c->drains, c->allocations, c->sends,
+            c->fetches, c->copies);
+        fclose(file);
+    }
+}
+
+// Memory ----------------------------------------------------------------------------------------------------------
+
+Memory *standin_memory_of(const void *at, size_t bytes)
+{
+    const char *from = at;
+    for (Memory *memory = driver.memories; memory; memory = memory->next) {
+        if (from >= memory->at && from + bytes <= memory->at + memory->bytes) {
+            return memory;
+        }
+    }
+    return NULL;
+}
+
+bool standin_is_device(const void *at, size_t bytes)
+{
+    const Memory *memory = standin_memory_of(at, bytes);
+    return memory && !memory->is_pinned;
+}
+
+static void protect(int protection)
+{
+    for (Memory *memory = driver.memories; memory; memory = memory->next) {
+        if (!memory->is_pinned) {
+            mprotect(memory->at, memory->mapped, protection);
+        }
+    }
+}
+
+int standin_allocate(void **at, size_t bytes, bool is_pinned)
+{
+    const char *limit = getenv("STANDIN_MEMORY");
+    size_t mapped = (bytes + PAGE - 1) / PAGE * PAGE;
+    if (bytes == 0 || (limit && !is_pinned && driver.used + bytes > strtoull(limit, NULL, 10))) {
+        return bytes ? OUT_OF_MEMORY : INVALID_VALUE;
+    }
+    Memory *memory = calloc(1, sizeof *memory);
+    void *place = mmap(NULL, mapped, is_pinned ? PROT_READ | PROT_WRITE : PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!memory || place == MAP_FAILED) {
+        free(memory);
+        return OUT_OF_MEMORY;
+    }
+    *memory = (Memory){place, bytes, mapped, is_pinned, driver.memories};
+    driver.memories = memory;
+    driver.used += is_pinned ? 0 : bytes;
+    driver.counts.allocations++;
+    *at = place;
+    return 0;
+}
+
+int standin_release(const void *at, bool is_pinned)
+{
+    for (Memory **link = &driver.memories; *link; link = &(*link)->next) {
+        Memory *memory = *link;
+        if (memory->at == at && memory->is_pinned == is_pinned) {
+            *link = memory->next;
+            driver.used -= is_pinned ? 0 : memory->bytes;
+            munmap(memory->at, memory->mapped);
+            free(memory);
+            return 0;
+        }
+    }
+    return INVALID_VALUE;
+}
+
+// Running ---------------------------------------------------------------------------------------------------------
+
+static void run_kernel(const Work *work)
+{
+    XvSimtLaunch launch = {.name = work->kernel->name,
+                           .kernel = work->kernel->run,
+                           .current = driver.current,
+                           .threads = work->threads,
+                           .arguments = work->arguments};
+    memcpy(launch.grid, work->grid, sizeof launch.grid);
+    char message[1024];
+    if (!xv_simt_launch(driver.machine, &launch, message, sizeof message)) {
+        fprintf(stderr, "stand-in driver: %s\n", message);
+        driver.failed = LAUNCH_FAILED;
+    }
+}
+
+static void run_work(const Work *work)
+{
+    switch (work->kind) {
+    case WORK_LAUNCH: run_kernel(work); break;
+    case WORK_COPY: memcpy(work->to, work->from, work->bytes); break;
+    case WORK_CLEAR: memset(work->to, work->value, work->bytes); break;
+    case WORK_CALL: work->call(work->data); break;
+    case WORK_RECORD: work->event->completed = work->recording; break;
+    case WORK_WAIT:
+        if (work->event->completed < work->recording) {
+            standin_run_stream(work->event->stream, work->event, work->recording);
+        }
+        break;
+    case WORK_GRAPH:
+        for (const Work *node = work->graph->first; node && !driver.failed; node = node->next) {
+            run_work(node);
+        }
+        break;
+    }
+}
+
+void standin_free_work(Work *work)
+{
+    for (size_t i = 0; work->arguments && i < work->kernel->n_arguments; i++) {
+        free(work->arguments[i]);
+    }
+    free(work->arguments);
+    free(work->data);
+    free(work);
+}
+
+void standin_run_stream(Stream *stream, const Event *until, uint64_t recording)
+{
+    while (stream->first && !driver.failed && !(until && until->completed >= recording)) {
+        Work *work = stream->first;
+        stream->first = work->next;
+        stream->last = stream->first ? stream->last : NULL;
+        run_work(work);
+        standin_free_work(work);
+    }
+}
+
+static bool is_idle(void)
+{
+    for (const Stream *stream = driver.streams; stream; stream = stream->next) {
+        if (stream->first) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int standin_wait_for(Stream *stream, const Event *event, uint64_t recording)
+{
+    for (const Stream *other = driver.streams; other; other = other->next) {
+        if (other->capture) {
+            return CAPTURE_UNSUPPORTED;
+        }
+    }
+    if (stream && stream->first) {
+        driver.counts.waits++;
+        protect(PROT_READ | PROT_WRITE);
+        standin_run_stream(stream, event, recording);
+        protect(PROT_NONE);
+        driver.counts.drains += is_idle();
+    }
+    return driver.failed;
+}
+
+int standin_enqueue(Stream *stream, const Work *work)
+{
+    if (!stream) {
+        return INVALID_HANDLE;  // the default stream would wait for all others
+    }
+    Work *copy = malloc(sizeof *copy);
+    if (!copy) {
+        return OUT_OF_MEMORY;
+    }
+    *copy = *work;
+    copy->next = NULL;
+    Graph *graph = stream->capture;
+    Work **first = graph ? &graph->first : &stream->first, **last = graph ? &graph->last : &stream->last;
+    if (*last) {
+        (*last)->next = copy;
+    } else {
+        *first = copy;
+    }
+    *last = copy;
+    if (graph) {
+        graph->n_nodes++;
+        graph->n_kernels += work->kind == WORK_LAUNCH || work->kind == WORK_CALL;
+    } else if (work->kind == WORK_LAUNCH || work->kind == WORK_CALL) {
+        driver.counts.launches++;
+    }
+    return 0;
+}
+
+int standin_call(void *stream, void (*work)(const void *data), const void *data, size_t bytes)
+{
+    void *copy = malloc(bytes);
+    if (!copy) {
+        return OUT_OF_MEMORY;
+    }
+    memcpy(copy, data, bytes);
+    return standin_enqueue(stream, &(Work){.kind = WORK_CALL, .call = work, .data = copy});
+}

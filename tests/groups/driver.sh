@@ -1,0 +1,133 @@
+# The device cuda without a GPU: the runtime's own path over NVIDIA's driver interface, against stand-ins for its
+# libraries (tests/driver) whose kernels the emulator runs. Results must be those of the emulator bit for bit.
+
+case=tests/replay/pretrain_swin_bert_images
+folder=$WORK/driver
+images=$folder/pretrain
+standin="XV_CUDA_LIBRARIES=$PWD/$BUILD/tests/driver STANDIN_KERNELS=$PWD/$folder/kernels_simt.so
+    XV_CUBIN_CACHE=$PWD/$WORK/cubins STANDIN_REPORT=$WORK/report STANDIN_COMPILED=$WORK/compiled"
+
+# with SETTINGS COMMAND...: the command with the stand-ins and further settings.
+with() {
+    local settings=$1
+    shift
+    # shellcheck disable=SC2086
+    env $standin $settings "$@"
+}
+
+# replayed DEVICE NAME OPTIONS...: outputs, gradients, three updates into $folder/*.NAME.
+replayed() {
+    local device=$1 name=$2
+    shift 2
+    with "" timeout 600 "$images" replay --device "$device" --entry images --weights "$case/weights.safetensors" \
+        --inputs "$case/inputs.safetensors" --outputs "$folder/outputs.$name" --grads "$folder/grads.$name" \
+        --after "$folder/after.$name" --curve "$folder/curve.$name" "$@"
+}
+
+# short SETTINGS: a replay of the observing graph alone.
+short() {
+    with "$1" timeout 600 "$images" replay --device cuda --entry images --weights "$case/weights.safetensors" \
+        --inputs "$case/inputs.safetensors" --outputs "$folder/outputs.short"
+}
+
+# fails PATTERN NAME SETTINGS: the short replay ends with a message.
+fails() {
+    says 1 "$1" "$2" short "$3"
+}
+
+compilations() {
+    wc -l < "$WORK/compiled"
+}
+
+same_numbers() {
+    succeeds "the emulator" replayed simt simt
+    succeeds "the driver" replayed cuda cuda
+    for file in outputs grads after curve; do
+        succeeds "$file are the same" cmp "$folder/$file.simt" "$folder/$file.cuda"
+    done
+    succeeds "kernels were launched" grep -qE '^launches [1-9][0-9]{3}' "$WORK/report"
+}
+
+# Machine code is kept: one compilation a piece, however often and by however many the program is started.
+cache() {
+    local pieces file
+    pieces=$(compilations)
+    succeeds "several pieces" test "$pieces" -gt 2
+    succeeds "a second start" short ""
+    succeeds "compiles nothing" test "$(compilations)" -eq "$pieces"
+    file=$(find "$WORK/cubins" -name '*.cubin' | sort | head -n 1)
+    for damage in "truncate -s 100" "truncate -s 0" "sed -i s/XVCUBIN1/XVCUBIN0/" "sed -i s/STANDIN1/STANDIN2/"; do
+        $damage "$file"
+        succeeds "a damaged file ($damage)" short ""
+        pieces=$((pieces + 1))
+        succeeds "is compiled again ($damage)" test "$(compilations)" -eq "$pieces"
+    done
+    : > "$WORK/compiled"
+    succeeds "another compiler" short STANDIN_NVRTC=13.1
+    succeeds "compiles everything" test "$(compilations)" -gt 2
+    rm -rf "$WORK/cubins"
+    short "" > /dev/null 2>&1 &
+    succeeds "two at once" short ""
+    succeeds "two at once, the other" wait $!
+    : > "$WORK/compiled"
+    succeeds "after two at once" short ""
+    succeeds "everything is there" test "$(compilations)" -eq 0
+    succeeds "no rests" test -z "$(find "$WORK/cubins" -type f ! -name '*.cubin')"
+    succeeds "a cache of one byte" short "XV_CUBIN_CACHE_LIMIT=1 STANDIN_NVRTC=13.2"
+    succeeds "holds one file" test "$(find "$WORK/cubins" -name '*.cubin' | wc -l)" -le 2
+    says 0 'compiled kernels are not kept: cannot make the folder' "a cache that cannot be" \
+        short XV_CUBIN_CACHE=/proc/none
+}
+
+# Training steps are queued: of every further step one graph launch and one wait, which leaves nothing idle.
+queued() {
+    local count steps
+    for steps in 6 8; do
+        succeeds "$steps steps" with "" timeout 600 "$images" bench --steps $steps --steps-only --device cuda
+        cp "$WORK/report" "$WORK/report.$steps"
+    done
+    for count in "launches 0" "graph_launches 2" "waits 2" "drains 0" "sends 2" "allocations 0"; do
+        succeeds "two further steps: $count" awk -v name="${count% *}" -v wanted="${count#* }" '
+            $1 == name { value[NR == FNR] = $2 } END { exit value[0] - value[1] != wanted }' \
+            "$WORK/report.6" "$WORK/report.8"
+    done
+}
+
+# Products by the library, and by the generated kernel where it has none: the official numbers.
+blas() {
+    local settings="XV_CUDA_LIBRARIES=$PWD/$BUILD/tests/driver_blas" file
+    succeeds "with cuBLASLt" with "$settings" timeout 600 "$images" replay --device cuda --entry images \
+        --weights "$case/weights.safetensors" --inputs "$case/inputs.safetensors" --outputs "$folder/outputs.blas" \
+        --grads "$folder/grads.blas" --kernels "$folder/kernels.blas"
+    succeeds "outputs" "$BUILD/tests/compare" --case "$case" --outputs "$folder/outputs.blas"
+    succeeds "gradients" "$BUILD/tests/compare" --case "$case" --grads "$folder/grads.blas"
+    says 0 'xv_matmul [1-9]' "what the library has not" grep xv_matmul "$folder/kernels.blas"
+    fails 'cublasLtMatmul: cuBLAS status 13' "a product" "$settings STANDIN_FAIL=cublasLtMatmul:13:3"
+    says 0 'matrix products run as generated kernels' "no library of products" short ""
+}
+
+mistakes() {
+    mkdir -p "$WORK/empty"
+    fails 'no NVIDIA driver here' "no driver" XV_CUDA_LIBRARIES="$WORK/empty"
+    says 1 'no --device is given, so cuda .*no NVIDIA driver' "no driver, no device named" \
+        env XV_CUDA_LIBRARIES="$WORK/empty" "$images" bench --steps 1
+    says 1 'no GPU 1; the driver sees 1' "a second GPU" with "" "$images" bench --steps 1 --device cuda:1
+    says 1 'there is no device "cuda:x"' "a device that is no number" with "" "$images" bench --device cuda:x
+    fails 'cuInit: CUDA_ERROR_NO_DEVICE \(100\)' "cuInit" STANDIN_FAIL=cuInit:100:1
+    fails 'GB of memory on stand-in 0.* cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY \(2\): out of memory' "little memory" \
+        STANDIN_MEMORY=1000000
+    fails 'kernel [a-z_0-9]*: cuLaunchKernel: CUDA_ERROR_INVALID_VALUE' "a launch" STANDIN_FAIL=cuLaunchKernel:1:40
+    fails 'cuModuleLoadData: CUDA_ERROR_INVALID_IMAGE' "an image" STANDIN_FAIL=cuModuleLoadData:200:2
+    fails 'kernel xv_top_k: cuModuleGetFunction: CUDA_ERROR_UNKNOWN' "a kernel" STANDIN_FAIL=cuModuleGetFunction:999:9
+    fails 'cuStreamSynchronize: CUDA_ERROR_ILLEGAL_ADDRESS' "an address" STANDIN_FAIL=cuStreamSynchronize:700:20
+    fails 'NVRTC 13.3 for sm_90a: NVRTC_ERROR_COMPILATION.*planted' "a compilation" \
+        "STANDIN_NVRTC=13.3 STANDIN_FAIL=nvrtcCompileProgram:6:2"
+    cp "$BUILD/tests/driver/libcuda.so.1" "$WORK/empty"
+    fails 'there is no libnvrtc.so in' "no compiler" XV_CUDA_LIBRARIES="$PWD/$WORK/empty"
+}
+
+succeeds "the images program" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --config "$case/config.json" \
+    --shapes "$case/inputs.safetensors" --task pretrain --target cuda --output "$folder" &&
+    succeeds "its kernels" timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt &&
+    same_numbers && cache && queued && blas && mistakes
+rm -rf "$folder"
