@@ -16,6 +16,6 @@ enum { XV_BLASLT_WORKSPACE = 32 << 20 };
 bool xv_blaslt_open(XvBlasLt **blas, void *workspace, XvError *error);
 void xv_blaslt_close(XvBlasLt *blas);
 
-// Queues a product on a stream; pointers are device memory. *is_done stays false, without an error, when the library has
-// nothing for such a product.
+// Queues a product on a stream; pointers are device memory. *is_done stays false, without an error, when the
+// library has nothing for such a product.
 bool xv_blaslt_gemm(XvBlasLt *blas, const XvGemm *gemm, void *stream, bool *is_done, XvError *error);

@@ -2,8 +2,9 @@
 // named by a hash of source, architecture and compiler. The folder is XV_CUBIN_CACHE, else XDG_CACHE_HOME/xvlmc, else
 // ~/.cache/xvlmc, and holds at most XV_CUBIN_CACHE_BYTES; the files that were not used for longest go first.
 //
-// Several processes may use it at once: a file appears under its name complete, by a rename. A file that is damaged or
-// belongs to another key is taken for missing, and is replaced. A cache that cannot be written costs time, nothing else.
+// Several processes may use it at once: a file appears under its name complete, by a rename. A file that is damaged
+// or belongs to another key is taken for missing, and is replaced. A cache that cannot be written costs time,
+// nothing else.
 #pragma once
 
 #include "runtime/cuda/nvrtc.h"

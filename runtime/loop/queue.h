@@ -1,8 +1,8 @@
 // Training steps on their way through a device that works on its own. A step is one recording of everything it does
-// (clamps, the graph of its entry, clipping, the update), started as a whole, and the host waits for none of it: it sends
-// the inputs of the next steps while the device works on earlier ones, and reads what a step left when several later ones
-// are queued. At a loss or a norm that is not finite the device stops to update, so that the parameters stay those of
-// before that step whatever is queued behind it.
+// (clamps, the graph of its entry, clipping, the update), started as a whole, and the host waits for none of it: it
+// sends the inputs of the next steps while the device works on earlier ones, and reads what a step left when
+// several later ones are queued. At a loss or a norm that is not finite the device stops to update, so that the
+// parameters stay those of before that step whatever is queued behind it.
 #pragma once
 
 #include "runtime/loop/host.h"

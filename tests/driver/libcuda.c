@@ -1,5 +1,5 @@
-// A stand-in for NVIDIA's driver, for tests: the entry points that the runtime uses, over the emulator of kernels. It is
-// as unhelpful as the interface allows:
+// A stand-in for NVIDIA's driver, for tests: the entry points that the runtime uses, over the emulator of kernels.
+// It is as unhelpful as the interface allows:
 //
 //   - nothing runs before somebody waits for it (or for something behind it on its stream, or behind an event), so
 //     results that are read too early are old, and pinned memory that is changed too early is sent changed;
@@ -7,8 +7,9 @@
 //   - arguments of kernels are copied when they are launched;
 //   - between capture_begin and capture_end nothing runs, and waiting is an error, as it is on a GPU.
 //
-// Kernels come from the module that STANDIN_KERNELS names (kernels_simt.so of a program). STANDIN_REPORT names a file for
-// counts at the end of the process. STANDIN_FAIL plants errors (standin.h), STANDIN_MEMORY limits the memory in bytes.
+// Kernels come from the module that STANDIN_KERNELS names (kernels_simt.so of a program). STANDIN_REPORT names a
+// file for counts at the end of the process. STANDIN_FAIL plants errors (standin.h), STANDIN_MEMORY limits the
+// memory in bytes.
 #include "tests/driver/engine.h"
 
 #include <dlfcn.h>
