@@ -58,13 +58,16 @@ static void emit_names_of_state(Out *out, Arena *arena, const Task *task)
         out_line(out, "};");
         out_line(out, "");
     }
+    static const char *const fills[] = {// ORDER FILL
+                                        "XV_FILL_NONE", "XV_FILL_POSITIONS", "XV_FILL_WINDOW_INDEX",
+                                        "XV_FILL_SHIFT_MASK"};
     if (task->n_buffers > 0) {
         out_line(out, "static const XvBuffer buffers[] = {");
         for (int i = 0; i < task->n_buffers; i++) {
             const Buffer *buffer = &task->buffers[i];
-            out_line(out, "    {.name = \"%s\", .dtype = %s, .rank = %d, .shape = %s},", buffer->name,
-                     buffer->dtype == DTYPE_F32 ? "XV_F32" : "XV_I64", buffer->shape.rank,
-                     dims_text(arena, &buffer->shape));
+            out_line(out, "    {.name = \"%s\", .dtype = %s, .rank = %d, .shape = %s, .fill = %s},",
+                     buffer->name, buffer->dtype == DTYPE_F32 ? "XV_F32" : "XV_I64", buffer->shape.rank,
+                     dims_text(arena, &buffer->shape), fills[buffer->fill]);
         }
         out_line(out, "};");
         out_line(out, "");

@@ -135,4 +135,6 @@ bool elab_bind(Elab *elab, Scope *scope, const AstParam *params, const Argument 
                const char *what, Span span);
 // A text in which {name} stands for an integer or a text of the scope; NULL after a message (elaborate_source.c).
 Sym elab_filled(Elab *elab, const Scope *scope, const char *text, Span span);
+// A `buffer` of a module or task (elaborate_buffer.c); `name` is its full path.
+void elab_buffer(Elab *elab, Scope *scope, const AstItem *item, Sym name);
 void elab_unknown_name(Elab *elab, const Scope *scope, Sym name, Span span);

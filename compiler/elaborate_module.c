@@ -352,15 +352,6 @@ static void declare_parameter(Elab *elab, Instance *instance, const AstItem *ite
               (Value){.kind = VALUE_PARAMETER, .span = item->name.span, .parameter = elab->n_parameters - 1});
 }
 
-static void declare_buffer(Elab *elab, Instance *instance, const AstItem *item)
-{
-    Buffer buffer = {.name = joined_path(elab, instance->path, item->text ? item->text : item->name.text)};
-    if (elab_shape_of_type(elab, instance->scope, item->type, &buffer.shape, &buffer.dtype)) {
-        VEC_PUSH(elab->arena, elab->buffers, elab->n_buffers, elab->buffer_capacity, buffer);
-        scope_set(instance->scope, item->name.text, (Value){.kind = VALUE_BUFFER, .span = item->name.span});
-    }
-}
-
 static void declare_alias(Elab *elab, Instance *instance, const AstItem *item)
 {
     Value value = elab_expr(elab, instance->scope, item->value);
@@ -533,7 +524,10 @@ static void declare_member(Elab *elab, Instance *instance, const AstItem *item, 
     Value ignored;
     switch (item->kind) {
     case AST_PARAMETER: declare_parameter(elab, instance, item, marks); break;
-    case AST_BUFFER: declare_buffer(elab, instance, item); break;
+    case AST_BUFFER:
+        elab_buffer(elab, instance->scope, item,
+                    joined_path(elab, instance->path, item->text ? item->text : item->name.text));
+        break;
     case AST_CHILD: declare_child(elab, instance, item, marks); break;
     case AST_ALIAS: declare_alias(elab, instance, item); break;
     case AST_FUNCTION: declare_function(elab, instance, item); break;

@@ -8,10 +8,14 @@ typedef struct Alias {
     int parameter;
 } Alias;
 
+// What a buffer holds; ORDER FILL: as XvBufferFill of runtime/program.h.
+typedef enum BufferFill { FILL_NONE, FILL_POSITIONS, FILL_WINDOW_INDEX, FILL_SHIFT_MASK } BufferFill;
+
 typedef struct Buffer {
     Sym name;  // official state_dict entry that the program computes itself
     Dtype dtype;
     Shape shape;
+    BufferFill fill;
 } Buffer;
 
 // Where parameters are found in a checkpoint of another kind, in the order of the text. Names may hold one `*`, which

@@ -132,7 +132,7 @@ typedef enum AstItemKind {
     AST_FUNCTION,    // fn name?(params) -> type { items }; is_loss
     AST_TASK,        // task name { items }
     AST_PARAMETER,   // param name as "path": type attributes
-    AST_BUFFER,      // buffer name: type
+    AST_BUFFER,      // buffer name: type attributes
     AST_CHILD,       // name as "path": value attributes   |   name[index]: value attributes
     AST_ALIAS,       // alias "text" = value
     AST_IF,          // if value { items } else { otherwise }

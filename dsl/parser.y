@@ -151,9 +151,12 @@ item:
         $$ = ITEM(AST_PARAMETER, @$, span_join(@1, @2), .name = $2, .text = $4, .text_span = @4, .type = $6,
                   .attributes = $7.first);
     }
-    | BUFFER name ':' type { $$ = ITEM(AST_BUFFER, @$, span_join(@1, @2), .name = $2, .type = $4); }
-    | BUFFER name AS STRING ':' type {
-        $$ = ITEM(AST_BUFFER, @$, span_join(@1, @2), .name = $2, .text = $4, .text_span = @4, .type = $6);
+    | BUFFER name ':' type attributes {
+        $$ = ITEM(AST_BUFFER, @$, span_join(@1, @2), .name = $2, .type = $4, .attributes = $5.first);
+    }
+    | BUFFER name AS STRING ':' type attributes {
+        $$ = ITEM(AST_BUFFER, @$, span_join(@1, @2), .name = $2, .text = $4, .text_span = @4, .type = $6,
+                  .attributes = $7.first);
     }
     | postfix ':' postfix attributes {
         $$ = ast_child(parser, @$, $1, $3);

@@ -58,7 +58,7 @@ module ClipVit(config, image_res, patch_size) {
     assert image_res % patch_size == 0, "image_res is not a multiple of patch_size"
     assert width % config.num_attention_heads == 0, "vision_width is not a multiple of num_attention_heads"
     param class_embedding: [width] init normal(0, 1)
-    buffer position_ids: int[1, 1 + grid * grid]
+    buffer position_ids: int[1, 1 + grid * grid] init positions
     patch_embed: PatchConvolution(width, patch_size, has_bias = false) traced
     pos_embed: ClipPositions(1 + grid * grid, width)
     pre_layrnorm: LayerNorm(width)

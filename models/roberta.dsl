@@ -11,7 +11,7 @@ module RobertaEmbeddings(config) {
     position_embeddings: Embedding(config.max_position_embeddings, width, spread, zero_row = pad)
     token_type_embeddings: Embedding(config.type_vocab_size, width, spread)
     LayerNorm: LayerNorm(width, config.layer_norm_eps)
-    buffer position_ids: int[1, config.max_position_embeddings]
+    buffer position_ids: int[1, config.max_position_embeddings] init positions
 
     fn (ids: int[B, T]) -> [B, T, width] {
         assert T + pad < config.max_position_embeddings, "more tokens than positions"

@@ -40,7 +40,7 @@ module WindowAttention(config, width, heads, grid, window, shift) {
     let spread = config.initializer_range
     param relative_position_bias_table: [(2 * window - 1) ** 2, heads] init truncated(
         0, config.position_range)
-    buffer relative_position_index: int[tokens, tokens]
+    buffer relative_position_index: int[tokens, tokens] init window_index
     qkv: Linear(width, 3 * width, spread = spread)
     proj: Linear(width, width, spread = spread)
 
@@ -65,7 +65,7 @@ module SwinBlock(config, width, heads, grid, is_shifted, drop_rate) {
     norm2: LayerNorm(width)
     mlp: Mlp(width, 4 * width, config.initializer_range)
     if shift > 0 {
-        buffer attn_mask: [(grid // window) ** 2, window * window, window * window]
+        buffer attn_mask: [(grid // window) ** 2, window * window, window * window] init shift_mask
     }
 
     fn (x: [B, L, width]) -> [B, L, width] {

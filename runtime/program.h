@@ -39,12 +39,22 @@ typedef struct XvAlias {
     int parameter;  // index into parameters
 } XvAlias;
 
+// What a buffer holds; ORDER FILL.
+typedef enum XvBufferFill {
+    XV_FILL_NONE,          // not known: it is not written
+    XV_FILL_POSITIONS,     // I64 [1, n]: 0..n-1
+    XV_FILL_WINDOW_INDEX,  // I64 [w * w, w * w]: the row of a table of relative positions, by query and key
+    XV_FILL_SHIFT_MASK,  // F32 [m * m, w * w, w * w]: 0, or -100 between parts of a window that a shift by w / 2 brought
+                         // together, on a map of m x m windows
+} XvBufferFill;
+
 // A constant that official state dicts carry and the program computes itself (index tables, masks).
 typedef struct XvBuffer {
     const char *name;
     XvDtype dtype;
     int rank;
     int64_t shape[XV_MAX_RANK];
+    XvBufferFill fill;
 } XvBuffer;
 
 // A tensor at a fixed place of an arena.

@@ -1,6 +1,7 @@
 // Loading and saving of parameters by name; see weights.h. Fresh values are in weights_init.c.
 #include "runtime/checkpoint/weights.h"
 
+#include "runtime/checkpoint/buffers.h"
 #include "runtime/checkpoint/torch_write.h"
 
 #include <stdlib.h>
@@ -67,20 +68,62 @@ static bool save_safetensors(const XvProgram *program, const XvTensor *tensors, 
     return xv_safetensors_write(path, &content, error);
 }
 
-static bool save_torch(const XvProgram *program, const XvTensor *tensors, const char *path, XvError *error)
+static bool write_torch(const XvProgram *program, const XvTensor *tensors, int n_tensors, const char *path,
+                        XvError *error)
 {
     char *metadata = NULL;
     bool is_ready = asprintf(&metadata, "{\"config\": %s}", program->config) > 0;
-    XvTorchContent content = {tensors, program->n_parameters + program->n_aliases, metadata};
+    XvTorchContent content = {tensors, n_tensors, metadata};
     bool is_written = is_ready ? xv_torch_write(path, &content, error) : xv_fail(error, "no memory");
     free(is_ready ? metadata : NULL);
     return is_written;
 }
 
+// Bytes of a tensor, so that another may follow it in memory.
+static size_t room_of(const XvTensor *tensor)
+{
+    return (xv_tensor_bytes(tensor) + 7) / 8 * 8;
+}
+
+// Describes the buffers that are written behind the others, without data; returns how many bytes they have.
+static size_t add_buffers(const XvProgram *program, XvTensor *tensors, int *n_tensors)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < program->n_buffers; i++) {
+        const XvBuffer *buffer = &program->buffers[i];
+        if (buffer->fill != XV_FILL_NONE) {
+            XvTensor *tensor = &tensors[(*n_tensors)++];
+            *tensor = (XvTensor){.name = buffer->name, .dtype = buffer->dtype, .rank = buffer->rank};
+            memcpy(tensor->shape, buffer->shape, sizeof tensor->shape);
+            bytes += room_of(tensor);
+        }
+    }
+    return bytes;
+}
+
+static bool save_torch(const XvProgram *program, XvTensor *tensors, const char *path, XvError *error)
+{
+    int n_tensors = program->n_parameters + program->n_aliases, at = n_tensors;
+    char *values = malloc(add_buffers(program, tensors, &n_tensors) + 1), *to = values;
+    if (!values) {
+        return xv_fail(error, "no memory for buffers");
+    }
+    for (int i = 0; i < program->n_buffers; i++) {
+        if (program->buffers[i].fill != XV_FILL_NONE) {
+            tensors[at].data = to;
+            xv_buffer_values(&program->buffers[i], to);
+            to += room_of(&tensors[at++]);
+        }
+    }
+    bool is_written = write_torch(program, tensors, n_tensors, path, error);
+    free(values);
+    return is_written;
+}
+
 bool xv_weights_save(const XvProgram *program, float *parameters, const char *path, XvError *error)
 {
-    XvTensor *tensors =
-        calloc((size_t)program->n_parameters + (size_t)program->n_aliases + 1, sizeof *tensors);
+    size_t n_most = (size_t)program->n_parameters + (size_t)program->n_aliases + (size_t)program->n_buffers;
+    XvTensor *tensors = calloc(n_most + 1, sizeof *tensors);
     if (!tensors) {
         return xv_fail(error, "no memory");
     }

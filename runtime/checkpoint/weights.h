@@ -33,8 +33,8 @@ bool xv_weights_load(const XvProgram *program, const char *path, const XvLoadOpt
 XvTensor xv_parameter_tensor(const XvProgram *program, int i, float *region);
 
 // Writes all parameters under their official names with the configuration of the program. The name of the file chooses
-// the format: .th, .pth, .pt and .bin for torch.load, with tied names sharing one storage; safetensors otherwise, with
-// tied weights once.
+// the format: .th, .pth, .pt and .bin for torch.load, with tied names sharing one storage and the buffers that official
+// state dicts carry, so that official code loads it strictly; safetensors otherwise, with tied weights once.
 bool xv_weights_save(const XvProgram *program, float *parameters, const char *path, XvError *error);
 
 // The metadata that marks a file as written by this program; at least XV_PROGRAM_METADATA entries of `out` are set.

@@ -79,8 +79,10 @@ says 0 '175 of 175 parameters loaded \([0-9,]* values\), 4 of them resampled' "b
 # PyTorch.
 python=${PYTHON:-python3}
 if "$python" -c 'import torch' 2> /dev/null; then
+    "$TINY" info --json > "$out/info.json"
     succeeds "PyTorch reads it, trains a step, writes it" "$python" tests/checkpoint/torch_round_trip.py \
-        "$out/run/model.th" "$out/trained.th" "$out/trained_legacy.th" "$out/vision.pth" "$out/text.bin"
+        "$out/run/model.th" "$out/info.json" "$out/trained.th" "$out/trained_legacy.th" "$out/vision.pth" \
+        "$out/text.bin"
     for file in trained trained_legacy; do
         says 0 '175 of 175 parameters loaded' "$file.th is read back" "$TINY" checkpoint "$out/$file.th" --complete
         succeeds "$file.th becomes safetensors" "$xvlm" checkpoint convert "$out/$file.th" "$out/$file.safetensors"
