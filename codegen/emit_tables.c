@@ -5,10 +5,9 @@
 #include <string.h>
 
 static const char *const INIT_NAMES[] = {
-    [INIT_CONSTANT] = "XV_INIT_CONSTANT",
-    [INIT_NORMAL] = "XV_INIT_NORMAL",
-    [INIT_TRUNCATED] = "XV_INIT_TRUNCATED",
-    [INIT_UNIFORM] = "XV_INIT_UNIFORM",
+    [INIT_CONSTANT] = "XV_INIT_CONSTANT",   [INIT_NORMAL] = "XV_INIT_NORMAL",
+    [INIT_TRUNCATED] = "XV_INIT_TRUNCATED", [INIT_UNIFORM] = "XV_INIT_UNIFORM",
+    [INIT_SINCOS_2D] = "XV_INIT_SINCOS_2D",
 };
 
 static const char *dims_text(Arena *arena, const Shape *shape)

@@ -282,16 +282,32 @@ static void run_metric(EntryBuilder *builder, const AstItem *item)
     VEC_PUSH(elab->arena, builder->metrics, builder->n_metrics, builder->metric_capacity, item->name.text);
 }
 
+// `number * losses`.
+static bool is_weighted(EntryBuilder *builder, const AstExpr *expr)
+{
+    if (expr->kind != AST_BINARY || expr->sign != AST_MUL) {
+        return false;
+    }
+    Value weight = elab_expr(&builder->e->elab, builder->scope, expr->a);
+    return value_is_number(&weight);
+}
+
 static void collect_losses(EntryBuilder *builder, const AstExpr *expr)
 {
     Elab *elab = &builder->e->elab;
-    if (expr->kind == AST_BINARY && expr->operator== AST_ADD) {
+    if (expr->kind == AST_BINARY && expr->sign == AST_ADD) {
         collect_losses(builder, expr->a);
         collect_losses(builder, expr->b);
         return;
     }
+    if (is_weighted(builder, expr)) {
+        collect_losses(builder, expr->b);
+        return;
+    }
     if (expr->kind != AST_NAME) {
-        diag_error(elab->diag, expr->span, "minimise takes a sum of names bound by `output`");
+        diag_error(
+            elab->diag, expr->span,
+            "minimise takes a sum of names bound by `output`, each with a number before it (`2 * loss`) or not");
         return;
     }
     for (int i = 0; i < builder->graph->n_outputs; i++) {
@@ -326,8 +342,9 @@ static void run_minimise(EntryBuilder *builder, const AstItem *item)
                    elab_shape(elab, node));
         return;
     }
-    builder->entry.total = intern(elab->names, builder->n_losses == 1 ? builder->losses[0] : "loss_total");
-    if (builder->n_losses != 1) {
+    bool is_one_loss = item->value->kind == AST_NAME;
+    builder->entry.total = intern(elab->names, is_one_loss ? item->value->text : "loss_total");
+    if (!is_one_loss && is_output_new(builder, builder->entry.total, item)) {
         graph_output(builder->graph, builder->entry.total, OUTPUT_LOSS, node, -1);
     }
     builder->has_total = true;

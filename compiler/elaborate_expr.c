@@ -137,15 +137,14 @@ static bool same_constant(const Value *a, const Value *b)
            (a->kind == VALUE_STRING && strcmp(a->text, b->text) == 0) || a->kind == VALUE_NONE;
 }
 
-static Value comparison(Elab *elab, AstOperator operator, Value a, Value b, Span span)
+static Value comparison(Elab *elab, AstOperator sign, Value a, Value b, Span span)
 {
     bool is_other =
         a.kind == VALUE_BOOL || a.kind == VALUE_STRING || a.kind == VALUE_NONE || b.kind == VALUE_NONE;
-    if (is_other && (operator== AST_EQ || operator== AST_NE) && a.kind != VALUE_ERROR &&
-        b.kind != VALUE_ERROR) {
-        return value_bool(same_constant(&a, &b) == (operator== AST_EQ), span);
+    if (is_other && (sign == AST_EQ || sign == AST_NE) && a.kind != VALUE_ERROR && b.kind != VALUE_ERROR) {
+        return value_bool(same_constant(&a, &b) == (sign == AST_EQ), span);
     }
-    switch (operator) {
+    switch (sign) {
     case AST_EQ: return elab_binary(elab, OP_EQ, a, b, span);
     case AST_NE: return elab_binary(elab, OP_NE, a, b, span);
     case AST_LT: return elab_binary(elab, OP_LT, a, b, span);
@@ -159,11 +158,11 @@ static Value logic(Elab *elab, Scope *scope, const AstExpr *expr)
 {
     Value a = elab_expr(elab, scope, expr->a);
     if (a.kind == VALUE_BOOL) {
-        bool decides = a.truth == (expr->operator== AST_OR);
+        bool decides = a.truth == (expr->sign == AST_OR);
         return decides ? a : elab_expr(elab, scope, expr->b);
     }
     Value b = elab_expr(elab, scope, expr->b);
-    return elab_binary(elab, expr->operator== AST_OR ? OP_OR : OP_AND, a, b, expr->span);
+    return elab_binary(elab, expr->sign == AST_OR ? OP_OR : OP_AND, a, b, expr->span);
 }
 
 static Value list_sum(Elab *elab, const Value *a, const Value *b, Span span)
@@ -180,7 +179,7 @@ static Value list_sum(Elab *elab, const Value *a, const Value *b, Span span)
 
 static Value binary_value(Elab *elab, Scope *scope, const AstExpr *expr)
 {
-    if (expr->operator== AST_AND || expr->operator== AST_OR) {
+    if (expr->sign == AST_AND || expr->sign == AST_OR) {
         return logic(elab, scope, expr);
     }
     Value a = elab_expr(elab, scope, expr->a);
@@ -188,7 +187,7 @@ static Value binary_value(Elab *elab, Scope *scope, const AstExpr *expr)
     if (a.kind == VALUE_ERROR || b.kind == VALUE_ERROR) {
         return value_error();
     }
-    switch (expr->operator) {
+    switch (expr->sign) {
     case AST_ADD:
         if (a.kind == VALUE_LIST && b.kind == VALUE_LIST) {
             return list_sum(elab, &a, &b, expr->span);
@@ -201,7 +200,7 @@ static Value binary_value(Elab *elab, Scope *scope, const AstExpr *expr)
     case AST_MOD: return elab_binary(elab, OP_MOD, a, b, expr->span);
     case AST_POW: return elab_binary(elab, OP_POW, a, b, expr->span);
     case AST_MATMUL: return elab_matmul(elab, a, b, expr->span);
-    default: return comparison(elab, expr->operator, a, b, expr->span);
+    default: return comparison(elab, expr->sign, a, b, expr->span);
     }
 }
 
@@ -211,10 +210,10 @@ static Value unary_value(Elab *elab, Scope *scope, const AstExpr *expr)
     if (x.kind == VALUE_ERROR) {
         return x;
     }
-    if (expr->operator== AST_NOT && x.kind == VALUE_BOOL) {
+    if (expr->sign == AST_NOT && x.kind == VALUE_BOOL) {
         return value_bool(!x.truth, expr->span);
     }
-    return elab_unary(elab, expr->operator== AST_NOT ? OP_NOT : OP_NEG, x, expr->span);
+    return elab_unary(elab, expr->sign == AST_NOT ? OP_NOT : OP_NEG, x, expr->span);
 }
 
 // Lists, loops, subscripts --------------------------------------------------------------------------------------

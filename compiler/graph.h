@@ -110,7 +110,13 @@ typedef struct Node {
 } Node;
 
 // Parameters, inputs and draws belong to the entry point and are shared by all graphs derived from it.
-typedef enum InitKind { INIT_CONSTANT, INIT_NORMAL, INIT_TRUNCATED, INIT_UNIFORM } InitKind;
+typedef enum InitKind {
+    INIT_CONSTANT,
+    INIT_NORMAL,
+    INIT_TRUNCATED,
+    INIT_UNIFORM,
+    INIT_SINCOS_2D,
+} InitKind;
 
 typedef struct Parameter {
     Sym name;  // official state_dict name

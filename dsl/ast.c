@@ -170,12 +170,9 @@ static bool same_expr(const AstExpr *a, const AstExpr *b)
     if (!a || !b) {
         return a == b;
     }
-    // clang-format takes `operator` for that of C++.
-    // clang-format off
-    return a->kind == b->kind && a->operator == b->operator && a->text == b->text && a->integer == b->integer &&
+    return a->kind == b->kind && a->sign == b->sign && a->text == b->text && a->integer == b->integer &&
            memcmp(&a->number, &b->number, sizeof a->number) == 0 && same_expr(a->a, b->a) &&
            same_expr(a->b, b->b) && same_expr(a->c, b->c) && same_args(a->args, b->args);
-    // clang-format on
 }
 
 static bool same_type(const AstType *a, const AstType *b)

@@ -59,8 +59,8 @@ typedef enum AstExprKind {
     AST_FALSE,
     AST_NONE,
     AST_NAME,    // text
-    AST_UNARY,   // operator, a
-    AST_BINARY,  // operator, a, b
+    AST_UNARY,   // sign, a
+    AST_BINARY,  // sign, a, b
     AST_SELECT,  // a if b else c: b is the condition
     AST_CALL,    // a(args)
     AST_MEMBER,  // a.text
@@ -85,7 +85,7 @@ typedef struct AstArg {
 struct AstExpr {
     AstExprKind kind;
     Span span;
-    AstOperator operator;
+    AstOperator sign;
     Span operator_span;  // of the operator, member name or opening bracket
     AstExpr *a, *b, *c;
     AstArg *args;     // CALL, LIST, TUPLE, INDEX

@@ -37,10 +37,10 @@ int dsl_lex(DSL_STYPE *value, Span *span, Parser *parser);
 
 #define EXPR(expr_kind, expr_span, ...)                                             \
     ast_expr(parser, (AstExpr){.kind = (expr_kind), .span = (expr_span), __VA_ARGS__})
-#define UNARY(sign, whole, sign_span, x)                                            \
-    EXPR(AST_UNARY, whole, .operator = (sign), .operator_span = (sign_span), .a = (x))
-#define BINARY(sign, whole, sign_span, x, y)                                        \
-    EXPR(AST_BINARY, whole, .operator = (sign), .operator_span = (sign_span), .a = (x), .b = (y))
+#define UNARY(what, whole, sign_span, x)                                            \
+    EXPR(AST_UNARY, whole, .sign = (what), .operator_span = (sign_span), .a = (x))
+#define BINARY(what, whole, sign_span, x, y)                                        \
+    EXPR(AST_BINARY, whole, .sign = (what), .operator_span = (sign_span), .a = (x), .b = (y))
 #define ITEM(item_kind, item_span, item_head, ...)                                  \
     ast_item(parser, (AstItem){.kind = (item_kind), .span = (item_span), .head = (item_head), __VA_ARGS__})
 #define ARG(arg_span, ...) ast_arg(parser, (AstArg){.span = (arg_span), __VA_ARGS__})

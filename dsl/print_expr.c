@@ -49,7 +49,7 @@ static int level_of(const AstExpr *expr)
     switch (expr->kind) {
     case AST_SELECT: return LEVEL_ANY;
     case AST_UNARY:
-    case AST_BINARY: return OPERATORS[expr->operator].level;
+    case AST_BINARY: return OPERATORS[expr->sign].level;
     default: return LEVEL_POSTFIX;
     }
 }
@@ -285,10 +285,10 @@ static void operand(Printer *printer, const AstExpr *expr, int level, int after)
 
 static void binary(Printer *printer, const AstExpr *expr, int after)
 {
-    const char *sign = OPERATORS[expr->operator].sign;
-    print_level(printer, expr->a, OPERATORS[expr->operator].left, (int)strlen(sign));
+    const char *sign = OPERATORS[expr->sign].sign;
+    print_level(printer, expr->a, OPERATORS[expr->sign].left, (int)strlen(sign));
     print_text(printer, sign);
-    operand(printer, expr->b, OPERATORS[expr->operator].right, after);
+    operand(printer, expr->b, OPERATORS[expr->sign].right, after);
 }
 
 static void select_expr(Printer *printer, const AstExpr *expr, int after)
@@ -345,8 +345,8 @@ static void print_plain(Printer *printer, const AstExpr *expr, int after)
     case AST_NONE: print_text(printer, "none"); break;
     case AST_NAME: print_text(printer, expr->text); break;
     case AST_UNARY:
-        print_text(printer, OPERATORS[expr->operator].sign);
-        print_level(printer, expr->a, OPERATORS[expr->operator].right, after);
+        print_text(printer, OPERATORS[expr->sign].sign);
+        print_level(printer, expr->a, OPERATORS[expr->sign].right, after);
         break;
     case AST_BINARY: binary(printer, expr, after); break;
     case AST_SELECT: select_expr(printer, expr, after); break;

@@ -126,8 +126,13 @@ module Swin(config, image_res, patch_size) {
     let patches = (config.image_res // 4) ** 2
     patch_embed: PatchEmbed(config.embed_dim) traced
     if config.ape {
-        param absolute_pos_embed: [1, patches, config.embed_dim] init truncated(
-            0, config.position_range)
+        if config.ape_temperature != none {
+            param absolute_pos_embed: [1, patches, config.embed_dim] init sincos_2d(
+                config.position_range, config.ape_temperature)
+        } else {
+            param absolute_pos_embed: [1, patches, config.embed_dim] init truncated(
+                0, config.position_range)
+        }
     }
     for i in 0..stages {
         layers[i]: SwinStage(

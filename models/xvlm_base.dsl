@@ -31,6 +31,7 @@ config vision_config {
     num_heads = [4, 8, 16, 32]
     drop_path_rate = 0.1
     ape = false
+    ape_temperature = none
     position_range = 0.02
 
     patch_size = 16

@@ -18,13 +18,14 @@ config vision_config {
     num_heads = [2, 4, 8]
     drop_path_rate = 0.0
     ape = true
-    position_range = 0.5
+    ape_temperature = 10.0
+    position_range = 0.7
     initializer_range = 0.1
 }
 
 config text_config {
     hidden_size = 96
-    num_attention_heads = 8
+    num_attention_heads = 4
     num_hidden_layers = 4
     fusion_layer = 2
     intermediate_size = 192
@@ -52,6 +53,7 @@ task pretrain {
     set regions.iter_perc = 1.0
     set regions.max_images = 12
     set regions.min_margin = 0.9
+    set bbox_weight = 2.0
     set max_words = 16
     set max_tokens = 16
     set max_masks = 4

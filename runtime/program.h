@@ -13,7 +13,17 @@
 
 // How a fresh parameter is drawn. a and b: NORMAL mean, standard deviation; TRUNCATED the same, cut at 2
 // absolute; UNIFORM low, high; CONSTANT value.
-typedef enum XvInitKind { XV_INIT_CONSTANT, XV_INIT_NORMAL, XV_INIT_TRUNCATED, XV_INIT_UNIFORM } XvInitKind;
+//
+// SINCOS_2D, for a table [..., G * G, C] of the positions of a square grid, with C divisible by 4: the rows of sines
+// and cosines of Vaswani et al. 2017 (3.5) along x, then along y, as in MAE (He et al. 2021), times a. With q = C / 4,
+// channel k of each quarter has the angle position * b ^ (-k / q): a scale, b temperature.
+typedef enum XvInitKind {
+    XV_INIT_CONSTANT,
+    XV_INIT_NORMAL,
+    XV_INIT_TRUNCATED,
+    XV_INIT_UNIFORM,
+    XV_INIT_SINCOS_2D,
+} XvInitKind;
 
 typedef struct XvParameter {
     const char *name;  // official state_dict name

@@ -28,6 +28,7 @@ task pretrain {
     }
 
     config calc_image_bbox_loss = false
+    config bbox_weight = 1.0
     config max_words = 40
     config max_tokens = 40
     config mask_prob = 0.25
@@ -140,7 +141,7 @@ task pretrain {
 
         iou, giou = box_overlap(output_coord, target_bbox)
         metric box_accuracy = sum(float(iou >= 0.5) * counts), sum(counts)
-        minimise loss_itc + loss_itm + loss_mlm + loss_bbox + loss_giou
+        minimise loss_itc + loss_itm + loss_mlm + bbox_weight * loss_bbox + bbox_weight * loss_giou
     }
 
     # Image-text pairs.

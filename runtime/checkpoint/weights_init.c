@@ -85,6 +85,20 @@ static void draw_parameter(const XvParameter *parameter, uint64_t seed, float *v
     }
 }
 
+// Sines along x, cosines along x, sines along y, cosines along y: a quarter of the channels each.
+static void place_waves(const XvParameter *parameter, float *values)
+{
+    int64_t channels = parameter->shape[parameter->rank - 1], quarter = channels / 4;
+    int64_t positions = parameter->shape[parameter->rank - 2];
+    int64_t side = (int64_t)lround(sqrt((double)positions));
+    for (int64_t i = 0; i < parameter->count; i++) {
+        int64_t position = i / channels % positions, part = i % channels / quarter, k = i % quarter;
+        double along = (double)(part < 2 ? position % side : position / side);
+        double angle = along * pow(parameter->init_b, -(double)k / (double)quarter);
+        values[i] = (float)(parameter->init_a * (part % 2 == 0 ? sin(angle) : cos(angle)));
+    }
+}
+
 void xv_weights_init(const XvProgram *program, uint64_t seed, float *parameters)
 {
     for (int i = 0; i < program->n_parameters; i++) {
@@ -94,6 +108,8 @@ void xv_weights_init(const XvProgram *program, uint64_t seed, float *parameters)
             for (int64_t j = 0; j < parameter->count; j++) {
                 values[j] = (float)parameter->init_a;
             }
+        } else if (parameter->init == XV_INIT_SINCOS_2D) {
+            place_waves(parameter, values);
         } else {
             draw_parameter(parameter, seed, values);
         }

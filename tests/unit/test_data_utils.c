@@ -97,7 +97,7 @@ typedef struct Rows {
 } Rows;
 
 typedef struct Losses {
-    double bbox, giou, own_giou[ROWS];
+    double bbox, giou, total, own_giou[ROWS];
     bool is_gradient_finite;
 } Losses;
 
@@ -185,7 +185,7 @@ static Losses losses_of(Session *session, const Rows *rows)
     Graph *graph = simplify(session->arena, variant_observe(session->arena, entry->forward, "observe"));
     EvalData data = data_of(session, graph, rows);
     double **values = graph_eval(session->arena, graph, &data);
-    Losses losses = {.bbox = NAN, .giou = NAN};
+    Losses losses = {.bbox = NAN, .giou = NAN, .total = NAN};
     for (int i = 0; i < graph->n_outputs; i++) {
         const double *value = values[graph->outputs[i].node];
         const char *name = graph->outputs[i].name;
@@ -195,6 +195,8 @@ static Losses losses_of(Session *session, const Rows *rows)
             losses.bbox = *value;
         } else if (strcmp(name, "loss_giou") == 0) {
             losses.giou = *value;
+        } else if (name == entry->total) {
+            losses.total = *value;
         }
     }
     losses.is_gradient_finite = gradients_are_finite(session, entry, rows);
@@ -232,6 +234,7 @@ static void test_losses(void **state)
         Losses losses = losses_of(*state, &rows);
         assert_near(losses.bbox, golden_number(item, "loss_bbox"), 1e-6);
         assert_near(losses.giou, golden_number(item, "loss_giou"), 1e-6);
+        assert_near(losses.total, losses.bbox + 2 * losses.giou, 1e-9);  // giou_weight of boxes.dsl
         assert_true(losses.is_gradient_finite);
     }
     cJSON_Delete(json);

@@ -60,6 +60,26 @@ static void test_distributions(void **state)
     assert_true(values[0] == 0.07f && values[COUNT - 1] == 0.07f);
 }
 
+// Sines and cosines along x, then along y; row 17 of a 12 x 12 grid is at (5, 1).
+static void test_sincos(void **state)
+{
+    enum { SIDE = 12, CHANNELS = 8 };
+    static float values[SIDE * SIDE * CHANNELS];
+    (void)state;
+    XvParameter parameter = table("positions", XV_INIT_SINCOS_2D, 0.5, 100);
+    parameter.rank = 3;
+    parameter.shape[0] = 1;
+    parameter.shape[1] = SIDE * SIDE;
+    parameter.shape[2] = CHANNELS;
+    parameter.count = SIDE * SIDE * CHANNELS;
+    draw(parameter, 1, values);
+    const double expected[CHANNELS] = {sin(5), sin(0.5), cos(5), cos(0.5),
+                                       sin(1), sin(0.1), cos(1), cos(0.1)};
+    for (int k = 0; k < CHANNELS; k++) {
+        assert_true(fabs(values[17 * CHANNELS + k] - 0.5 * expected[k]) < 1e-6);
+    }
+}
+
 static void test_zero_row(void **state)
 {
     static float whole[COUNT], values[COUNT];
@@ -91,6 +111,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_distributions),
+        cmocka_unit_test(test_sincos),
         cmocka_unit_test(test_zero_row),
         cmocka_unit_test(test_seed_and_name),
     };

@@ -4,6 +4,7 @@ import "../../../models/layers.dsl"
 import "../../../models/losses.dsl"
 
 task boxes {
+    config giou_weight = 2.0
     move: Linear(4, 4)
 
     optimizer adamw {
@@ -22,6 +23,6 @@ task boxes {
         output own_giou = giou
         output loss_bbox = box_l1(predicted, target, counts)
         output loss_giou = box_giou(predicted, target, counts)
-        minimise loss_bbox + loss_giou
+        minimise loss_bbox + giou_weight * loss_giou
     }
 }
