@@ -59,10 +59,12 @@ static void read_overrides(Case *test, const ParseContext *context, ElaborateOpt
     Config *config = config_new(context);
     assert_true(config_read(config, arena_format(test->arena, "%s/config.json", test->folder)));
     int n = config->entries->n_entries;
-    options->overrides = arena_alloc(test->arena, ((size_t)n + 1) * sizeof *options->overrides);
-    // The recorded models have no absolute positions; the tiny one does.
+    options->overrides = arena_alloc(test->arena, ((size_t)n + 2) * sizeof *options->overrides);
+    // The recorded models have no absolute positions and all losses count the same; in the tiny one both differ.
     options->overrides[options->n_overrides++] =
         (Override){.path = "vision_config.ape", .value = value_bool(false, (Span){0}), .origin = "test"};
+    options->overrides[options->n_overrides++] =
+        (Override){.path = "bbox_weight", .value = value_int(1, (Span){0}), .origin = "test"};
     for (int i = 0; i < n; i++) {
         const ConfigEntry *entry = config->entries->entries[i].value;
         options->overrides[options->n_overrides++] = (Override){
