@@ -129,7 +129,7 @@ test: all unit  ## run every test that needs no GPU
 
 DEMO := $(BUILD)/demo
 DEMO_TRAIN ?= 24000
-DEMO_STEPS ?= 3600
+DEMO_STEPS ?= 4000
 # Scenes of two objects of fifty kinds, plain or striped, on every background; `xvlm scenes` draws harder ones by
 # default.
 DEMO_KINDS := --max-objects 2 --shapes 5 --textures 2

@@ -55,7 +55,7 @@ task pretrain {
     set regions.min_margin = 0.9
     set bbox_weight = 2.0
     set max_words = 16
-    set max_tokens = 16
+    set max_tokens = 14
     set max_masks = 4
     set optimizer.lr = 8e-4
     set optimizer.lr_mult = 0.5

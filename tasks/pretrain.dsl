@@ -141,6 +141,9 @@ task pretrain {
 
         iou, giou = box_overlap(output_coord, target_bbox)
         metric box_accuracy = sum(float(iou >= 0.5) * counts), sum(counts)
+        # Chance: the box of the record before.
+        chance, chance_giou = box_overlap(roll(target_bbox, [1, 0]), target_bbox)
+        metric box_accuracy_chance = sum(float(chance >= 0.5) * counts), sum(counts)
         minimise loss_itc + loss_itm + loss_mlm + bbox_weight * loss_bbox + bbox_weight * loss_giou
     }
 
