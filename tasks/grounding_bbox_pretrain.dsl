@@ -15,6 +15,7 @@ task grounding_bbox_pretrain {
         max_images = 9
         max_regions = 5
         min_perc_in_image = 0.5
+        stream = none  # of lines, or by number; none: as their size asks for
     }
 
     config calc_image_bbox_loss = false

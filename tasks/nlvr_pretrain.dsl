@@ -13,6 +13,7 @@ task nlvr_pretrain {
         tokenized = false
         batch_size = 128
         min_crop_scale = 0.2
+        stream = none  # of lines, or by number; none: as their size asks for
     }
 
     config max_words = 40

@@ -12,6 +12,7 @@ task pretrain {
         tokenized = false
         batch_size = 128
         min_crop_scale = 0.2
+        stream = none  # of lines, or by number; none: as their size asks for
     }
 
     config regions {
@@ -25,6 +26,7 @@ task pretrain {
         max_regions = 5
         min_perc_in_image = 0.5
         min_margin = 0.0
+        stream = none  # of lines, or by number; none: as their size asks for
     }
 
     config calc_image_bbox_loss = false

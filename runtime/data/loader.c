@@ -220,13 +220,6 @@ static RingEntry *wait_for_batch(XvLoader *loader)
 bool xv_loader_next(XvLoader *loader, XvBatch *batch, XvError *error)
 {
     *batch = (XvBatch){.index = loader->position};
-    if (loader->is_misplaced) {
-        return xv_fail(
-            error,
-            "a stream of several ranks cannot be continued: a checkpoint keeps the position of rank 0, "
-            "and every rank has its own; start from the weights with --checkpoint, or index the "
-            "records (stream = false)");
-    }
     if (is_beyond_end(loader, loader->position)) {
         batch->is_end = true;
         return true;
@@ -263,7 +256,6 @@ void xv_loader_seek(XvLoader *loader, int64_t position)
         loader->ring[i].state = BUFFER_FREE;
     }
     if (loader->stream) {
-        loader->is_misplaced = loader->plan.options.world > 1 && position > 0;
         xv_line_stream_seek(loader->stream, position);
         position = 0;  // batches of a stream are counted from where it was sought to
     }

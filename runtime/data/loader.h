@@ -143,8 +143,8 @@ bool xv_loader_next(XvLoader *loader, XvBatch *batch, XvError *error);
 // checkpoint must keep. -1 when a stream cannot be read.
 int64_t xv_loader_position(const XvLoader *loader);
 
-// A stream of one among several ranks can only be sought to its beginning: xv_loader_next fails after any other.
-// Continues at a `position` of xv_loader_position, 0 being the beginning. Batches already prefetched are dropped.
+// Continues at a `position` of xv_loader_position, 0 being the beginning. In a stream every rank has its own. Batches
+// already prefetched are dropped.
 void xv_loader_seek(XvLoader *loader, int64_t position);
 
 // Records (or items of the kind) in all files, before sharding; in a stream what the options say.

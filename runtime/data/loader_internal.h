@@ -33,7 +33,6 @@ struct XvLoader {
     uint8_t *reported;      // one bit per record that was named; NULL in a stream
     int64_t *named;         // [max_warnings + 1] positions of a stream that were named
     double waited;          // seconds
-    bool is_misplaced;      // sought to where another rank was
     int n_warnings;
     int64_t skipped, partial;
     int64_t position;  // next batch to deliver

@@ -152,6 +152,7 @@ static bool save(XvTrainRun *run, XvError *error)
     // The log goes first: what it says beyond the checkpoint is dropped when the run is continued.
     XvRunFolder *folder = &run->folder;
     if (!xv_ranks_check(&run->trainer.host, run->trainer.step, error) ||
+        !xv_trainer_meet(&run->trainer, error) ||
         (is_first(run) && (!xv_run_folder_store(folder, XV_LOG_NAME, error) ||
                            !xv_trainer_save(&run->trainer, run->checkpoint_path, error) ||
                            !xv_run_folder_store(folder, XV_CHECKPOINT_NAME, error)))) {

@@ -50,6 +50,7 @@ void xv_trainer_free(XvTrainer *trainer)
     }
     free(trainer->sources);
     xv_queue_close(trainer->queue);
+    free(trainer->positions);
     xv_critic_close(&trainer->critic);
     free(trainer->losses);
     xv_meters_free(&trainer->meters);

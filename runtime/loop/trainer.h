@@ -21,8 +21,9 @@ typedef struct XvTrainer {
     XvSource *sources;  // per entry; an entry without one is never run
     XvCritic critic;    // of the entry that needs one, or {0}
     XvMeters meters;
-    XvQueue *queue;  // updates on their way through a device; NULL: each is complete before the next
-    double *losses;  // one per meter: those of the update that is being made
+    XvQueue *queue;      // updates on their way through a device; NULL: each is complete before the next
+    double *losses;      // one per meter: those of the update that is being made
+    int64_t *positions;  // of the data, [entries, ranks], as of the last xv_trainer_meet
     uint64_t seed;
     int64_t step;        // iterations done
     int64_t pairs;       // samples of all updates of all ranks since xv_trainer_create
@@ -48,6 +49,10 @@ bool xv_trainer_settle(XvTrainer *trainer, XvError *error);
 bool xv_is_entry_chosen(const XvEntry *entry, uint64_t seed, int64_t step);
 
 void xv_trainer_reset_meters(XvTrainer *trainer);
+
+// Tells every rank where the data of all ranks are: each has its own place in a stream. Every rank has to come here
+// before one of them saves. False on all of them when some data cannot be read on.
+bool xv_trainer_meet(XvTrainer *trainer, XvError *error);
 
 // Writes parameters, moments, counters, data positions and unfinished sums to one file, so that no instant exists in
 // which they do not belong together. See training_state.c for the names.

@@ -4,7 +4,7 @@
 //   optimizer.moment1.NAME   first and second moments, laid out like the parameter
 //   optimizer.moment2.NAME
 //   training.meters          [meters + 1, 2] F64: sum and count of each loss, then of the gradient norm
-//   __metadata__.training    JSON: counters, settings, position and size of each entry's data
+//   __metadata__.training    JSON: counters, settings, size of each entry's data and its position on every rank
 #include "runtime/checkpoint/weights.h"
 #include "runtime/loop/trainer.h"
 
@@ -81,11 +81,43 @@ static double *meter_values(const XvTrainer *trainer)
     return values;
 }
 
-static void add_position(cJSON *item, int64_t position)
+bool xv_trainer_meet(XvTrainer *trainer, XvError *error)
 {
-    char text[24];
-    snprintf(text, sizeof text, "%" PRId64, position);
-    cJSON_AddStringToObject(item, "position", text);
+    XvComm *comm = trainer->host.comm;
+    const XvProgram *program = trainer->host.program;
+    int n = program->n_entries, world = xv_comm_world(comm);
+    free(trainer->positions);
+    trainer->positions = calloc((size_t)n * (size_t)world, sizeof *trainer->positions);
+    int64_t *own = calloc((size_t)n, sizeof *own);
+    bool ok = (trainer->positions && own) || xv_fail(error, "no memory for the positions of the data");
+    for (int e = 0; ok && e < n; e++) {
+        const XvSource *source = &trainer->sources[e];
+        own[e] = source->state ? source->kind->position(source->state) : 0;
+        ok =
+            own[e] >= 0 || xv_fail(error, "the data of entry %s cannot be read on", program->entries[e].name);
+    }
+    ok = xv_comm_agree(comm, ok, error);
+    for (int e = 0; ok && e < n; e++) {
+        int64_t *row = trainer->positions + (ptrdiff_t)e * world;
+        if (comm) {
+            xv_comm_all_gather(comm, &own[e], row, sizeof *own / 4);
+        } else {
+            row[0] = own[e];
+        }
+    }
+    free(own);
+    return ok;
+}
+
+// A text for each rank, as positions of streams have more digits than a double holds.
+static void add_positions(cJSON *item, const int64_t *positions, int world)
+{
+    cJSON *list = cJSON_AddArrayToObject(item, "positions");
+    for (int r = 0; r < world; r++) {
+        char text[24];
+        snprintf(text, sizeof text, "%" PRId64, positions[r]);
+        cJSON_AddItemToArray(list, cJSON_CreateString(text));
+    }
 }
 
 static char *state_text(const XvTrainer *trainer)
@@ -111,7 +143,8 @@ static char *state_text(const XvTrainer *trainer)
         const XvSource *source = &trainer->sources[e];
         if (source->state) {
             cJSON *item = cJSON_AddObjectToObject(data, program->entries[e].name);
-            add_position(item, source->kind->position(source->state));
+            int world = xv_comm_world(trainer->host.comm);
+            add_positions(item, trainer->positions + (ptrdiff_t)e * world, world);
             cJSON_AddNumberToObject(item, "records", (double)source->kind->records(source->state));
         }
     }
@@ -122,6 +155,9 @@ static char *state_text(const XvTrainer *trainer)
 
 bool xv_trainer_save(XvTrainer *trainer, const char *path, XvError *error)
 {
+    if (!trainer->host.comm && !xv_trainer_meet(trainer, error)) {
+        return false;
+    }
     double *meters = meter_values(trainer);
     char *text = state_text(trainer);
     TensorList list = {0};
@@ -176,17 +212,17 @@ static bool count_of(const cJSON *json, const char *key, int64_t *out, XvError *
     return true;
 }
 
-// Positions of streams have more digits than a double holds: they are texts.
-static bool position_of(const cJSON *item, int64_t *out, XvError *error)
+// Where the data of a rank are.
+static bool position_of(const cJSON *item, int rank, int64_t *out, XvError *error)
 {
-    const cJSON *text = cJSON_GetObjectItemCaseSensitive(item, "position");
+    const cJSON *text = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(item, "positions"), rank);
     if (!cJSON_IsString(text)) {
-        return count_of(item, "position", out, error);
+        return xv_fail(error, "the state of the run lacks the position of rank %d in its data", rank);
     }
     char *end;
     *out = strtoll(text->valuestring, &end, 10);
     return (*out >= 0 && *end == 0 && end != text->valuestring) ||
-           xv_fail(error, "the state of the run has \"%.40s\" as its \"position\"", text->valuestring);
+           xv_fail(error, "the state of the run has \"%.40s\" as a position", text->valuestring);
 }
 
 static bool read_settings(const cJSON *json, XvRunSettings *settings, XvError *error)
@@ -275,7 +311,8 @@ static bool seek_data(XvTrainer *trainer, const cJSON *data, XvError *error)
         if (!item) {
             continue;
         }
-        if (!position_of(item, &position, error) || !count_of(item, "records", &records, error)) {
+        if (!position_of(item, xv_comm_rank(trainer->host.comm), &position, error) ||
+            !count_of(item, "records", &records, error)) {
             return false;
         }
         if (records != source->kind->records(source->state)) {

@@ -242,8 +242,8 @@ static bool run_quietly(const char *const *arguments, const char *what, const ch
     return text != NULL;
 }
 
-// -put writes under another name first and renames (the command's own behaviour), but it deletes a file that it replaces
-// before: that one is put aside until the new one has its name.
+// -put writes under another name first and renames (the command's own behaviour), but it deletes a file that it
+// replaces before: that one is put aside until the new one has its name.
 static bool store_file(const char *local, const char *path, XvError *error)
 {
     XvError ignored = {0};

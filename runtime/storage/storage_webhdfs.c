@@ -350,8 +350,8 @@ static bool put_file(Cluster *cluster, FILE *file, int64_t bytes, const char *ur
     return ok;
 }
 
-// Renames to a name that is free; or replaces the file of that name in one step, which name nodes can and HttpFS cannot:
-// it takes no notice of the option and says false.
+// Renames to a name that is free; or replaces the file of that name in one step, which name nodes can and HttpFS
+// cannot: it takes no notice of the option and says false.
 static bool ask_rename(Cluster *cluster, const char *from, const char *to, const char *options)
 {
     char query[URL_ROOM] = "op=RENAME&destination=";

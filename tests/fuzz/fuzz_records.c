@@ -15,6 +15,14 @@ enum { B = 2, T = 8, M = 2, R = 16, A = 4, L = 5, S = 5, MAX_BATCHES = 6 };
 
 static char records[64], vocabulary[64];
 
+// Stands in for xv_is_remote (the linker's --wrap): pictures are looked for on this machine only.
+bool __wrap_xv_is_remote(const char *path);
+bool __wrap_xv_is_remote(const char *path)
+{
+    (void)path;
+    return false;
+}
+
 static void require(bool condition)
 {
     if (!condition) {

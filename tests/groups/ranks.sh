@@ -127,12 +127,13 @@ ended() {
     same_run "a rank ended by $signal, and resumed" whole "$folder"
 }
 
-# program RANKS: the tiny program for so many ranks, in $WORK/tiny$RANKS.
+# program RANKS FOLDER OPTIONS...: the tiny program for so many ranks, in the folder of $WORK.
 program() {
-    TINY=$WORK/tiny$1/pretrain
-    "$BUILD/xvlmc" models/xvlm_tiny.dsl --task pretrain --batch 4 --ranks "$1" --set images.image_key=image \
+    local ranks=$1 folder=$2
+    shift 2
+    "$BUILD/xvlmc" models/xvlm_tiny.dsl --task pretrain --batch 4 --ranks "$ranks" --set images.image_key=image \
         --set images.is_image_rpath=true --set regions.image_key=image --set regions.is_image_rpath=true \
-        --set regions.max_images=4 --set schedular.num_warmup_steps=4 --output "$WORK/tiny$1"
+        --set regions.max_images=4 --set schedular.num_warmup_steps=4 --output "$WORK/$folder" "$@"
 }
 
 # evaluated PROGRAM...: metrics that do not depend on how the records are spread over ranks.
@@ -150,6 +151,20 @@ training() {
     same_run "two ranks repeat" whole again
     ended KILL '[1-9]*' killed
     ended TERM '[0-9]*' terminated
+
+    # Streams: every rank has its own place in its own files, and goes on from there, whatever rank is ended.
+    for part in 1 2 3; do
+        sed -n "$part~3p" "$scenes/train_images.jsonl" > "$scenes/part$part.jsonl"
+    done
+    TINY=$WORK/streaming/pretrain
+    parts=$scenes/part1.jsonl,$scenes/part2.jsonl,$scenes/part3.jsonl
+    succeeds "the program for two ranks over streams is built" program 2 streaming --set images.stream=true \
+        --set regions.stream=true
+    succeeds "an undisturbed run over streams" two stream_whole --data "$parts"
+    succeeds "a run over streams is stopped" two stream --data "$parts" --minutes 0
+    says 0 'resuming after step 1 of 10' "a run over streams resumes" two stream --data "$parts" --resume
+    same_run "two ranks over streams, resumed" stream_whole stream
+    TINY=$WORK/tiny2/pretrain
 
     # What contradicts a run or its program is refused, and says what to do.
     says 1 'holds a run already' "a folder that holds a run" two whole
@@ -233,8 +248,8 @@ unreadable() {
 
 if [ -n "$MPIRUN" ]; then
     succeeds "scenes are drawn" "$BUILD/xvlm" scenes --output "$scenes" --train 64 --val 16 --test 8
-    succeeds "the program for one rank is built" program 1
-    succeeds "the program for two ranks is built" program 2
+    succeeds "the program for one rank is built" program 1 tiny1
+    succeeds "the program for two ranks is built" program 2 tiny2
     TINY=$WORK/tiny2/pretrain
     training
     sharing
