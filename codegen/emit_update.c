@@ -1,4 +1,4 @@
-// The optimizer step: AdamW as transformers defines it (facts 4.2; Loshchilov and Hutter 2019), one pass over all
+// The optimizer step: AdamW as transformers defines it (Loshchilov and Hutter 2019), one pass over all
 // parameters that have a gradient, as a kernel of the same intermediate form as every other.
 //
 //   m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2

@@ -373,7 +373,7 @@ static void vjp_attention(Vjp *vjp)
 
 // Collectives -----------------------------------------------------------------------------------------------
 
-// The official rule (facts 2.1): a rank keeps the gradient of its own rows and sums nothing.
+// The official rule (models/xvlm.py, AllGather): a rank keeps the gradient of its own rows and sums nothing.
 static void vjp_all_gather(Vjp *vjp)
 {
     Shape shape = shape_of_input(vjp, 0);

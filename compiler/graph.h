@@ -36,7 +36,7 @@
 //   KEEP           attr.index: draw; r is 0 or 1/(1-rate), f32.
 //   SAMPLE         (weights f32 [R, C]) -> i32 [R], attr.index: draw.
 //   ALL_GATHER     (x [B, rest]) -> [world * B, rest] in rank order, world = r.dim[0] / B. OWN_ROWS: its adjoint
-//                  by the official rule: the local rank's slice, nothing summed (facts 2.1).
+//                  by the official rule: the local rank's slice, nothing summed (models/xvlm.py).
 #pragma once
 
 #include "compiler/base/arena.h"

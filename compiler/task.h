@@ -58,7 +58,8 @@ typedef struct Decoder {
     Span span;
 } Decoder;
 
-// The official AdamW variant (facts 4.2). The rates and the clip norm are read from the configuration at run time.
+// The official AdamW variant (optim.py). The rates and the clip norm are read from the configuration at run
+// time.
 typedef struct Optimizer {
     double beta1, beta2, epsilon;
 } Optimizer;

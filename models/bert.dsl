@@ -1,9 +1,10 @@
 # BERT (Devlin et al. 2019) split into a text part (layers below fusion_layer) and a cross-modal part whose layers
-# attend to image tokens between self-attention and feed-forward (facts 1.6). Post-norm throughout.
+# attend to image tokens between self-attention and feed-forward (models/xbert.py). Post-norm throughout.
 
 import "layers.dsl"
 
-# `shared`: another one, whose keys and values are used instead of own ones, under both names (facts 1.10).
+# `shared`: another one, whose keys and values are used instead of own ones, under both names
+# (models/model_nlvr.py).
 module SelfAttention(config, memory_width, has_fresh_keys = false, shared = none) {
     let width = config.hidden_size
     let heads = config.num_attention_heads
@@ -126,7 +127,7 @@ module BertEncoder(config, memory_width, n_layers, fusion_layer, fresh, has_pair
     }
 }
 
-# Masks become additive biases: -1e4 on padded text, -1e9 on masked image tokens (facts 1.7).
+# Masks become additive biases: -1e4 on padded text, -1e9 on masked image tokens (models/xbert.py).
 fn text_bias(atts: int[B, T]) {
     return (1.0 - float(atts))[:, none, none, :] * -10000.0
 }

@@ -1,5 +1,6 @@
 # The vision encoder of CLIP (Radford et al. 2021), a pre-norm transformer over patches and a learned class token,
-# with a norm before its layers and one over all tokens behind them (facts 1.3). PyTorch's default initialisation.
+# with a norm before its layers and one over all tokens behind them (models/clip_vit.py). PyTorch's default
+# initialisation.
 
 import "layers.dsl"
 import "regions.dsl"

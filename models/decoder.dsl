@@ -1,6 +1,6 @@
-# BERT with its head over the vocabulary as a causal decoder (facts 1.7, 1.11, 1.12): whole texts at once, and token by
-# token with the keys and values of what came before. A decoder is a BertForMaskedLM whose upper layers attend to a
-# memory: image tokens, or the states of a question.
+# BERT with its head over the vocabulary as a causal decoder (models/xbert.py, BertLMHeadModel): whole texts
+# at once, and token by token with the keys and values of what came before. A decoder is a BertForMaskedLM
+# whose upper layers attend to a memory: image tokens, or the states of a question.
 
 import "bert.dsl"
 

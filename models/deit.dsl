@@ -1,5 +1,6 @@
-# DeiT-B/16 (Touvron et al. 2021): a pre-norm transformer over 16 x 16 patches and a learned class token (facts 1.4).
-# Its sizes are fixed; a vision_config that gives `depth` is a smaller one under the names used here.
+# DeiT-B/16 (Touvron et al. 2021): a pre-norm transformer over 16 x 16 patches and a learned class token
+# (models/vit.py). Its sizes are fixed; a vision_config that gives `depth` is a smaller one under the names
+# used here.
 
 import "layers.dsl"
 import "regions.dsl"

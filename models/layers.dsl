@@ -1,4 +1,4 @@
-# Layers that every encoder uses. Parameter names and initial distributions are PyTorch's (facts 1.13).
+# Layers that every encoder uses. Parameter names and initial distributions are PyTorch's.
 # Letters: B batch, N tokens, C or `width` channels.
 
 # y = x W^T + b, weights drawn from a normal distribution as BERT and Swin draw theirs.
@@ -83,7 +83,7 @@ module Mlp(width, inner, spread) {
     }
 }
 
-# Linear, LayerNorm, GELU, Linear: the matching, box and classification heads (facts 1.9).
+# Linear, LayerNorm, GELU, Linear: the matching, box and classification heads (models/xvlm.py, build_mlp).
 module MlpHead(width, n_out) {
     inner as "0": DefaultLinear(width, 2 * width)
     norm as "1": LayerNorm(2 * width)

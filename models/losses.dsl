@@ -1,4 +1,4 @@
-# X-VLM's losses (facts 2). Masks multiply; no size depends on data.
+# X-VLM's losses (models/xvlm.py). Masks multiply; no size depends on data.
 
 # Image-text contrast over the features of all ranks, both directions.
 loss itc(logits: [N, N]) -> [] {
@@ -70,8 +70,8 @@ loss box_giou(predicted: [B, 4], target: [B, 4], counts: [B]) -> [] {
     return sum(where(is_turned, 0.0, (1.0 - giou) * counts)) / maximum(sum(counts), 1.0)
 }
 
-# Cross-entropy with smoothed labels (facts 2.7): the target weighs 1 - epsilon and every other word epsilon / V, so
-# that all weights sum to 1 - epsilon / V. Mean over the labels that are not -100.
+# Cross-entropy with smoothed labels (models/xbert.py): the target weighs 1 - epsilon and every other word
+# epsilon / V, so that all weights sum to 1 - epsilon / V. Mean over the labels that are not -100.
 loss smoothed_cross_entropy(logits: [R, V], labels: int[R], epsilon) -> [] {
     counted = labels != -100
     own = cross_entropy(logits, labels)

@@ -1,5 +1,5 @@
-# X-VLM for texts about two images (facts 1.10): every fusion layer twice, the two looking at the first and the second
-# image in turns and sharing the keys and values of cross-attention.
+# X-VLM for texts about two images (models/model_nlvr.py): every fusion layer twice, the two looking at the
+# first and the second image in turns and sharing the keys and values of cross-attention.
 
 import "bert.dsl"
 import "losses.dsl"
@@ -19,7 +19,8 @@ module XVLMForPairs(Vision, Text, has_classes = false, has_pretraining = false) 
         cls_head: MlpHead(text_config.hidden_size, 2) fresh
     }
 
-    # Unit vectors of the global tokens; they choose pairs of images and are not learnt here (Q42).
+    # Unit vectors of the global tokens; they choose pairs of images and are not learnt here (vision_proj of
+    # models/model_nlvr_pretrain.py).
     fn image_feature(image: [B, S, D]) {
         return stop_gradient(l2_normalised(vision_proj(image[:, 0])))
     }

@@ -1,4 +1,5 @@
-# Region features (facts 1.5): one row per region, and beside them the features of its whole image.
+# Region features (get_vision_embeds of models/xvlm.py): one row per region, and beside them the features of
+# its whole image.
 
 # For encoders whose global token is the mean of the others, put in front.
 fn with_mean(x: [B, N, D]) {

@@ -1,4 +1,5 @@
-# RoBERTa (Liu et al. 2019): BERT's layers behind other embeddings, and a head of its own (facts 1.8).
+# RoBERTa (Liu et al. 2019): BERT's layers behind other embeddings, and a head of its own
+# (models/xroberta.py).
 
 import "bert.dsl"
 

@@ -1,5 +1,5 @@
 # Swin transformer (Liu et al. 2021) as X-VLM uses it: no classification head, the global token is the mean of
-# the last stage's tokens (facts 1.2). Grids are square; tokens are row-major.
+# the last stage's tokens (models/swin_transformer.py). Grids are square; tokens are row-major.
 
 import "layers.dsl"
 import "regions.dsl"
@@ -26,7 +26,8 @@ fn shift_mask(grid, window, shift) {
     return where(region == permute(region, [0, 2, 1]), 0.0, -100.0)
 }
 
-# Row of the relative position table for each pair of tokens of a window (facts 1.2, step 5): [N, N].
+# Row of the relative position table for each pair of tokens of a window (models/swin_transformer.py,
+# WindowAttention): [N, N].
 fn relative_index(window) {
     i = arange(window * window)
     dy = (i // window)[:, none] - i // window + window - 1

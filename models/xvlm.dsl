@@ -6,12 +6,12 @@ import "bert.dsl"
 import "losses.dsl"
 
 # Vision(config, image_res, patch_size) has `width`, a call (image) -> [B, S, width] with the global token first, and
-# `regions(image, idx_to_group_img, image_atts)` (facts 1.5).
+# `regions(image, idx_to_group_img, image_atts)` (models/xvlm.py, get_vision_embeds).
 # Text(config, memory_width, fresh) has `text`, `fusion` and `multi_modal` as in bert.dsl, and `logits` where words
 # are predicted. The names VisionEncoder, TextEncoder and MaskedLM stand for those that the configuration asks for
 # (encoders.dsl).
-# Members exist where a task needs them (facts 1.1). In pre-training all but the encoders learn at the larger rate,
-# cross-attention too, and the temperature is clamped; fine-tuning does neither.
+# Members exist where a task needs them (models/xvlm.py). In pre-training all but the encoders learn at the
+# larger rate, cross-attention too, and the temperature is clamped; fine-tuning does neither.
 module XVLM(
     Vision, Text, has_contrastive = false, has_matching = false, has_bbox = false,
     is_pretraining = false) {

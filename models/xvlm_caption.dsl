@@ -1,4 +1,5 @@
-# X-VLM that writes captions (facts 1.12): the text encoder becomes a causal decoder under the name `text_decoder`.
+# X-VLM that writes captions (models/model_captioning.py): the text encoder becomes a causal decoder under the
+# name `text_decoder`.
 
 import "decoder.dsl"
 

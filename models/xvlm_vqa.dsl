@@ -1,5 +1,5 @@
-# X-VLM that answers questions (facts 1.11): the text encoder reads the question on the image, a decoder of
-# `num_dec_layers` layers, which attends to the question's states, writes or ranks answers.
+# X-VLM that answers questions (models/model_vqa.py): the text encoder reads the question on the image, a
+# decoder of `num_dec_layers` layers, which attends to the question's states, writes or ranks answers.
 
 import "decoder.dsl"
 import "xvlm.dsl"

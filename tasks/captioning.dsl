@@ -1,4 +1,4 @@
-# Captions of images (facts 1.12, 2.7): next words with smoothed labels in training, beam search in evaluation.
+# Captions of images (Captioning.py): next words with smoothed labels in training, beam search in evaluation.
 
 import "../models/losses.dsl"
 import "../models/xvlm_caption.dsl"
@@ -44,12 +44,12 @@ task captioning {
         epsilon = 1e-8
     }
 
-    # The text encoder with its head for masked words becomes the decoder (facts 6.3).
+    # The text encoder with its head for masked words becomes the decoder.
     source "X-VLM pre-training" {
         load "text_decoder.*" = "text_encoder.*"
     }
 
-    # Substring rule of the official optimizer (facts 4.1).
+    # Substring rule of the official optimizer (optim.py).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
     # Images with captions behind the prompt.

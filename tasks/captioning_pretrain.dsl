@@ -1,4 +1,5 @@
-# Domain pre-training of the caption writer (facts 1.12): plain next-word loss on whole texts, without a prompt.
+# Domain pre-training of the caption writer (Captioning_pretrain.py): plain next-word loss on whole texts,
+# without a prompt.
 
 import "../models/losses.dsl"
 import "../models/xvlm_caption.dsl"
@@ -44,12 +45,12 @@ task captioning_pretrain {
         clip = accelerator.CLIP_GRAD_NORM
     }
 
-    # The text encoder with its head for masked words becomes the decoder (facts 6.3).
+    # The text encoder with its head for masked words becomes the decoder.
     source "X-VLM pre-training" {
         load "text_decoder.*" = "text_encoder.*"
     }
 
-    # Substring rule of the official optimizer (facts 4.1).
+    # Substring rule of the official optimizer (optim.py).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
     entry captions(image: [B, 3, R, R], text_ids: int[B, T], text_atts: int[B, T]) {

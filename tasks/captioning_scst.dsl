@@ -1,5 +1,5 @@
-# Self-critical training of the caption writer (facts 2.8): captions drawn from the model are rewarded by how much they
-# score above a baseline, the model's own likeliest caption or the other drawn ones.
+# Self-critical training of the caption writer (Captioning_scst.py): captions drawn from the model are
+# rewarded by how much they score above a baseline, the model's own likeliest caption or the other drawn ones.
 
 import "../models/losses.dsl"
 import "../models/xvlm_caption.dsl"
@@ -52,12 +52,12 @@ task captioning_scst {
         epsilon = 1e-8
     }
 
-    # The text encoder with its head for masked words becomes the decoder (facts 6.3).
+    # The text encoder with its head for masked words becomes the decoder.
     source "X-VLM pre-training" {
         load "text_decoder.*" = "text_encoder.*"
     }
 
-    # Substring rule of the official optimizer (facts 4.1).
+    # Substring rule of the official optimizer (optim.py).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
     # Captions drawn by the decoder `sample`, scored outside; `sample_n` rows for every image.

@@ -1,4 +1,4 @@
-# Grounding of RefCOCO+ with a box head (facts 2.4, 7.3): where in the image is what the text says?
+# Grounding of RefCOCO+ with a box head (Grounding_bbox.py): where in the image is what the text says?
 
 import "../models/losses.dsl"
 import "training.dsl"
@@ -30,13 +30,13 @@ task grounding_bbox {
         epsilon = 1e-8
     }
 
-    # Pre-training wraps the text encoder for its masked words (facts 6.3).
+    # Pre-training wraps the text encoder for its masked words.
     source "X-VLM pre-training" {
         let kind = "roberta" if use_roberta else "bert"
         load "text_encoder.*" = "text_encoder.{kind}.*"
     }
 
-    # Substring rule of the official optimizer (facts 4.1).
+    # Substring rule of the official optimizer (optim.py).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
     entry boxes(

@@ -1,5 +1,6 @@
-# Domain pre-training of box grounding (facts 7.1): boxes of region texts, several of an image at a time. An image is
-# encoded once and seen whole; texts about whole images count only if calc_image_bbox_loss says so.
+# Domain pre-training of box grounding (Grounding_bbox_pretrain.py): boxes of region texts, several of an
+# image at a time. An image is encoded once and seen whole; texts about whole images count only if
+# calc_image_bbox_loss says so.
 
 import "../models/losses.dsl"
 import "training.dsl"
@@ -49,13 +50,13 @@ task grounding_bbox_pretrain {
         clip = accelerator.CLIP_GRAD_NORM
     }
 
-    # Pre-training wraps the text encoder for its masked words (facts 6.3).
+    # Pre-training wraps the text encoder for its masked words.
     source "X-VLM pre-training" {
         let kind = "roberta" if use_roberta else "bert"
         load "text_encoder.*" = "text_encoder.{kind}.*"
     }
 
-    # Substring rule of the official optimizer (facts 4.1).
+    # Substring rule of the official optimizer (optim.py).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
     entry regions(

@@ -1,5 +1,5 @@
-# Weakly supervised grounding of RefCOCO+ (facts 7.3): trained like retrieval, without boxes; where a text is, gradient-
-# weighted cross-attention of a fusion layer says (Selvaraju et al. 2017).
+# Weakly supervised grounding of RefCOCO+ (Grounding.py): trained like retrieval, without boxes; where a text
+# is, gradient- weighted cross-attention of a fusion layer says (Selvaraju et al. 2017).
 
 import "../models/losses.dsl"
 import "training.dsl"
@@ -32,13 +32,13 @@ task grounding_weak {
         epsilon = 1e-8
     }
 
-    # Pre-training wraps the text encoder for its masked words (facts 6.3).
+    # Pre-training wraps the text encoder for its masked words.
     source "X-VLM pre-training" {
         let kind = "roberta" if use_roberta else "bert"
         load "text_encoder.*" = "text_encoder.{kind}.*"
     }
 
-    # Substring rule of the official optimizer (facts 4.1).
+    # Substring rule of the official optimizer (optim.py).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
     # Expressions and the images they are about.

@@ -1,4 +1,4 @@
-# NLVR2 (facts 2.6, 7.3): is the text true of the two images?
+# NLVR2 (NLVR.py): is the text true of the two images?
 
 import "../models/nlvr.dsl"
 import "training.dsl"
@@ -28,7 +28,7 @@ task nlvr {
         epsilon = 1e-8
     }
 
-    # Pre-training wraps the text encoder for its masked words; each of its fusion layers serves two (facts 6.3, 1.10).
+    # Pre-training wraps the text encoder for its masked words; each of its fusion layers serves two.
     source "X-VLM pre-training" {
         let kind = "roberta" if use_roberta else "bert"
         let fusion = text_config.fusion_layer
@@ -42,7 +42,7 @@ task nlvr {
         load "text_encoder.*" = "text_encoder.{kind}.*"
     }
 
-    # Substring rule of the official optimizer (facts 4.1).
+    # Substring rule of the official optimizer (optim.py).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
     # All first images, then all second ones.

@@ -1,6 +1,6 @@
-# Domain pre-training for NLVR2 (facts 2.6): which of two images is the text about, the first, the second or neither?
-# Images that look alike are drawn as partners. There is no official configuration (Q3): the defaults are those of
-# the other domain pre-trainings.
+# Domain pre-training for NLVR2 (NLVR_pretrain.py): which of two images is the text about, the first, the
+# second or neither? Images that look alike are drawn as partners. There is no official configuration: the
+# defaults are those of the other domain pre-trainings.
 
 import "../models/nlvr.dsl"
 import "training.dsl"
@@ -45,7 +45,7 @@ task nlvr_pretrain {
         clip = accelerator.CLIP_GRAD_NORM
     }
 
-    # Pre-training wraps the text encoder for its masked words; each of its fusion layers serves two (facts 6.3, 1.10).
+    # Pre-training wraps the text encoder for its masked words; each of its fusion layers serves two.
     source "X-VLM pre-training" {
         let kind = "roberta" if use_roberta else "bert"
         let fusion = text_config.fusion_layer
@@ -59,7 +59,7 @@ task nlvr_pretrain {
         load "text_encoder.*" = "text_encoder.{kind}.*"
     }
 
-    # Substring rule of the official optimizer (facts 4.1).
+    # Substring rule of the official optimizer (optim.py).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
     # Label 0: the own image comes first, 1: it comes second, 2: neither is the own one; equally often. Partners are

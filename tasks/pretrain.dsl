@@ -1,5 +1,5 @@
-# X-VLM pre-training (facts 4.4): contrast, matching with hard negatives, masked words on image-text pairs; the same
-# and boxes on region-text pairs. Defaults are those of the published 4M recipe.
+# X-VLM pre-training (Pretrain.py): contrast, matching with hard negatives, masked words on image-text pairs;
+# the same and boxes on region-text pairs. Defaults are those of the published 4M recipe.
 
 import "../models/losses.dsl"
 import "training.dsl"
@@ -70,10 +70,10 @@ task pretrain {
         clip = accelerator.CLIP_GRAD_NORM
     }
 
-    # Substring rule of the official optimizer (facts 4.1).
+    # Substring rule of the official optimizer (optim.py).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
-    # Pre-trained encoders (facts 6.2); what they lack starts fresh.
+    # Pre-trained encoders; what they lack starts fresh.
     source "Swin or DeiT" {
         load "vision_encoder.*" = "*"
         load "text_encoder.*" = none

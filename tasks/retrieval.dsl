@@ -1,4 +1,4 @@
-# Image-text retrieval (facts 2.1, 2.2, 7.3): contrast and matching where equal `idx` means the same image, and the
+# Image-text retrieval (Retrieval.py): contrast and matching where equal `idx` means the same image, and the
 # two-stage evaluation. Defaults are those of COCO.
 
 import "../models/losses.dsl"
@@ -32,13 +32,13 @@ task retrieval {
         epsilon = 1e-8
     }
 
-    # Pre-training wraps the text encoder for its masked words (facts 6.3).
+    # Pre-training wraps the text encoder for its masked words.
     source "X-VLM pre-training" {
         let kind = "roberta" if use_roberta else "bert"
         load "text_encoder.*" = "text_encoder.{kind}.*"
     }
 
-    # Substring rule of the official optimizer (facts 4.1).
+    # Substring rule of the official optimizer (optim.py).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
     # Image-text pairs.

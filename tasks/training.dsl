@@ -1,4 +1,4 @@
-# What every training recipe has in common (facts 7.2), under the official names. Tasks set their own numbers.
+# What every training recipe has in common (configs/), under the official names. Tasks set their own numbers.
 
 config optimizer {
     opt = "adamW"

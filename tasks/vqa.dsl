@@ -1,4 +1,4 @@
-# Visual question answering (facts 1.11, 2.5, 7.3): answers are written in training, and ranked among a list in
+# Visual question answering (VQA.py): answers are written in training, and ranked among a list in
 # evaluation.
 
 import "../models/losses.dsl"
@@ -39,7 +39,8 @@ task vqa {
         epsilon = 1e-8
     }
 
-    # The decoder starts from the fusion layers, but for keys and values of another width (facts 1.11, 6.3).
+    # The decoder starts from the fusion layers, but for keys and values of another width
+    # (models/model_vqa.py).
     source "X-VLM pre-training" {
         let is_other_width = model.encoders.vision_encoder.width != text_config.hidden_size
         for i in 0..num_dec_layers {
@@ -54,7 +55,7 @@ task vqa {
         load "text_encoder.*" = "text_encoder.bert.*"
     }
 
-    # Substring rule of the official optimizer (facts 4.1).
+    # Substring rule of the official optimizer (optim.py).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
     # Questions with k[b] answers each, one after the other in N rows; rows beyond them weigh nothing.
@@ -79,7 +80,7 @@ task vqa {
     }
 
     # The best of a list of answers: the k_test whose first word is likeliest, ranked by their first word's and their
-    # whole log-probability (the first word counts twice, quirk Q19).
+    # whole log-probability (the first word counts twice, as in models/model_vqa.py).
     entry rank(
         image: [B, 3, R, R], question_ids: int[B, T], question_atts: int[B, T],
         list_ids as "eval.answer_ids": int[M, A], list_atts as "eval.answer_atts": int[M, A]) {

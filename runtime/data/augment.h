@@ -1,5 +1,5 @@
-// RandAugment as the official training uses it (facts 5.7): what each op does to the pixels, and the drawing
-// of two of them. Pixels equal the official ones, which come from NumPy and OpenCV 4.6.
+// RandAugment as the official training uses it (dataset/randaugment.py): what each op does to the pixels, and
+// the drawing of two of them. Pixels equal the official ones, which come from NumPy and OpenCV 4.6.
 //
 // Two ops are not what their names say: AutoContrast turns every channel without a black pixel white (a
 // negation in unsigned bytes), Sharpness wraps around instead of clipping. Published weights were trained

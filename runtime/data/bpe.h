@@ -1,7 +1,7 @@
-// RoBERTa's tokenizer: GPT-2's byte-level BPE (facts 5.4). Special tokens spelled in the text are kept whole,
-// and <mask> swallows the white space before it; the text between them is cut into words by GPT-2's pattern,
-// and the bytes of a word are joined pair by pair, the earliest merge of the list first. Nothing is cleaned
-// or lower-cased, no space is put in front.
+// RoBERTa's tokenizer: GPT-2's byte-level BPE (transformers, RobertaTokenizer). Special tokens spelled in the
+// text are kept whole, and <mask> swallows the white space before it; the text between them is cut into words
+// by GPT-2's pattern, and the bytes of a word are joined pair by pair, the earliest merge of the list first.
+// Nothing is cleaned or lower-cased, no space is put in front.
 #pragma once
 
 #include "runtime/data/vocabulary.h"

@@ -1,4 +1,4 @@
-// The official cleaning of captions and questions before they are cut into word pieces (facts 5.3).
+// The official cleaning of captions and questions before they are cut into word pieces (dataset/utils.py).
 #pragma once
 
 #include "runtime/base/error.h"

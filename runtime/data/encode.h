@@ -1,4 +1,4 @@
-// A text as the row that a model reads: start token, pieces, perhaps an end token, perhaps cut (facts 5.4).
+// A text as the row that a model reads: start token, pieces, perhaps an end token, perhaps cut.
 //
 //   use                                                  has_end  max_tokens
 //   pre-training                                         no       max_tokens of the configuration

@@ -1,6 +1,6 @@
 // The kinds of data a loader can make: one row each, so that a new kind is a row and a function that makes a sample.
 //
-// A row says what a sample is made of and by which rules of the official data sets (facts 5.3 to 5.9): texts, crop,
+// A row says what a sample is made of and by which rules of the official data sets: texts, crop,
 // flip and augmentation of training, pictures per record. Reading, order, threads and collation are the same for all.
 #pragma once
 

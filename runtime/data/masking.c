@@ -1,4 +1,4 @@
-// Mask generator; see masking.h. Names follow facts 5.6.
+// Mask generator; see masking.h. Names follow TextMaskingGenerator of dataset/pretrain_dataset.py.
 #include "runtime/data/masking.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-// Which words of a caption are masked, and what they are replaced by (facts 5.6; official
+// Which words of a caption are masked, and what they are replaced by (official
 // TextMaskingGenerator).
 //
 // The work is cut in two, choosing and replacing, since the official order of the replacement draws is that

@@ -1,4 +1,4 @@
-// The official pre-training records (facts 5.1), parsed from one JSON line.
+// The official pre-training records (dataset/pretrain_dataset.py), parsed from one JSON line.
 //
 //   image-text  {"binary": "<base64>", "caption": "a dog"}
 //   regions     {"image_rpath": "a.jpg", "caption": "...",

@@ -1,4 +1,4 @@
-// The boxes of referring expressions by ref_id (RefCOCO+, facts 5.1).
+// The boxes of referring expressions by ref_id (RefCOCO+).
 //
 // Read from the official folder (refs(unc).p, a pickle of plain values that only the restricted reader opens, and
 // instances.json), or from one JSON array of {"ref_id", "image_id", "bbox": [x, y, w, h], "split", "width", "height"}.

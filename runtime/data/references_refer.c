@@ -1,5 +1,5 @@
 // The folder of the REFER toolkit: refs(unc).p names an annotation and a split per expression, instances.json holds
-// boxes and picture sizes in COCO's layout (facts 5.1).
+// boxes and picture sizes in COCO's layout.
 #include "runtime/checkpoint/pickle.h"
 #include "runtime/data/json_line.h"
 #include "runtime/data/references_internal.h"

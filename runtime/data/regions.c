@@ -1,4 +1,4 @@
-// Region sampling; see regions.h. Names follow facts 5.8.
+// Region sampling; see regions.h. Names follow RegionTextJsonDataset of dataset/pretrain_dataset.py.
 #include "runtime/data/regions.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 // Regions of a picture as samples: where to crop, which elements to keep, where their boxes end up, which
-// patches they cover, and how the samples of several pictures become one batch (facts 5.8).
+// patches they cover, and how the samples of several pictures become one batch (dataset/pretrain_dataset.py).
 #pragma once
 
 #include "runtime/base/error.h"

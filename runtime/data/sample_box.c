@@ -1,4 +1,5 @@
-// Samples of grounding with boxes: the crop keeps the box that the text is about (facts 5.9).
+// Samples of grounding with boxes: the crop keeps the box that the text is about
+// (dataset/grounding_dataset.py).
 #include "runtime/data/json_line.h"
 #include "runtime/data/sample_job.h"
 
@@ -50,7 +51,7 @@ static bool draw_view(const XvJob *job, XvImageSize size, const double box[4], c
     int left = between(job, 0, floor(box[0])), top = between(job, 0, floor(box[1]));
     view->crop =
         (XvCrop){left, top, between(job, right, size.width) - left, between(job, bottom, size.height) - top};
-    bool is_careful = job->options->careful_hflip != XV_NO;  // the published configuration lacks the key (Q2)
+    bool is_careful = job->options->careful_hflip != XV_NO;  // the published configuration lacks the key
     view->is_flipped = job->draws.uniform(job->draws.state) < 0.5 && !(is_careful && xv_says_side(text));
     return true;
 }

@@ -1,4 +1,5 @@
-// Samples of captioning: captions behind the prompt, and pictures with their references (facts 1.12, 2.8, 5.1).
+// Samples of captioning: captions behind the prompt, and pictures with their references
+// (dataset/captioning_dataset.py).
 #include "runtime/data/caption.h"
 #include "runtime/data/json_line.h"
 #include "runtime/data/sample_job.h"

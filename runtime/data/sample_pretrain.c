@@ -1,4 +1,4 @@
-// Samples of pre-training records: pairs, and regions with their texts (facts 5.5, 5.8).
+// Samples of pre-training records: pairs, and regions with their texts (dataset/pretrain_dataset.py).
 #include "runtime/data/record.h"
 #include "runtime/data/sample_job.h"
 

@@ -1,4 +1,5 @@
-// Samples of retrieval, NLVR2 and weakly supervised grounding (facts 5.1, 5.3, 5.7).
+// Samples of retrieval, NLVR2 and weakly supervised grounding (dataset/re_dataset.py, nlvr_dataset.py,
+// grounding_dataset.py).
 #include "runtime/data/json_line.h"
 #include "runtime/data/sample_job.h"
 

@@ -1,4 +1,5 @@
-// Samples of visual question answering: a question, and its different answers with their weights (facts 2.5, 5.1).
+// Samples of visual question answering: a question, and its different answers with their weights
+// (dataset/vqa_dataset.py).
 #include "runtime/data/json_line.h"
 #include "runtime/data/sample_job.h"
 

@@ -1,10 +1,11 @@
 // An endless stream of record lines from files that may be too many and too large to be indexed, local or not.
 //
-// Files are shared out among the ranks without overlap (facts 5.2, with Q13 and Q14 settled): listed in the order of
-// their names, shuffled once by the seed, which all ranks know, and cut by the official rule, rank r of W taking
-// [n r / W, n (r + 1) / W). When there are fewer files than ranks, each file is cut into parts first: byte ranges, a
-// line belonging to the part that its first byte lies in; or, where a storage has no ranges, every so-manieth line.
-// A rank visits its parts in an order that depends on (seed, epoch, rank), lines as they stand.
+// Files are shared out among the ranks without overlap (dataset/dist_dataset.py lets workers overlap): listed
+// in the order of their names, shuffled once by the seed, which all ranks know, and cut by the official rule,
+// rank r of W taking [n r / W, n (r + 1) / W). When there are fewer files than ranks, each file is cut into
+// parts first: byte ranges, a line belonging to the part that its first byte lies in; or, where a storage has
+// no ranges, every so-manieth line. A rank visits its parts in an order that depends on (seed, epoch, rank),
+// lines as they stand.
 //
 // Lines are numbered from 0 where the stream was opened or sought to, and read in that order; a window of them is kept
 // so that several threads can take them in any order. Every line has a position, a number that says where it is in the

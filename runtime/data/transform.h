@@ -1,4 +1,4 @@
-// Geometry and normalisation of pictures around the resize (facts 5.7).
+// Geometry and normalisation of pictures around the resize (dataset/__init__.py).
 #pragma once
 
 #include "runtime/data/draws.h"

@@ -1,6 +1,6 @@
-// BERT's uncased WordPiece tokenizer over any vocab.txt (facts 5.4): special tokens spelled in the text are
-// kept whole; then cleaning, spaces around CJK characters, lower case, NFD without accents, punctuation
-// apart, greedy longest match with "##" continuations.
+// BERT's uncased WordPiece tokenizer over any vocab.txt (transformers, BertTokenizer): special tokens spelled
+// in the text are kept whole; then cleaning, spaces around CJK characters, lower case, NFD without accents,
+// punctuation apart, greedy longest match with "##" continuations.
 #pragma once
 
 #include "runtime/data/vocabulary.h"

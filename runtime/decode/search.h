@@ -1,6 +1,7 @@
 // Searches for sequences of tokens that something scores one token at a time: the likeliest token at every place,
 // tokens drawn from the distribution, beam search. Nothing here knows what scores: tests hand in tables, programs
-// their compiled entry points (decoding.h). The rules are those of the official code (facts 1.12, quirk Q21).
+// their compiled entry points (decoding.h). The rules are those of the official code (models/xbert.py):
+// greedy and drawn captions know no least length.
 #pragma once
 
 #include "runtime/base/error.h"

@@ -1,4 +1,4 @@
-// Beam search as transformers 4 does it (facts 1.12); see search.h.
+// Beam search as transformers 4 does it; see search.h.
 //
 // Every step takes, per item, the best 2K continuations of its K beams: at most K of them end, so K always remain to
 // go on. Sequences are kept whole per beam and copied when beams change places; they are short.

@@ -15,7 +15,7 @@ typedef struct XvDraw {
     const int32_t *given_index;  // SAMPLE: indices, or NULL
 } XvDraw;
 
-// Scalars of one optimizer update (official AdamW, facts 4.2).
+// Scalars of one optimizer update (the official variant of AdamW, optim.py).
 typedef struct XvUpdate {
     float step_size[2];    // lr * sqrt(1-b2^t) / (1-b1^t), plain and fresh
     float decay_size[2];   // lr * weight_decay, plain and fresh

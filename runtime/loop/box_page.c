@@ -20,7 +20,7 @@ void xv_box_page_close(XvBoxPage *page)
     *page = (XvBoxPage){0};
 }
 
-// The inverse of the normalisation (facts 5.7), for looking at.
+// The inverse of the normalisation, for looking at.
 static uint8_t *rgb_of(const float *planes, int64_t side)
 {
     static const float mean[3] = {0.48145466f, 0.4578275f, 0.40821073f};

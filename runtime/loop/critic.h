@@ -1,5 +1,5 @@
-// Self-critical training (facts 2.8): before an update, captions are decoded with the parameters as they are, and
-// scored by CIDEr-D against reference captions of their images.
+// Self-critical training (Captioning_scst.py): before an update, captions are decoded with the parameters as
+// they are, and scored by CIDEr-D against reference captions of their images.
 //
 // An entry asks for it by the names of its inputs, per decoder NAME of the program: NAME_tokens, NAME_lengths (what the
 // decoder found, see XvSequences), NAME_scores f32 (its captions' CIDEr-D). The batch brings the pictures and, in

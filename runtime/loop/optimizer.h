@@ -1,4 +1,5 @@
-// One optimizer step over gradients that a train graph has left: clipping, rates, moments (facts 4.2, 4.3, 4.5).
+// One optimizer step over gradients that a train graph has left: clipping, rates, moments (optim.py,
+// scheduler.py).
 #pragma once
 
 #include "runtime/loop/host.h"

@@ -4,7 +4,8 @@
 #include "runtime/comm/comm.h"
 #include "runtime/loop/host.h"
 
-// Replaces the gradients of an entry by their means over the ranks (facts 4.7): sums divided by their number.
+// Replaces the gradients of an entry by their means over the ranks, as DistributedDataParallel does: sums
+// divided by their number.
 void xv_ranks_average(XvHost *host, const XvEntry *entry);
 
 // Replaces values by their means over the ranks.

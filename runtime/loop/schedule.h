@@ -1,4 +1,4 @@
-// The learning rate over a run: linear warm-up, then linear decay to zero (facts 4.3).
+// The learning rate over a run: linear warm-up, then linear decay to zero (scheduler.py).
 #pragma once
 
 #include <stdint.h>

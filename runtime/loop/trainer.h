@@ -1,10 +1,11 @@
 // A training run without its command line: what one iteration does, and the state that decides about the next.
 //
 // An iteration runs each entry but the last with its probability, as a complete update, and then the last, the main
-// entry; the schedule advances with the entries that say so (facts 4.4). Everything random is a function of the seed
-// and the number of the iteration, so (parameters, moments, counters, data positions) are the whole state. With several
-// ranks, each has its own data and draws, while the choice of entries is the same on all (Q15); gradients are averaged,
-// so that parameters and everything else of the state stay the same on every rank, the means of losses included.
+// entry; the schedule advances with the entries that say so (Pretrain.py). Everything random is a function of
+// the seed and the number of the iteration, so (parameters, moments, counters, data positions) are the whole
+// state. With several ranks, each has its own data and draws, while the choice of entries is the same on all;
+// gradients are averaged, so that parameters and everything else of the state stay the same on every rank,
+// the means of losses included.
 #pragma once
 
 #include "runtime/checkpoint/safetensors.h"

@@ -1,5 +1,6 @@
-// Retrieval in two stages (facts 7.3): features of all images and texts, then a dear score for the pairs that the
-// features find most alike. What is computed is the program's affair; this file calls its entry points.
+// Retrieval in two stages (Retrieval.py): features of all images and texts, then a dear score for the pairs
+// that the features find most alike. What is computed is the program's affair; this file calls its entry
+// points.
 //
 // A program has it when it has entry points of these names, with a dimension of rows first in every tensor:
 //   encode_image   an output ...image_feat f32 [Bi, E]; other outputs are states of an image

@@ -1,5 +1,5 @@
-// How well boxes in a picture are found (facts 7.3): overlap of boxes, and the choice of a detection from a map of
-// attention. A box is x, y, width, height in pixels, x and y its upper left corner.
+// How well boxes in a picture are found (dataset/utils.py): overlap of boxes, and the choice of a detection
+// from a map of attention. A box is x, y, width, height in pixels, x and y its upper left corner.
 #pragma once
 
 #include "runtime/base/error.h"

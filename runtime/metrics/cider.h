@@ -1,5 +1,6 @@
 // CIDEr-D (Vedantam et al. 2015) of a sentence against references: agreement of n-grams of 1 to 4 words, weighted by
-// how rare they are, clipped, with a penalty for other lengths; mean over references, times 10 (facts 2.8).
+// how rare they are, clipped, with a penalty for other lengths; mean over references, times 10 (Vedantam et
+// al. 2015).
 #pragma once
 
 #include "runtime/metrics/ngrams.h"

@@ -1,4 +1,4 @@
-// Document frequencies as the official SCST code keeps them (facts 2.8): a pickle of Python 2, a dict with `ref_len`,
+// Document frequencies as the official SCST code keeps them: a pickle of Python 2, a dict with `ref_len`,
 // the number of documents, and `document_frequency`, from tuples of words to counts.
 #include "runtime/checkpoint/pickle.h"
 #include "runtime/metrics/ngrams.h"

@@ -1,4 +1,5 @@
-// Recalls of a retrieval evaluation from its score matrices (facts 7.3), where an image may have several texts.
+// Recalls of a retrieval evaluation from its score matrices (Retrieval.py, itm_eval), where an image may have
+// several texts.
 #pragma once
 
 #include "runtime/base/error.h"

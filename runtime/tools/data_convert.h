@@ -1,4 +1,4 @@
-// `xvlm data convert`: published annotation files into records (facts 5.1). A row of data_convert.c per source.
+// `xvlm data convert`: published annotation files into records. A row of data_convert.c per source.
 #pragma once
 
 #include "runtime/base/error.h"

@@ -1,4 +1,4 @@
-// The layouts of facts 5.1; see data_layout.h.
+// The layouts that the readers of dataset/ expect; see data_layout.h.
 #include "runtime/tools/data_layout.h"
 
 #include "runtime/data/json_line.h"

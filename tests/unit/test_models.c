@@ -1,5 +1,5 @@
 // The shipped models at their official sizes: how many parameters every part has, and how many entries the state dict
-// (facts 3.1 and 1.14 of the official implementation).
+// (those of the official implementation).
 #include "compiler/elaborate.h"
 #include "dsl_session.h"
 

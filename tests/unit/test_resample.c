@@ -60,7 +60,7 @@ static void test_reference_tables(void **state)
     xv_checkpoint_close(&outputs);
 }
 
-// The ratios and last coordinates of facts 11.
+// Ratios and last coordinates as the official interpolation of bias tables gives them.
 static void test_geometry(void **state)
 {
     (void)state;
