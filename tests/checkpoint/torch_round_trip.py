@@ -1,9 +1,9 @@
 """What PyTorch does with a checkpoint written here.
 
     torch_round_trip.py MODEL.th INFO.json TRAINED.th LEGACY.th VISION.pth TEXT.bin
-        loads MODEL.th with weights_only, checks its form and that it holds the state dict of the program's `info --json`,
-        so that load_state_dict(strict=True) takes it, takes one AdamW step on its tensors and saves the result in both
-        formats; and the encoders alone, as the files look that pre-training starts from.
+        loads MODEL.th with weights_only, checks its form and that it holds the state dict of the program's
+        `info --json`, so that load_state_dict(strict=True) takes it, takes one AdamW step on its tensors and saves the
+        result in both formats; and the encoders alone, as the files look that pre-training starts from.
     torch_round_trip.py --compare MODEL.th FILE.safetensors
         the same tensors with the same values?
 """
