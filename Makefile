@@ -144,8 +144,8 @@ $(PRETRAIN): all models/*.dsl tasks/*.dsl
 demo: deps  ## draw scenes, compile the tiny model, train it on two cores, test it
 	@$(MAKE) --no-print-directory -s demo-run
 
-demo-long:  ## the same for most of an hour
-	@$(MAKE) --no-print-directory -s demo DEMO=$(BUILD)/demo-long DEMO_TRAIN=50000 DEMO_STEPS=40000
+demo-long:  ## the same for twenty minutes
+	@$(MAKE) --no-print-directory -s demo DEMO=$(BUILD)/demo-long DEMO_TRAIN=50000 DEMO_STEPS=15000
 
 demo-run: all
 	@$(MAKE) --no-print-directory -s $(DEMO)/scenes/vocab.txt
