@@ -49,13 +49,13 @@ typedef struct XvAlias {
     int parameter;  // index into parameters
 } XvAlias;
 
-// What a buffer holds; ORDER FILL.
+// What a buffer holds; ORDER FILL. A shift mask, on a map of m x m windows, is -100 between parts of a window that a
+// shift by w / 2 brought together, else 0.
 typedef enum XvBufferFill {
     XV_FILL_NONE,          // not known: it is not written
     XV_FILL_POSITIONS,     // I64 [1, n]: 0..n-1
     XV_FILL_WINDOW_INDEX,  // I64 [w * w, w * w]: the row of a table of relative positions, by query and key
-    XV_FILL_SHIFT_MASK,  // F32 [m * m, w * w, w * w]: 0, or -100 between parts of a window that a shift by w / 2 brought
-                         // together, on a map of m x m windows
+    XV_FILL_SHIFT_MASK,    // F32 [m * m, w * w, w * w]
 } XvBufferFill;
 
 // A constant that official state dicts carry and the program computes itself (index tables, masks).

@@ -1,5 +1,5 @@
-// Index tables and masks as the official modules register them; see buffers.h. Windows and shifts follow from the shape:
-// a buffer exists only where the official code has one.
+// Index tables and masks as the official modules register them; see buffers.h. Windows and shifts follow from the
+// shape: a buffer exists only where the official code has one.
 #include "runtime/checkpoint/buffers.h"
 
 static int64_t root_of(int64_t square)
