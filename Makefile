@@ -28,7 +28,7 @@ UNIT_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/unit/t
 TEST_TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 
 .PHONY: all help deps deps-cuda demo demo-long demo-run test unit standin format lint asan tsan fuzz golden bench \
-    install clean
+    gpu-bundle gpu-check install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -171,6 +171,12 @@ TSAN_TESTS := test_loader test_loader_broken test_loader_tasks test_stream
 tsan:  ## the loader's tests with the thread sanitizer
 	$(MAKE) BUILD=build-tsan WERROR= SANITIZE='-fsanitize=thread' $(TSAN_TESTS:%=build-tsan/tests/%)
 	for test in $(TSAN_TESTS); do build-tsan/tests/$$test || exit 1; done
+
+gpu-bundle: all  ## pack programs, cases and scripts for a machine with a GPU into build/gpu-bundle
+	BUILD=$(BUILD) sh tests/gpu/bundle.sh $(BUILD)/gpu-bundle
+
+gpu-check: gpu-bundle  ## check the target cuda on this machine's GPU; a report in tests/gpu/reports
+	REPORTS=$(CURDIR)/tests/gpu/reports sh $(BUILD)/gpu-bundle/check.sh
 
 fuzz:  ## libFuzzer over the language, pictures and texts (FUZZ_SECONDS, 600; needs clang)
 	sh tests/fuzz/run.sh $(or $(FUZZ_SECONDS),600)

@@ -1,6 +1,7 @@
 """Times the pre-training step on whole images in PyTorch: forward, backward, clipping, official AdamW.
 
     python torch_step.py [--batch 8] [--threads 2] [--steps 5] [--config FILE.json] [--compile] [--json]
+                         [--device cuda] [--autocast] [--fused]
 
 Without --config the sizes are those of models/xvlm_base.dsl, dropout and stochastic depth included; tiny.json has those
 of models/xvlm_tiny.dsl without its absolute positions (--tokens 16 --masks 4). Pictures and tokens are random: no
@@ -58,20 +59,35 @@ def random_batch(config, batch, tokens, masks):
     }
 
 
+class FusedAdamW:
+    """PyTorch's own AdamW, one kernel for many parameters, with clipping by the global norm."""
+
+    def __init__(self, model, lr=1e-4):
+        self.parameters = list(model.parameters())
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+
+    def step(self, factor, clip):
+        torch.nn.utils.clip_grad_norm_(self.parameters, clip)
+        self.optimizer.step()
+
+
 class Step:
     """One call is one step; it returns the seconds that it took."""
 
-    def __init__(self, config, batch, tokens=40, masks=8, is_compiled=False):
+    def __init__(self, config, batch, tokens=40, masks=8, is_compiled=False, device="cpu", is_autocast=False,
+                 is_fused=False):
         torch.manual_seed(1)
-        self.model = XVLM(config).initialise().train()
+        self.device, self.is_autocast = device, is_autocast
+        self.model = XVLM(config).initialise().train().to(device)
         self.run = torch.compile(self.model) if is_compiled else self.model
-        self.optimizer = OfficialAdamW(self.model)
-        self.batch = random_batch(config, batch, tokens, masks)
+        self.optimizer = FusedAdamW(self.model) if is_fused else OfficialAdamW(self.model)
+        self.batch = {name: value.to(device) for name, value in random_batch(config, batch, tokens, masks).items()}
 
     def __call__(self):
         start = time.perf_counter()
         self.model.zero_grad(set_to_none=True)
-        losses = self.run(self.batch)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.is_autocast):
+            losses = self.run(self.batch)
         losses["loss_total"].backward()
         self.optimizer.step(factor=1.0, clip=1.0)
         losses["loss_total"].item()
@@ -85,6 +101,9 @@ def add_options(parser):
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--config", help="JSON with the groups config, vision_config and text_config")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--autocast", action="store_true", help="bf16 where autocast has it")
+    parser.add_argument("--fused", action="store_true", help="PyTorch's fused AdamW instead of the official one")
 
 
 def make_step(options):
@@ -93,7 +112,8 @@ def make_step(options):
     if options.config:
         with open(options.config) as file:
             config = json.load(file)
-    return Step(config, options.batch, options.tokens, options.masks, options.compile)
+    return Step(config, options.batch, options.tokens, options.masks, options.compile, options.device,
+                options.autocast, options.fused)
 
 
 def main():
