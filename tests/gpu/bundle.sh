@@ -6,8 +6,9 @@
 #   tests/gpu/bundle.sh FOLDER        from the root of the sources, after `make all unit`
 #
 # Programs are linked statically where there is an archive; what is left (cJSON, curl and what curl wants, OpenMP) lies
-# in lib/. In the place of OpenBLAS is one plain function (sgemm.c): nothing is multiplied on the CPU there. Licences: MIT, BSD, zlib, curl and OpenSSL's for most
-# parts, LGPL for shared parts (GnuTLS, GMP, Nettle, ...), GPL with the runtime exception for OpenMP.
+# in lib/. In the place of OpenBLAS is one plain function (sgemm.c): nothing is multiplied on the CPU there. Licences:
+# MIT, BSD, zlib, curl and OpenSSL's for most parts, LGPL for shared parts (GnuTLS, GMP, Nettle, ...), GPL with the
+# runtime exception for OpenMP.
 set -eu
 FOLDER=${1:?folder}
 BUILD=${BUILD:-build}

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks the target cuda on a machine with a GPU and writes one report, in Markdown, dated. Runs in the folder that
-# bundle.sh made. REPORTS names the folder of reports (reports), PYTHON a Python with PyTorch (python3), SECONDS_EACH the
-# most that one check may take (120).
+# bundle.sh made. REPORTS names the folder of reports (reports), PYTHON a Python with PyTorch (python3), SECONDS_EACH
+# the most that one check may take (120).
 set -u
 cd "$(dirname "$0")" || exit 1
 REPORTS=${REPORTS:-reports}
