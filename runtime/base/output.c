@@ -6,6 +6,7 @@
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { WRITE_BYTES = 64 << 20 };  // at most this much in one system call
@@ -15,12 +16,22 @@ static bool fail_system(const XvOutput *output, XvError *error)
     return xv_fail(error, "cannot write %s: %s", output->path, strerror(errno));
 }
 
+bool xv_output_check(const char *path, XvError *error)
+{
+    struct stat status;
+    return stat(path, &status) != 0 || S_ISREG(status.st_mode) ||
+           xv_fail(error, "cannot write %s: it is there and not a regular file", path);
+}
+
 bool xv_output_open(XvOutput *output, const char *path, XvError *error)
 {
     *output = (XvOutput){.path = path, .file = -1};
     if ((size_t)snprintf(output->partial, sizeof output->partial, "%s.partial", path) >=
         sizeof output->partial) {
         return xv_fail(error, "cannot write %s: the path is too long", path);
+    }
+    if (!xv_output_check(path, error)) {
+        return false;
     }
     output->file = open(output->partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     return output->file >= 0 || fail_system(output, error);

@@ -1,5 +1,6 @@
 // Files that are complete or not there: everything goes to PATH.partial, is flushed to the device, and takes the place
-// of PATH in one rename. On failure (disk full, size limit, no permission) PATH is what it was before.
+// of PATH in one rename. On failure (disk full, size limit, no permission) PATH is what it was before. Only files are
+// replaced, not devices and pipes.
 #pragma once
 
 #include "runtime/base/error.h"
@@ -14,6 +15,9 @@ typedef struct XvOutput {
     int file;
     int64_t written;  // bytes so far
 } XvOutput;
+
+// Whether PATH is free or a regular file, which may be replaced.
+bool xv_output_check(const char *path, XvError *error);
 
 // All fail with "cannot write PATH: ...".
 bool xv_output_open(XvOutput *output, const char *path, XvError *error);

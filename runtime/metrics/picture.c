@@ -3,6 +3,7 @@
 // Everything is antialiased by coverage: a pixel takes a share of the new colour.
 #include "runtime/metrics/picture.h"
 
+#include "runtime/base/output.h"
 #include "runtime/metrics/picture_font.h"
 
 #include <errno.h>
@@ -342,6 +343,9 @@ static bool write_rows(const XvPicture *picture, FILE *file)
 bool xv_picture_write_png(const XvPicture *picture, const char *path, XvError *error)
 {
     char temporary[4096];
+    if (!xv_output_check(path, error)) {
+        return false;
+    }
     int length = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     int descriptor = length < (int)sizeof temporary ? mkstemp(temporary) : -1;
     if (descriptor < 0) {

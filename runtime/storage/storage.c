@@ -1,6 +1,7 @@
 // The choice of the storage, and what all kinds share; see storage.h.
 #include "runtime/storage/storage.h"
 
+#include "runtime/base/output.h"
 #include "runtime/storage/storage_kinds.h"
 
 #include <errno.h>
@@ -167,7 +168,7 @@ bool xv_storage_fetch(const char *path, const char *local, XvError *error)
     if (snprintf(partial, sizeof partial, "%s.partial.%d", local, (int)getpid()) >= (int)sizeof partial) {
         return xv_fail(error, "%.200s...: the path is too long", local);
     }
-    XvReader *reader = xv_reader_open(path, 0, error);
+    XvReader *reader = xv_output_check(local, error) ? xv_reader_open(path, 0, error) : NULL;
     if (!reader) {
         return false;
     }

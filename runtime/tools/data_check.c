@@ -316,9 +316,6 @@ static bool choose_layout(Scan *scan, XvError *error)
 static bool open_scan(Scan *scan, int n_paths, char **paths, XvError *error)
 {
     const Arguments *a = scan->arguments;
-    if (n_paths == 0) {
-        return xv_fail(error, "no record file was given");
-    }
     scan->files = xv_records_open((const char *const *)paths, n_paths, error);
     scan->references = a->boxes ? xv_references_open(a->boxes, error) : NULL;
     scan->seen = xv_seen_open();
@@ -378,6 +375,7 @@ static int run(const char *command, bool is_check, int argc, char **argv)
         xv_options_print(stdout, options, N_OPTIONS);
         return XV_EXIT_OK;
     }
+    is_understood = is_understood && (argc > 1 || xv_fail(&error, "no record file was given"));
     Scan scan = {.arguments = &a, .command = command, .is_check = is_check};
     bool ok = is_understood && open_scan(&scan, argc - 1, argv + 1, &error);
     if (ok) {

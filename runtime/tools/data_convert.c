@@ -1,6 +1,7 @@
 // The command, its sources, and what they share; see data_convert.h.
 #include "runtime/tools/data_convert.h"
 
+#include "runtime/base/output.h"
 #include "runtime/data/json_line.h"
 #include "runtime/tools/data.h"
 #include "runtime/tools/tool.h"
@@ -168,6 +169,9 @@ static bool convert_to(XvConvert *convert, const Source *source, const char *out
     char partial[PATH_MAX];
     if (snprintf(partial, sizeof partial, "%s.partial.%d", output, (int)getpid()) >= (int)sizeof partial) {
         return xv_fail(convert->error, "--output is too long a path");
+    }
+    if (!xv_output_check(output, convert->error)) {
+        return false;
     }
     convert->out = fopen(partial, "wb");
     if (!convert->out) {

@@ -103,10 +103,12 @@ static bool add_normalised(Work *work, const char *path, XvError *error)
 
 static bool add_picture(Work *work, const char *path, XvError *error)
 {
-    if (!xv_file_read(path, &work->file, error) ||
-        !xv_image_decode(work->file.data, work->file.count, INT_MAX, &work->decoded, error) ||
-        !xv_image_resize(&work->resized, work->resolution, work->resolution, error)) {
+    if (!xv_file_read(path, &work->file, error)) {
         return false;
+    }
+    if (!xv_image_decode(work->file.data, work->file.count, INT_MAX, &work->decoded, error) ||
+        !xv_image_resize(&work->resized, work->resolution, work->resolution, error)) {
+        return xv_fail_in(error, "%s", path);
     }
     XvCrop whole = {0, 0, work->decoded.width, work->decoded.height};
     return xv_resize(&work->resizer, &work->decoded, whole, &work->resized, error) &&
@@ -123,9 +125,7 @@ static int decode_all(Work *work, const char *output, int n_paths, char **paths)
     for (int i = 0; work->tensors && i < n_paths; i++) {
         if (!add_picture(work, paths[i], &error)) {
             n_bad++;
-            bool is_named = strstr(error.text, paths[i]) != NULL;
-            fprintf(stderr, "xvlm data decode: %s%s%s\n", is_named ? "" : paths[i], is_named ? "" : ": ",
-                    error.text);
+            fprintf(stderr, "xvlm data decode: %s\n", error.text);
         }
     }
     XvFileContent content = {.tensors = work->tensors, .n_tensors = work->n_tensors};

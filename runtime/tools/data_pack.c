@@ -336,14 +336,35 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+// The characters of a file's name that its packed records get.
+static int stem_of(const char *name)
+{
+    size_t stem = strcspn(name, ".");
+    return (int)(stem < 900 ? stem : 900);
+}
+
+// Files of different folders may have one name.
+static bool check_names(int n_paths, char **paths, XvError *error)
+{
+    for (int i = 0; i < n_paths; i++) {
+        for (int k = 0; k < i; k++) {
+            const char *a = base_name(paths[i]), *b = base_name(paths[k]);
+            if (stem_of(a) == stem_of(b) && strncmp(a, b, (size_t)stem_of(a)) == 0) {
+                return xv_fail(error,
+                               "%s and %s would both become %.*s.jsonl: pack them into different folders",
+                               paths[k], paths[i], stem_of(a), a);
+            }
+        }
+    }
+    return true;
+}
+
 static bool pack_file(Pack *pack, const char *path)
 {
     char target[PATH_MAX], partial[PATH_MAX];
     const char *const paths[] = {path};
     const char *name = base_name(path);
-    size_t stem = strcspn(name, ".");
-    snprintf(target, sizeof target, "%.3000s/%.*s.jsonl", pack->arguments->output,
-             (int)(stem < 900 ? stem : 900), name);
+    snprintf(target, sizeof target, "%.3000s/%.*s.jsonl", pack->arguments->output, stem_of(name), name);
     snprintf(partial, sizeof partial, "%.4080s.partial", target);
     int64_t before = pack->n_records;
     XvRecordFiles *files = xv_records_open(paths, 1, pack->error);
@@ -427,9 +448,9 @@ int xv_data_pack(int argc, char **argv)
         xv_options_print(stdout, options, N_OPTIONS);
         return XV_EXIT_OK;
     }
-    is_understood = is_understood &&
-                    (a.output || xv_fail(&error, "--output is needed: the folder to write")) &&
-                    (argc > 1 || xv_fail(&error, "no record file was given"));
+    is_understood =
+        is_understood && (a.output || xv_fail(&error, "--output is needed: the folder to write")) &&
+        (argc > 1 || xv_fail(&error, "no record file was given")) && check_names(argc - 1, argv + 1, &error);
     Pack pack = {.arguments = &a, .error = &error};
     bool ok = is_understood && pack_all(&pack, argc - 1, argv + 1);
     char bytes[XV_FORMAT_SIZE];

@@ -218,8 +218,12 @@ static bool show(const Arguments *a, const char *path, XvError *error)
                         xv_fail(error, "%s has %lld records", path, (long long)xv_records_count(files)));
     ok = ok && xv_records_read(files, a->record - 1, &text, error);
     cJSON *record = ok ? xv_json_parse_line((const char *)text.data, text.count, error) : NULL;
-    ok = record && fill_sheet(&sheet, a, record, xv_records_path(files, a->record - 1), error) &&
-         draw(&sheet, a->output, error);
+    bool is_shown = record && fill_sheet(&sheet, a, record, xv_records_path(files, a->record - 1), error);
+    if (ok && !is_shown) {
+        XvRecordPlace place = xv_records_place(files, a->record - 1);
+        xv_fail_in(error, "%s:%lld", place.path, (long long)place.line);
+    }
+    ok = is_shown && draw(&sheet, a->output, error);
     for (int i = 0; i < MAX_PICTURES; i++) {
         xv_image_free(&sheet.images[i]);
     }

@@ -111,6 +111,20 @@ for side in 16384 100; do
         says 0 '^0 problems' "pack: $side, $file" "$xvlm" data check "$set/packed$side/$file.jsonl"
     done
 done
+mkdir -p "$set/other"
+cp $mini/retrieval_test.json "$set/other/retrieval_test.jsonl"
+says 2 'would both become retrieval_test.jsonl' "pack: two files of one name" "$xvlm" data pack \
+    --output "$set/packedtwice" $mini/retrieval_test.json "$set/other/retrieval_test.jsonl"
+printf '{"image": \n' > "$set/broken.jsonl"
+says 1 'broken.jsonl:1: column 1' "show: a broken record is named" "$xvlm" data show --output "$set/broken.png" \
+    "$set/broken.jsonl"
+: > "$set/empty"
+says 1 'empty: the image is empty' "decode: an empty file is named" "$xvlm" data decode --resolution 32 \
+    --output "$set/blank.safetensors" "$set/empty"
+mkfifo "$set/pipe"
+says 1 'pipe: it is there and not a regular file' "decode: a pipe is not replaced" "$xvlm" data decode --resolution 32 \
+    --output "$set/pipe" $mini/images/000000183709.jpg
+succeeds "decode: the pipe is still there" test -p "$set/pipe"
 says 0 'sides of 100 to' "pack: smaller" "$xvlm" data check "$set/packed100/pretrain_regions.jsonl"
 succeeds "pack: boxes by ref_id" "$xvlm" data pack --output "$set/packedboxes" --side 100 \
     --boxes $mini/grounding_boxes.json $mini/grounding.json
