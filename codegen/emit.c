@@ -99,15 +99,23 @@ const char *emitted_kernel(Emission *emission, const Program *program, const Ste
 
 // The target c ------------------------------------------------------------------------------------------------------
 
-static int64_t c_scratch_floats(const Step *step)
+// Steps use it one after the other.
+static int64_t c_scratch_floats(Arena *arena, const Program *program)
 {
-    return step->kind == STEP_KERNEL ? render_scratch_floats(step->kernel) : 0;
+    (void)arena;
+    int64_t floats = 0;
+    for (int i = 0; i < program->n_steps; i++) {
+        const Kernel *kernel = program->steps[i].kernel;
+        int64_t needed = kernel ? render_scratch_floats(kernel) : 0;
+        floats = needed > floats ? needed : floats;
+    }
+    return floats;
 }
 
-static int c_launches(const Step *step)
+static int c_launches(Arena *arena, const Program *program)
 {
-    (void)step;
-    return 1;
+    (void)arena;
+    return program->n_steps;
 }
 
 static void declare_c_kernel(Emission *emission, const Program *program, const Step *step, const char *name,
@@ -154,7 +162,7 @@ static Out *parameter_macros(Arena *arena, const Task *task)
     Out *out = emit_opened(arena, "Places of the parameters (p_) and of their gradients (g_).");
     out_line(out, "#pragma once");
     out_line(out, "");
-    for (int i = 0; i < task->n_parameters; i++) {
+    for (int i = 0; i < task->n_parameters + task->n_packs; i++) {
         const char *name = name_identifier(arena, task->parameters[i].name, false);
         long long offset = (long long)task->offsets[i];
         out_line(out, "#define p_%s (run->parameters + %lld)", name, offset);

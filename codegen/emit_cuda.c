@@ -1,28 +1,24 @@
 // The target cuda: kernels.cu, and launches.c with a function for each kernel that hands it to the device, so that the
 // steps read the same as those of the target c.
+#include "codegen/columns.h"
 #include "codegen/cuda_shape.h"
 #include "codegen/emit_internal.h"
 
 #include <string.h>
 
-static int64_t cuda_step_scratch(const Step *step)
+static int64_t scratch_floats(Arena *arena, const Program *program)
 {
-    if (step->kind == STEP_KERNEL) {
-        return cuda_scratch_floats(step->kernel);
-    }
-    const View *q = &step->reads[0];
-    return step->kind == STEP_ATTENTION_GRAD ? q->dim[0] * q->dim[1] * q->dim[2] : 0;  // delta
+    return plan_columns(arena, program).floats;
 }
 
-// ATTENTION_GRAD writes dq, dk, dv and the gradients of biases: one launch for dq, one for dk and dv, one a bias.
-static int cuda_step_launches(const Step *step)
+static int launches(Arena *arena, const Program *program)
 {
-    switch (step->kind) {
-    case STEP_KERNEL: return 1 + kernel_columns(step->kernel);
-    case STEP_ATTENTION_GRAD: return step->n_writes - 1;
-    case STEP_SCATTER_ADD: return step->accumulates ? 1 : 2;
-    default: return 1;
+    int count = plan_columns(arena, program).n_launches;
+    for (int i = 0; i < program->n_steps; i++) {
+        const Step *step = &program->steps[i];
+        count += step->kind == STEP_SCATTER_ADD && !step->accumulates ? 2 : 1;
     }
+    return count;
 }
 
 // "const float *" of a buffer as the steps pass it.
@@ -40,7 +36,9 @@ static const char *launch_signature(Emission *emission, const Kernel *kernel, co
     Arena *arena = emission->arena;
     const char *text = arena_format(arena, "void %s(const XvRun *run", name);
     for (int i = 0; i < kernel->n_buffers; i++) {
-        text = arena_format(arena, "%s, %sb%d", text, host_type(&kernel->buffers[i]), i);
+        if (!cuda_is_column(kernel, i)) {
+            text = arena_format(arena, "%s, %sb%d", text, host_type(&kernel->buffers[i]), i);
+        }
     }
     int draws[64];
     int n_draws = render_draws(kernel, draws, 64);
@@ -86,11 +84,6 @@ static void declare_cuda_kernel(Emission *emission, const Program *program, cons
              emission->n_kernels - 1);
     out_line(out, "    .grid = {%lldu, 1, 1}, .threads = %d, .arguments = arguments});",
              (long long)shape.blocks, shape.threads);
-    for (int i = 0; i < kernel_columns(kernel); i++) {
-        out_line(out, "xv_cuda_add_chunks(run, b%d, scratch + %lldL, %lld, %lld);",
-                 cuda_column(kernel, i)->buffer, (long long)(i * shape.chunks * kernel->lanes),
-                 (long long)shape.chunks, (long long)kernel->lanes);
-    }
     out_close(out, "");
     out_line(out, "");
 }
@@ -99,8 +92,8 @@ const Target target_cuda = {.name = "cuda",
                             .dialect = &dialect_cuda,
                             .library = "xv_cuda_",
                             .context = "run, ",
-                            .scratch_floats = cuda_step_scratch,
-                            .launches = cuda_step_launches,
+                            .scratch_floats = scratch_floats,
+                            .launches = launches,
                             .declare_kernel = declare_cuda_kernel};
 
 // Files ---------------------------------------------------------------------------------------------------------

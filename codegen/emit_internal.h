@@ -18,10 +18,10 @@ typedef struct Emission Emission;
 typedef struct Target {
     const char *name;  // "c"
     const Dialect *dialect;
-    const char *library;                          // prefix of the library's functions, "xv_"
-    const char *context;                          // what every call gets in front of its arguments, "run, "
-    int64_t (*scratch_floats)(const Step *step);  // that a step needs behind the arena
-    int (*launches)(const Step *step);            // kernel launches of a step
+    const char *library;  // prefix of the library's functions, "xv_"
+    const char *context;  // what every call gets in front of its arguments, "run, "
+    int64_t (*scratch_floats)(Arena *arena, const Program *program);  // that its steps need behind the arena
+    int (*launches)(Arena *arena, const Program *program);            // kernel launches of a run
     // Declares an emitted kernel for the steps; `text` is its source.
     void (*declare_kernel)(Emission *emission, const Program *program, const Step *step, const char *name,
                            const char *text);
@@ -40,10 +40,6 @@ struct Emission {
     Out *kernel_header;   // prototypes
     Out *launches;        // cuda: how each kernel is launched
 };
-
-// Bytes of scratch memory behind the arena: the largest need of any step.
-int64_t scratch_bytes(const Target *target, const Program *program);
-int program_launches(const Target *target, const Program *program);
 
 // "models/swin.dsl:93" of a node, and the kernel's name in the sources (emitting it when it is new).
 const char *emitted_kernel(Emission *emission, const Program *program, const Step *step);

@@ -1,4 +1,6 @@
 // The step of a graph as a straight list of calls, and the table of its values. See runtime/device/*.h for the calls.
+#include "codegen/columns.h"
+#include "codegen/cuda_shape.h"
 #include "codegen/emit_internal.h"
 
 #include <stdarg.h>
@@ -10,6 +12,8 @@ typedef struct StepWriter {
     Out *out;
     const Program *program;
     ValueNames names;
+    ColumnPlan columns;  // target cuda
+    int n_added;         // of its sums
 } StepWriter;
 
 static const char *text_of(StepWriter *writer, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -62,13 +66,51 @@ static void note_place(StepWriter *writer, NodeId id)
              path);
 }
 
+// Where a kernel leaves partial sums. On CUDA they wait for others, see columns.h.
+static const char *scratch_text(StepWriter *writer, const Step *step)
+{
+    int index = (int)(step - writer->program->steps);
+    for (int i = 0; i < writer->columns.n_sums; i++) {
+        const ColumnSum *sum = &writer->columns.sums[i];
+        if (sum->step == index && sum->offset > 0) {
+            return text_of(writer, "scratch + %lldL", (long long)sum->offset);
+        }
+        if (sum->step == index) {
+            break;
+        }
+    }
+    return "scratch";
+}
+
+// The sums that must be complete before a step.
+static void add_columns(StepWriter *writer, int step)
+{
+    int last = writer->columns.n_before[step], first = writer->n_added;
+    if (last == first) {
+        return;
+    }
+    out_line(writer->out, "xv_cuda_add_columns(run, (XvCudaColumns[]){");
+    for (; writer->n_added < last; writer->n_added++) {
+        const ColumnSum *sum = &writer->columns.sums[writer->n_added];
+        const Kernel *kernel = writer->program->steps[sum->step].kernel;
+        NodeId node = kernel->buffers[cuda_column(kernel, sum->column)->buffer].node;
+        out_line(writer->out, "    {scratch + %lldL, %s, %lld, %lld},", (long long)sum->offset,
+                 storage_text(writer, node), (long long)cuda_shape(kernel).chunks, (long long)kernel->lanes);
+    }
+    out_line(writer->out, "}, %d);", last - first);
+}
+
 static void kernel_step(StepWriter *writer, const Step *step)
 {
     const Kernel *kernel = step->kernel;
     const char *name = emitted_kernel(writer->emission, writer->program, step);
     const char *args = "";
+    bool is_cuda = writer->emission->target == &target_cuda;
     for (int i = 0; i < kernel->n_buffers; i++) {
-        args = text_of(writer, "%s%s%s", args, i ? ", " : "", storage_text(writer, kernel->buffers[i].node));
+        if (!is_cuda || !cuda_is_column(kernel, i)) {
+            args = text_of(writer, "%s%s%s", args, *args ? ", " : "",
+                           storage_text(writer, kernel->buffers[i].node));
+        }
     }
     int draws[64];
     int n_draws = render_draws(kernel, draws, 64);
@@ -76,7 +118,7 @@ static void kernel_step(StepWriter *writer, const Step *step)
         args = text_of(writer, "%s%s&run->draws[%d]", args, *args ? ", " : "", draws[i]);
     }
     if (kernel_columns(kernel) > 0) {
-        args = text_of(writer, "%s%sscratch", args, *args ? ", " : "");
+        args = text_of(writer, "%s%s%s", args, *args ? ", " : "", scratch_text(writer, step));
     }
     out_line(writer->out, "%s(%s%s);", name, writer->emission->target->context, args);
 }
@@ -192,7 +234,7 @@ static void attention_grad_step(StepWriter *writer, const Step *step)
     out_line(out, "    .d_out = %s,", heads_text(writer, &step->reads[5]));
     out_line(out, "    .dq = %s,", heads_text(writer, &step->writes[0]));
     out_line(out, "    .dk = %s,", heads_text(writer, &step->writes[1]));
-    out_line(out, "    .dv = %s}%s);", heads_text(writer, &step->writes[2]), is_cuda ? ", scratch" : "");
+    out_line(out, "    .dv = %s});", heads_text(writer, &step->writes[2]));
 }
 
 static void scatter_add_step(StepWriter *writer, const Step *step)
@@ -273,25 +315,6 @@ static void emit_values(StepWriter *writer)
     out_line(writer->out, "");
 }
 
-int64_t scratch_bytes(const Target *target, const Program *program)
-{
-    int64_t floats = 0;
-    for (int i = 0; i < program->n_steps; i++) {
-        int64_t needed = target->scratch_floats(&program->steps[i]);
-        floats = needed > floats ? needed : floats;
-    }
-    return floats * 4;
-}
-
-int program_launches(const Target *target, const Program *program)
-{
-    int launches = 0;
-    for (int i = 0; i < program->n_steps; i++) {
-        launches += target->launches(&program->steps[i]);
-    }
-    return launches;
-}
-
 static bool uses_run(const Program *program)
 {
     return program->n_steps > 0;
@@ -299,19 +322,30 @@ static bool uses_run(const Program *program)
 
 void emit_steps(Emission *emission, Out *out, const Program *program, const char *name)
 {
-    StepWriter writer = {emission, out, program, name_values(emission->arena, program)};
+    StepWriter writer = {.emission = emission, .out = out, .program = program};
+    writer.names = name_values(emission->arena, program);
+    bool is_cuda = emission->target == &target_cuda;
+    if (is_cuda) {
+        writer.columns = plan_columns(emission->arena, program);
+    }
     emit_values(&writer);
     out_line(out, "void %s(const XvRun *run)", name);
     out_open(out, "");
-    if (scratch_bytes(emission->target, program) > 0) {
+    if (emission->target->scratch_floats(emission->arena, program) > 0) {
         out_line(out, "float *const scratch = XV_AT_F32(%lld);", (long long)program->arena_bytes);
     }
     if (!uses_run(program)) {
         out_line(out, "(void)run;");
     }
     for (int i = 0; i < program->n_steps; i++) {
+        if (is_cuda) {
+            add_columns(&writer, i);
+        }
         note_place(&writer, program->steps[i].node);
         emit_step(&writer, &program->steps[i]);
+    }
+    if (is_cuda) {
+        add_columns(&writer, program->n_steps);
     }
     out_close(out, "");
 }

@@ -166,9 +166,10 @@ static const char *graph_initializer(const TableWriter *writer, const Program *p
         "{.arena_bytes = %lldu, .run = %s, .inputs = %s_inputs, .n_inputs = %d, .outputs = %s_outputs, "
         ".n_outputs = %d,\n               .draws = %s%s, .n_draws = %d, .matmul_flops = %.0f, .bytes = %.0f, "
         ".n_kernels = %d}",
-        (long long)(program->arena_bytes + scratch_bytes(target, program)), prefix, prefix, inputs, prefix,
-        outputs, program->graph->n_draws ? prefix : "NULL", program->graph->n_draws ? "_draws" : "",
-        program->graph->n_draws, flops, bytes, program_launches(target, program));
+        (long long)(program->arena_bytes + 4 * target->scratch_floats(writer->arena, program)), prefix,
+        prefix, inputs, prefix, outputs, program->graph->n_draws ? prefix : "NULL",
+        program->graph->n_draws ? "_draws" : "", program->graph->n_draws, flops, bytes,
+        target->launches(writer->arena, program));
     return text;
 }
 

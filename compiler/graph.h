@@ -127,6 +127,8 @@ typedef struct Parameter {
     double clamp_low, clamp_high;
     int64_t zero_row;  // of dimension 0, zero when fresh
     Span span;
+    const int *members;  // of a pack (pack.h): the parameters that lie in it one behind the other; else NULL
+    int n_members;
 } Parameter;
 
 typedef struct GraphInput {

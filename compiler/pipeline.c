@@ -7,6 +7,7 @@
 #include "compiler/graph_print.h"
 #include "compiler/graph_verify.h"
 #include "compiler/kernel_verify.h"
+#include "compiler/pack.h"
 #include "compiler/plan.h"
 #include "compiler/program_print.h"
 #include "compiler/recognise.h"
@@ -21,6 +22,7 @@ typedef struct Pipeline {
     Arena *arena;
     Interner *names;
     const PipelineOptions *options;
+    Packs *packs;
 } Pipeline;
 
 static const Graph *checked(const Pipeline *pipeline, const Graph *graph, const char *pass)
@@ -80,6 +82,8 @@ static const Program *train_program(const Pipeline *pipeline, const Entry *entry
     graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
     if (pipeline->options->is_fused) {
         graph = checked(pipeline, recognise_attention(pipeline->arena, graph), "recognise");
+        graph = checked(pipeline, pack_products(pipeline->packs, graph), "pack");
+        graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
         graph = checked(pipeline, share(pipeline->arena, graph, SHARE_ALL), "share");
     }
     show(pipeline, graph, EMIT_GRAPH);
@@ -94,6 +98,8 @@ static const Program *observe_program(const Pipeline *pipeline, const Entry *ent
     graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
     if (pipeline->options->is_fused) {
         graph = checked(pipeline, recognise_attention(pipeline->arena, graph), "recognise");
+        graph = checked(pipeline, pack_products(pipeline->packs, graph), "pack");
+        graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
     }
     show(pipeline, graph, EMIT_GRAPH);
     return lowered(pipeline, graph);
@@ -105,7 +111,13 @@ static const uint8_t *gradient_marks(Arena *arena, const Task *task, const Progr
     for (int i = 0; train && i < train->graph->n_outputs; i++) {
         const Output *output = &train->graph->outputs[i];
         if (output->kind == OUTPUT_GRADIENT) {
-            marks[output->parameter] = 1;
+            const Parameter *parameter = &train->graph->parameters[output->parameter];
+            for (int j = 0; j < parameter->n_members; j++) {
+                marks[parameter->members[j]] = 1;
+            }
+            if (output->parameter < task->n_parameters) {
+                marks[output->parameter] = 1;
+            }
         }
     }
     return marks;
@@ -113,11 +125,12 @@ static const uint8_t *gradient_marks(Arena *arena, const Task *task, const Progr
 
 void pipeline_run(Arena *arena, Interner *names, Task *task, const PipelineOptions *options)
 {
-    Pipeline pipeline = {arena, names, options};
+    Pipeline pipeline = {arena, names, options, packs_new(arena, names, task)};
     for (int i = 0; i < task->n_entries; i++) {
         Entry *entry = &task->entries[i];
         entry->train = entry->total ? train_program(&pipeline, entry) : NULL;
         entry->observe = observe_program(&pipeline, entry);
         entry->has_gradient = gradient_marks(arena, task, entry->train);
     }
+    packs_place(pipeline.packs, task);
 }

@@ -73,8 +73,13 @@ static void plan(Gatherer *g, NodeId rows, NodeId matrix)
     VEC_PUSH(g->build.graph->arena, g->products, g->n_products, g->product_capacity, product);
 }
 
+// A range of rows, or rows by index.
 static bool takes_rows(const Gatherer *g, const Node *node)
 {
+    int last = node->shape.rank - 1;
+    if (node->op == OP_SLICE && last > 0) {
+        return node->shape.dim[last] == node_at(g, node->inputs[0])->shape.dim[last];
+    }
     return node->op == OP_TAKE && node->shape.rank >= 2 && node_at(g, node->inputs[0])->shape.rank >= 2;
 }
 
@@ -83,10 +88,17 @@ static bool joins_rows(const Node *node)
     return node->op == OP_CONCAT && node->attr.axis < node->shape.rank - 1;
 }
 
-static int64_t cost_of(const Gatherer *g, NodeId rows, NodeId matrix);
+static int64_t cost_of(Gatherer *g, NodeId rows, NodeId matrix);
 
-// Rows to multiply when `rows` is built from the products of its parts; its own number if it has none.
-static int64_t cost_of_parts(const Gatherer *g, NodeId rows, NodeId matrix)
+// Parts of a CONCAT are looked at in two rounds, since those that take rows of others cost nothing behind them.
+static bool is_turn(const Gatherer *g, NodeId part, int round)
+{
+    return takes_rows(g, node_at(g, without_reshape(g, part))) == (round == 1);
+}
+
+// Rows to multiply when `rows` is built from the products of its parts; its own number if it has none. The products
+// that this takes are left planned, so that a part that comes twice counts once.
+static int64_t cost_of_parts(Gatherer *g, NodeId rows, NodeId matrix)
 {
     const Node *node = node_at(g, rows);
     if (takes_rows(g, node)) {
@@ -96,20 +108,35 @@ static int64_t cost_of_parts(const Gatherer *g, NodeId rows, NodeId matrix)
         return row_count(g, rows);
     }
     int64_t cost = 0;
-    for (int i = 0; i < node->n_inputs; i++) {
-        cost += cost_of(g, node->inputs[i], matrix);
+    for (int i = 0; i < 2 * node->n_inputs; i++) {
+        NodeId part = node->inputs[i % node->n_inputs];
+        cost += is_turn(g, part, i / node->n_inputs) ? cost_of(g, part, matrix) : 0;
     }
     return cost;
 }
 
-static int64_t cost_of(const Gatherer *g, NodeId rows, NodeId matrix)
+static int64_t cost_of(Gatherer *g, NodeId rows, NodeId matrix)
 {
     rows = without_reshape(g, rows);
     if (is_planned(g, rows, matrix)) {
         return 0;
     }
+    int n_products = g->n_products;
     int64_t whole = row_count(g, rows), parts = cost_of_parts(g, rows, matrix);
-    return parts < whole ? parts : whole;
+    if (parts < whole) {
+        return parts;
+    }
+    g->n_products = n_products;
+    plan(g, rows, matrix);
+    return whole;
+}
+
+static bool is_cheaper_in_parts(Gatherer *g, NodeId rows, NodeId matrix)
+{
+    int n_products = g->n_products;
+    bool is_cheaper = cost_of_parts(g, rows, matrix) < row_count(g, rows);
+    g->n_products = n_products;
+    return is_cheaper;
 }
 
 // Building --------------------------------------------------------------------------------------------------
@@ -139,9 +166,17 @@ static NodeId build_parts(Gatherer *g, NodeId rows, NodeId matrix)
         NodeId x = build_product(g, node->inputs[0], matrix);
         return graph_take(g->build.graph, x, g->map[node->inputs[1]], &g->build.origin);
     }
+    if (node->op == OP_SLICE) {
+        NodeId x = build_product(g, node->inputs[0], matrix);
+        Shape shape = product_shape(g, rows, matrix);
+        return graph_slice(g->build.graph, x, node->attr.start, node->attr.step, &shape, &g->build.origin);
+    }
     NodeId *parts = arena_alloc(g->build.graph->arena, (size_t)node->n_inputs * sizeof *parts);
-    for (int i = 0; i < node->n_inputs; i++) {
-        parts[i] = build_product(g, node->inputs[i], matrix);
+    for (int i = 0; i < 2 * node->n_inputs; i++) {
+        int part = i % node->n_inputs;
+        if (is_turn(g, node->inputs[part], i / node->n_inputs)) {
+            parts[part] = build_product(g, node->inputs[part], matrix);
+        }
     }
     return graph_concat(g->build.graph, parts, node->n_inputs, node->attr.axis, &g->build.origin);
 }
@@ -150,7 +185,7 @@ static NodeId build_parts(Gatherer *g, NodeId rows, NodeId matrix)
 static NodeId build_product(Gatherer *g, NodeId id, NodeId matrix)
 {
     NodeId rows = without_reshape(g, id), result;
-    if (is_planned(g, rows, matrix) || cost_of_parts(g, rows, matrix) >= row_count(g, rows)) {
+    if (is_planned(g, rows, matrix) || !is_cheaper_in_parts(g, rows, matrix)) {
         result = build_whole(g, rows, matrix);
         if (!is_planned(g, rows, matrix)) {
             plan(g, rows, matrix);
@@ -168,7 +203,7 @@ static NodeId visit(Gatherer *g, NodeId id)
     g->build.origin = node_origin(g->from, id);
     if (is_product(node)) {
         NodeId matrix = node->inputs[1], rows = without_reshape(g, node->inputs[0]);
-        if (cost_of_parts(g, rows, matrix) < row_count(g, rows)) {
+        if (is_cheaper_in_parts(g, rows, matrix)) {
             return graph_reshape(g->build.graph, build_parts(g, rows, matrix), &node->shape,
                                  &g->build.origin);
         }

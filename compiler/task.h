@@ -69,9 +69,9 @@ typedef struct Task {
     Sym name;            // "pretrain"
     const char *config;  // resolved configuration as JSON
     int ranks;           // processes that the graphs' collectives span; 0: no graph depends on their number
-    const Parameter *parameters;
-    int n_parameters;
-    const int64_t *offsets;   // of each parameter in the parameter region, in elements
+    const Parameter *parameters;  // and behind them packs of them
+    int n_parameters, n_packs;
+    const int64_t *offsets;   // of each parameter and pack in the parameter region, in elements
     int64_t parameter_count;  // elements of the region, padding included
     const Alias *aliases;
     int n_aliases;

@@ -59,11 +59,18 @@ module XVLM(
             concat([image_atts[image_of_text], image_atts], 0))
     }
 
-    # Scores over the vocabulary at the masked positions.
-    fn masked_words(
-        ids: int[B, T], atts: int[B, T], image: [B, S, D], image_atts: int[B, S],
-        position: int[B, M]) {
-        x = text_encoder.multi_modal(ids, atts, image, image_atts)
-        return text_encoder.logits(gather_rows(x, position))
+    # Several passes through the fusion layers as one batch: they use the same weights, so one product does the work of
+    # several. Each list holds one tensor for a pass; the results lie one behind the other.
+    fn fused_together(texts, text_atts, images, image_atts) {
+        return text_encoder.fusion(
+            concat(texts, 0), concat(text_atts, 0), concat(images, 0), concat(image_atts, 0))
+    }
+
+    # What heads look at in [N, T, W] fused states, taken at once so that the last layer computes no other rows: M
+    # positions in each of the first B texts, then the first tokens of the rest: [B * M + N - B, W].
+    fn rows_read(cross: [N, T, W], position: int[B, M]) {
+        masked = reshape(arange(B)[:, none] * T + position, [B * M])
+        first = (arange(N - B) + B) * T
+        return reshape(cross, [N * T, W])[concat([masked, first], 0)]
     }
 }

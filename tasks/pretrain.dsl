@@ -94,6 +94,9 @@ task pretrain {
         load "vision_encoder.*" = none
     }
 
+    # In both entry points the texts and the masked texts, and then all fusions, go through the layers as one batch.
+    # The outputs text_embeds and cross_pos are computed apart, as they are observed; training does not read them.
+
     # Region-text pairs: text about a part of an image, and where that part is.
     entry regions(
         image: [I, 3, R, R], idx_to_group_img: int[B], text_ids: int[B, T], text_atts: int[B, T],
@@ -110,8 +113,12 @@ task pretrain {
         output image_embeds_fullatts = full
         output image_atts = image_atts
         output text_embeds = model.text_encoder.text(text_ids, text_atts)
+        both = model.text_encoder.text(
+            concat([text_ids_masked, text_ids], 0), concat([text_atts, text_atts], 0))
+        masked = both[:B]
+        text = both[B:]
         output image_feat = model.image_feature(image_embeds)
-        output text_feat = model.text_feature(text_embeds)
+        output text_feat = model.text_feature(text)
         output itc_logits = all_gather(image_feat) @ all_gather(text_feat).T / model.temp
         output loss_itc = itc(itc_logits)
 
@@ -122,20 +129,25 @@ task pretrain {
         draw neg_text_idx = sample_categorical(itm_weights_i2t)
         output cross_pos = model.text_encoder.fusion(
             text_embeds, text_atts, image_embeds, image_atts)
-        output cross_neg = model.fused_negatives(
-            text_embeds, text_atts, image_embeds, image_atts, neg_image_idx, neg_text_idx)
-        output itm_logits = concat([model.match(cross_pos), model.match(cross_neg)], 0)
+        cross = model.fused_together(
+            [masked, text, text, text[neg_text_idx], text],
+            [text_atts, text_atts, text_atts, text_atts[neg_text_idx], text_atts],
+            [image_embeds, image_embeds, image_embeds[neg_image_idx], image_embeds, full],
+            [image_atts, image_atts, image_atts[neg_image_idx], image_atts, int(ones([B, S]))])
+        output cross_neg = cross[2 * B:4 * B]
+        rows = model.rows_read(cross, masked_pos)
+        let first = B * M
+        output itm_logits = model.itm_head(rows[first:first + 3 * B])
         matched = int(arange(3 * B) < B)
         output loss_itm = mean(cross_entropy(itm_logits, matched), 0)
 
-        output mlm_logits = model.masked_words(
-            text_ids_masked, text_atts, image_embeds, image_atts, masked_pos)
+        output mlm_logits = model.text_encoder.logits(
+            reshape(rows[:first], [B, M, text_config.hidden_size]))
         output loss_mlm = masked_cross_entropy(
             reshape(mlm_logits, [B * M, text_config.vocab_size]), reshape(masked_ids, [B * M]))
 
-        everywhere = ones([B, S])
-        output cross_bbox = model.text_encoder.fusion(text_embeds, text_atts, full, int(everywhere))
-        output bbox_head_out = model.bbox_head(cross_bbox[:, 0])
+        output cross_bbox = cross[4 * B:]
+        output bbox_head_out = model.bbox_head(rows[first + 3 * B:])
         output output_coord = sigmoid(bbox_head_out)
         counts = ones([B]) if calc_image_bbox_loss else 1.0 - float(is_image)
         output loss_bbox = box_l1(output_coord, target_bbox, counts)
@@ -161,8 +173,12 @@ task pretrain {
         output image_embeds = model.vision_encoder(image)
         output image_atts = int(ones([B, S]))
         output text_embeds = model.text_encoder.text(text_ids, text_atts)
+        both = model.text_encoder.text(
+            concat([text_ids_masked, text_ids], 0), concat([text_atts, text_atts], 0))
+        masked = both[:B]
+        text = both[B:]
         output image_feat = model.image_feature(image_embeds)
-        output text_feat = model.text_feature(text_embeds)
+        output text_feat = model.text_feature(text)
         output itc_logits = all_gather(image_feat) @ all_gather(text_feat).T / model.temp
         output loss_itc = itc(itc_logits)
 
@@ -173,14 +189,20 @@ task pretrain {
         draw neg_text_idx = sample_categorical(itm_weights_i2t)
         output cross_pos = model.text_encoder.fusion(
             text_embeds, text_atts, image_embeds, image_atts)
-        output cross_neg = model.fused_negatives(
-            text_embeds, text_atts, image_embeds, image_atts, neg_image_idx, neg_text_idx)
-        output itm_logits = concat([model.match(cross_pos), model.match(cross_neg)], 0)
+        cross = model.fused_together(
+            [masked, text, text, text[neg_text_idx]],
+            [text_atts, text_atts, text_atts, text_atts[neg_text_idx]],
+            [image_embeds, image_embeds, image_embeds[neg_image_idx], image_embeds],
+            [image_atts, image_atts, image_atts[neg_image_idx], image_atts])
+        output cross_neg = cross[2 * B:4 * B]
+        rows = model.rows_read(cross, masked_pos)
+        let first = B * M
+        output itm_logits = model.itm_head(rows[first:first + 3 * B])
         matched = int(arange(3 * B) < B)
         output loss_itm = mean(cross_entropy(itm_logits, matched), 0)
 
-        output mlm_logits = model.masked_words(
-            text_ids_masked, text_atts, image_embeds, image_atts, masked_pos)
+        output mlm_logits = model.text_encoder.logits(
+            reshape(rows[:first], [B, M, text_config.hidden_size]))
         labels = reshape(masked_ids, [B * M])
         flat = reshape(mlm_logits, [B * M, text_config.vocab_size])
         output loss_mlm = masked_cross_entropy(flat, labels)

@@ -61,16 +61,16 @@ XV_FN float xv_attention_keep(const XvAttentionTask &task, int64_t b, int64_t h,
     return task.keep ? xv_keep(task.keep[0], index) : 1.0f;
 }
 
-// Which (batch, head) pair and row the calling warp owns, of `count` rows a pair.
+// Which (batch, head) pair and row the calling warp of the block owns, of `count` rows a pair.
 struct XvAttentionRow {
     int64_t b, h, row;
     bool is_inside;
 };
 
-XV_FN XvAttentionRow xv_attention_row(const XvAttentionTask &task, int64_t count)
+XV_FN XvAttentionRow xv_attention_row(const XvAttentionTask &task, int64_t block, int64_t count)
 {
     int64_t tiles = (count + XV_ATTENTION_ROWS - 1) / XV_ATTENTION_ROWS;
-    int64_t pair = blockIdx.x / tiles, row = blockIdx.x % tiles * XV_ATTENTION_ROWS + threadIdx.x / 32;
+    int64_t pair = block / tiles, row = block % tiles * XV_ATTENTION_ROWS + threadIdx.x / 32;
     return XvAttentionRow{pair / task.heads, pair % task.heads, row, row < count};
 }
 
@@ -82,7 +82,7 @@ XV_KERNEL(XV_ATTENTION_THREADS) xv_attention_forward(XvAttentionTask task)
     XV_SHARED(float, weights, XV_ATTENTION_ROWS * XV_ATTENTION_TILE);
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
     const int head_dim = (int)task.head_dim, value_dim = (int)task.value_dim;
-    const XvAttentionRow at = xv_attention_row(task, task.n_query);
+    const XvAttentionRow at = xv_attention_row(task, blockIdx.x, task.n_query);
     xv_attention_own(queries, task.q, xv_heads_at(task.q, at.b, at.h, at.row), at.is_inside, head_dim, task.scale);
     float largest = -INFINITY, total = 0, sum[XV_ATTENTION_PARTS] = {};
     for (int64_t first = 0; first < task.n_key; first += XV_ATTENTION_TILE) {

@@ -1,16 +1,14 @@
-// The gradient of attention in three kernels; see attention.cuh for the formulas. The first also leaves delta.
+// The gradient of attention in one launch; see attention.cuh for the formulas. Its blocks are of three kinds that need
+// nothing of each other: the first own queries, the next keys, the last elements of biases.
 
-// A warp owns a query: dQ.
-XV_KERNEL(XV_ATTENTION_THREADS) xv_attention_grad_query(XvAttentionTask task)
+// A warp owns a query: dQ. Tiles hold 32 rows, own arrays a row for each warp, scores 32 for each warp.
+XV_FN void xv_attention_grad_query(const XvAttentionTask &task, int64_t block, XV_SHARED_REF(float) keys,
+                                   XV_SHARED_REF(float) values, XV_SHARED_REF(float) queries,
+                                   XV_SHARED_REF(float) d_outs, XV_SHARED_REF(float) d_scores)
 {
-    XV_SHARED(float, keys, XV_ATTENTION_TILE * XV_ATTENTION_PITCH);
-    XV_SHARED(float, values, XV_ATTENTION_TILE * XV_ATTENTION_PITCH);
-    XV_SHARED(float, queries, XV_ATTENTION_ROWS * XV_ATTENTION_PITCH);
-    XV_SHARED(float, d_outs, XV_ATTENTION_ROWS * XV_ATTENTION_PITCH);
-    XV_SHARED(float, d_scores, XV_ATTENTION_ROWS * XV_ATTENTION_TILE);
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
     const int head_dim = (int)task.head_dim, value_dim = (int)task.value_dim;
-    const XvAttentionRow at = xv_attention_row(task, task.n_query);
+    const XvAttentionRow at = xv_attention_row(task, block, task.n_query);
     const int64_t row = (at.b * task.heads + at.h) * task.n_query + at.row;
     const int64_t out_at = xv_heads_at(task.out, at.b, at.h, at.row);
     const int64_t d_out_at = xv_heads_at(task.d_out, at.b, at.h, at.row);
@@ -50,9 +48,6 @@ XV_KERNEL(XV_ATTENTION_THREADS) xv_attention_grad_query(XvAttentionTask task)
     if (!at.is_inside) {
         return;
     }
-    if (lane == 0) {
-        task.delta[row] = delta;
-    }
 #pragma unroll
     for (int u = 0; u < XV_ATTENTION_PARTS; u++) {
         if (lane + 32 * u < head_dim) {
@@ -60,26 +55,43 @@ XV_KERNEL(XV_ATTENTION_THREADS) xv_attention_grad_query(XvAttentionTask task)
         }
     }
 }
-XV_ENTRY(xv_attention_grad_query)
+
+// deltas[0..31] of the queries first..first+31: four neighbouring threads share a row.
+XV_FN void xv_attention_deltas(XV_SHARED_REF(float) deltas, const XvAttentionTask &task, const XvAttentionRow &at,
+                               int64_t first)
+{
+    constexpr int team = XV_ATTENTION_THREADS / XV_ATTENTION_TILE;
+    const int row = (int)threadIdx.x / team, part = (int)threadIdx.x % team;
+    float delta = 0;
+    if (first + row < task.n_query) {
+        const int64_t out_at = xv_heads_at(task.out, at.b, at.h, first + row);
+        const int64_t d_out_at = xv_heads_at(task.d_out, at.b, at.h, first + row);
+        for (int d = part; d < (int)task.value_dim; d += team) {
+            delta = xv_fma(task.d_out.data[d_out_at + d], task.out.data[out_at + d], delta);
+        }
+    }
+    delta = xv_team_reduce<team, XvSum>(delta);
+    if (part == 0) {
+        deltas[row] = delta;
+    }
+}
 
 // A warp owns a key: dK and dV.
-XV_KERNEL(XV_ATTENTION_THREADS) xv_attention_grad_key(XvAttentionTask task)
+XV_FN void xv_attention_grad_key(const XvAttentionTask &task, int64_t block, XV_SHARED_REF(float) queries,
+                                 XV_SHARED_REF(float) d_outs, XV_SHARED_REF(float) keys, XV_SHARED_REF(float) values,
+                                 XV_SHARED_REF(float) d_scores, XV_SHARED_REF(float) weights,
+                                 XV_SHARED_REF(float) deltas)
 {
-    XV_SHARED(float, queries, XV_ATTENTION_TILE * XV_ATTENTION_PITCH);
-    XV_SHARED(float, d_outs, XV_ATTENTION_TILE * XV_ATTENTION_PITCH);
-    XV_SHARED(float, keys, XV_ATTENTION_ROWS * XV_ATTENTION_PITCH);
-    XV_SHARED(float, values, XV_ATTENTION_ROWS * XV_ATTENTION_PITCH);
-    XV_SHARED(float, weights, XV_ATTENTION_ROWS * XV_ATTENTION_TILE);
-    XV_SHARED(float, d_scores, XV_ATTENTION_ROWS * XV_ATTENTION_TILE);
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
     const int head_dim = (int)task.head_dim, value_dim = (int)task.value_dim;
-    const XvAttentionRow at = xv_attention_row(task, task.n_key);
+    const XvAttentionRow at = xv_attention_row(task, block, task.n_key);
     xv_attention_own(keys, task.k, xv_heads_at(task.k, at.b, at.h, at.row), at.is_inside, head_dim, task.scale);
     xv_attention_own(values, task.v, xv_heads_at(task.v, at.b, at.h, at.row), at.is_inside, value_dim, 1.0f);
     float d_key[XV_ATTENTION_PARTS] = {}, d_value[XV_ATTENTION_PARTS] = {};
     for (int64_t first = 0; first < task.n_query; first += XV_ATTENTION_TILE) {
         xv_attention_load(queries, task.q, at.b, at.h, first, task.n_query, head_dim);
         xv_attention_load(d_outs, task.d_out, at.b, at.h, first, task.n_query, value_dim);
+        xv_attention_deltas(deltas, task, at, first);
         xv_sync_block();
         const int64_t i = first + lane, row = (at.b * task.heads + at.h) * task.n_query + i;
         float weight = 0, d_score = 0;
@@ -88,7 +100,7 @@ XV_KERNEL(XV_ATTENTION_THREADS) xv_attention_grad_key(XvAttentionTask task)
                 + xv_attention_biases(task, at.b, at.h, i, at.row);
             const float p = xv_exp(score - task.lse[row]), keep = xv_attention_keep(task, at.b, at.h, i, at.row);
             weight = p * keep;
-            d_score = p * (xv_attention_dot(values, warp, d_outs, lane, value_dim) * keep - task.delta[row]);
+            d_score = p * (xv_attention_dot(values, warp, d_outs, lane, value_dim) * keep - deltas[lane]);
         }
         weights[warp * XV_ATTENTION_TILE + lane] = weight;
         d_scores[warp * XV_ATTENTION_TILE + lane] = d_score;
@@ -121,7 +133,6 @@ XV_KERNEL(XV_ATTENTION_THREADS) xv_attention_grad_key(XvAttentionTask task)
         }
     }
 }
-XV_ENTRY(xv_attention_grad_key)
 
 // dS of one score, from memory.
 XV_FN float xv_attention_d_score(const XvAttentionTask &task, int64_t b, int64_t h, int64_t i, int64_t j)
@@ -129,29 +140,31 @@ XV_FN float xv_attention_d_score(const XvAttentionTask &task, int64_t b, int64_t
     const int64_t row = (b * task.heads + h) * task.n_query + i;
     const int64_t q = xv_heads_at(task.q, b, h, i), k = xv_heads_at(task.k, b, h, j);
     const int64_t v = xv_heads_at(task.v, b, h, j), d_out = xv_heads_at(task.d_out, b, h, i);
-    float score = 0, d_p = 0;
+    const int64_t out = xv_heads_at(task.out, b, h, i);
+    float score = 0, d_p = 0, delta = 0;
     for (int64_t d = 0; d < task.head_dim; d++) {
         score = xv_fma(task.q.data[q + d] * task.scale, task.k.data[k + d], score);
     }
     for (int64_t d = 0; d < task.value_dim; d++) {
         d_p = xv_fma(task.d_out.data[d_out + d], task.v.data[v + d], d_p);
+        delta = xv_fma(task.d_out.data[d_out + d], task.out.data[out + d], delta);
     }
     score += xv_attention_biases(task, b, h, i, j);
-    return xv_exp(score - task.lse[row]) * (d_p * xv_attention_keep(task, b, h, i, j) - task.delta[row]);
+    return xv_exp(score - task.lse[row]) * (d_p * xv_attention_keep(task, b, h, i, j) - delta);
 }
 
 // A warp owns an element of the bias: its lanes share the scores that the element was added to.
-XV_KERNEL(XV_ATTENTION_THREADS) xv_attention_grad_bias(XvAttentionTask task, XvBiasGradTask grad)
+XV_FN void xv_attention_grad_bias(const XvAttentionTask &task, int64_t block, const XvBiasTask &bias,
+                                  const XvBiasGradTask &grad)
 {
     const int lane = (int)threadIdx.x % 32;
-    const int64_t element = (int64_t)blockIdx.x * XV_ATTENTION_ROWS + threadIdx.x / 32;
+    const int64_t element = block * XV_ATTENTION_ROWS + threadIdx.x / 32;
     if (element >= grad.entries * grad.heads * grad.queries * grad.keys) {
         return;
     }
     const int64_t key = element % grad.keys, query = element / grad.keys % grad.queries;
     const int64_t head = element / grad.keys / grad.queries % grad.heads;
     const int64_t entry = element / grad.keys / grad.queries / grad.heads;
-    const XvBiasTask &bias = task.bias[grad.which];
     const int64_t heads = task.heads / grad.heads, queries = task.n_query / grad.queries, keys = task.n_key / grad.keys;
     float sum = 0;
     for (int64_t n = lane; n < task.batch * heads * queries * keys; n += 32) {
@@ -167,4 +180,31 @@ XV_KERNEL(XV_ATTENTION_THREADS) xv_attention_grad_bias(XvAttentionTask task, XvB
         grad.d[element] = sum;
     }
 }
-XV_ENTRY(xv_attention_grad_bias)
+
+XV_KERNEL(XV_ATTENTION_THREADS) xv_attention_grad(XvAttentionTask task, XvAttentionGradTask grad)
+{
+    XV_SHARED(float, tile, XV_ATTENTION_TILE * XV_ATTENTION_PITCH);
+    XV_SHARED(float, other_tile, XV_ATTENTION_TILE * XV_ATTENTION_PITCH);
+    XV_SHARED(float, own, XV_ATTENTION_ROWS * XV_ATTENTION_PITCH);
+    XV_SHARED(float, other_own, XV_ATTENTION_ROWS * XV_ATTENTION_PITCH);
+    XV_SHARED(float, d_scores, XV_ATTENTION_ROWS * XV_ATTENTION_TILE);
+    XV_SHARED(float, weights, XV_ATTENTION_ROWS * XV_ATTENTION_TILE);
+    XV_SHARED(float, deltas, XV_ATTENTION_TILE);
+    int64_t block = blockIdx.x;
+    if (block < grad.query_blocks) {
+        xv_attention_grad_query(task, block, tile, other_tile, own, other_own, d_scores);
+        return;
+    }
+    block -= grad.query_blocks;
+    if (block < grad.key_blocks) {
+        xv_attention_grad_key(task, block, tile, other_tile, own, other_own, d_scores, weights, deltas);
+        return;
+    }
+    block -= grad.key_blocks;
+    if (block < grad.bias[0].blocks) {
+        xv_attention_grad_bias(task, block, task.bias[0], grad.bias[0]);
+    } else {
+        xv_attention_grad_bias(task, block - grad.bias[0].blocks, task.bias[1], grad.bias[1]);
+    }
+}
+XV_ENTRY(xv_attention_grad)

@@ -149,22 +149,21 @@ void xv_cuda_attention(const XvRun *run, const XvAttention *attention)
     }
 }
 
-static void bias_gradient(const XvRun *run, XvAttentionTask *task, const XvAttentionGrad *grad, int which)
+static XvBiasGradTask bias_gradient(const XvAttentionGrad *grad, int which)
 {
     const XvAttention *a = grad->forward;
     const XvAttentionBias *bias = &a->bias[which];
-    XvBiasGradTask request = {.entries = bias->batch ? bias->modulus : 1,
-                              .heads = bias->head ? a->heads : 1,
-                              .queries = bias->query ? a->n_query : 1,
-                              .keys = bias->key ? a->n_key : 1,
-                              .which = which};
-    int64_t count = request.entries * request.heads * request.queries * request.keys;
-    request.d = span(grad->d_bias[which], count);
-    launch(run, XV_KERNEL_ATTENTION_GRAD_BIAS, pieces(count, XV_ATTENTION_ROWS), XV_ATTENTION_THREADS,
-           (void *[]){task, &request});
+    XvBiasGradTask task = {.entries = bias->batch ? bias->modulus : 1,
+                           .heads = bias->head ? a->heads : 1,
+                           .queries = bias->query ? a->n_query : 1,
+                           .keys = bias->key ? a->n_key : 1};
+    int64_t count = task.entries * task.heads * task.queries * task.keys;
+    task.d = span(grad->d_bias[which], count);
+    task.blocks = grad->d_bias[which] ? pieces(count, XV_ATTENTION_ROWS) : 0;
+    return task;
 }
 
-void xv_cuda_attention_grad(const XvRun *run, const XvAttentionGrad *grad, float *scratch)
+void xv_cuda_attention_grad(const XvRun *run, const XvAttentionGrad *grad)
 {
     const XvAttention *a = grad->forward;
     if (!has_room(run, a)) {
@@ -175,17 +174,15 @@ void xv_cuda_attention_grad(const XvRun *run, const XvAttentionGrad *grad, float
     task.dq = output_heads(&grad->dq, a, a->n_query, a->head_dim);
     task.dk = output_heads(&grad->dk, a, a->n_key, a->head_dim);
     task.dv = output_heads(&grad->dv, a, a->n_key, a->value_dim);
-    task.delta = span(scratch, a->batch * a->heads * a->n_query);
     int64_t pairs = a->batch * a->heads;
-    launch(run, XV_KERNEL_ATTENTION_GRAD_QUERY, pairs * pieces(a->n_query, XV_ATTENTION_ROWS),
-           XV_ATTENTION_THREADS, (void *[]){&task});
-    launch(run, XV_KERNEL_ATTENTION_GRAD_KEY, pairs * pieces(a->n_key, XV_ATTENTION_ROWS),
-           XV_ATTENTION_THREADS, (void *[]){&task});
+    XvAttentionGradTask parts = {.query_blocks = pairs * pieces(a->n_query, XV_ATTENTION_ROWS),
+                                 .key_blocks = pairs * pieces(a->n_key, XV_ATTENTION_ROWS)};
+    int64_t blocks = parts.query_blocks + parts.key_blocks;
     for (int i = 0; i < a->n_biases; i++) {
-        if (grad->d_bias[i]) {
-            bias_gradient(run, &task, grad, i);
-        }
+        parts.bias[i] = bias_gradient(grad, i);
+        blocks += parts.bias[i].blocks;
     }
+    launch(run, XV_KERNEL_ATTENTION_GRAD, blocks, XV_ATTENTION_THREADS, (void *[]){&task, &parts});
 }
 
 // Rows ----------------------------------------------------------------------------------------------------------
@@ -224,9 +221,18 @@ void xv_cuda_top_k(const XvRun *run, const float *values, int64_t n_rows, int64_
     launch(run, XV_KERNEL_TOP_K, n_rows, XV_ROWS_THREADS, (void *[]){&task});
 }
 
-void xv_cuda_add_chunks(const XvRun *run, float *out, const float *parts, int64_t chunks, int64_t lanes)
+void xv_cuda_add_columns(const XvRun *run, const XvCudaColumns *sums, int n_sums)
 {
-    XvColumnsTask task = {
-        .parts = span(parts, chunks * lanes), .out = span(out, lanes), .chunks = chunks, .lanes = lanes};
-    launch(run, XV_KERNEL_ADD_CHUNKS, pieces(lanes, XV_ROWS_THREADS), XV_ROWS_THREADS, (void *[]){&task});
+    XvColumnsTask task = {.n_sums = n_sums};
+    int64_t blocks = 0;
+    for (int i = 0; i < n_sums; i++) {
+        int64_t lanes = sums[i].lanes;
+        task.sums[i] = (XvColumns){.parts = span(sums[i].parts, sums[i].chunks * lanes),
+                                   .out = span(sums[i].out, lanes),
+                                   .chunks = (int32_t)sums[i].chunks,
+                                   .lanes = (int32_t)lanes,
+                                   .first_block = (int32_t)blocks};
+        blocks += pieces(lanes, XV_COLUMNS_LANES);
+    }
+    launch(run, XV_KERNEL_ADD_COLUMNS, blocks, XV_ROWS_THREADS, (void *[]){&task});
 }

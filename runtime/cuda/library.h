@@ -13,8 +13,8 @@ void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm);
 // head_dim and value_dim are at most 128.
 void xv_cuda_attention(const XvRun *run, const XvAttention *attention);
 
-// The forward problem must hold out and lse as the forward pass left them. scratch: batch * heads * n_query floats.
-void xv_cuda_attention_grad(const XvRun *run, const XvAttentionGrad *grad, float *scratch);
+// The forward problem must hold out and lse as the forward pass left them.
+void xv_cuda_attention_grad(const XvRun *run, const XvAttentionGrad *grad);
 
 void xv_cuda_scatter_add_rows(const XvRun *run, const XvRows *rows, bool is_cleared);
 
@@ -25,4 +25,11 @@ void xv_cuda_top_k(const XvRun *run, const float *values, int64_t n_rows, int64_
                    int32_t *index);
 
 // out[c] = sum over chunks of parts[chunk * lanes + c].
-void xv_cuda_add_chunks(const XvRun *run, float *out, const float *parts, int64_t chunks, int64_t lanes);
+typedef struct XvCudaColumns {
+    const float *parts;
+    float *out;
+    int64_t chunks, lanes;
+} XvCudaColumns;
+
+// At most XV_COLUMNS_MAX (runtime/cuda/tasks.h) sums in one launch.
+void xv_cuda_add_columns(const XvRun *run, const XvCudaColumns *sums, int n_sums);

@@ -111,16 +111,32 @@ XV_KERNEL(XV_ROWS_THREADS) xv_top_k(XvTopTask task)
 }
 XV_ENTRY(xv_top_k)
 
-XV_KERNEL(XV_ROWS_THREADS) xv_add_chunks(XvColumnsTask task)
+constexpr int XV_COLUMNS_WARPS = (int)XV_ROWS_THREADS / (int)XV_COLUMNS_LANES;
+
+// Ends of column sums: a block owns 32 lanes of one sum, its warps the quarters of the chunks.
+XV_KERNEL(XV_ROWS_THREADS) xv_add_columns(XvColumnsTask task)
 {
-    const int64_t c = (int64_t)blockIdx.x * XV_ROWS_THREADS + threadIdx.x;
-    if (c >= task.lanes) {
-        return;
+    XV_SHARED(float, quarters, XV_ROWS_THREADS);
+    int which = 0;
+    while (which + 1 < task.n_sums && task.sums[which + 1].first_block <= (int)blockIdx.x) {
+        which++;
     }
-    float sum = 0;
-    for (int64_t chunk = 0; chunk < task.chunks; chunk++) {
-        sum += task.parts[chunk * task.lanes + c];
+    const XvColumns &sum = task.sums[which];
+    const int lane = (int)threadIdx.x % XV_COLUMNS_LANES, warp = (int)threadIdx.x / XV_COLUMNS_LANES;
+    const int c = ((int)blockIdx.x - sum.first_block) * XV_COLUMNS_LANES + lane;
+    const int last = (int)((int64_t)(warp + 1) * sum.chunks / XV_COLUMNS_WARPS);
+    float part = 0;
+    for (int chunk = (int)((int64_t)warp * sum.chunks / XV_COLUMNS_WARPS); chunk < last; chunk++) {
+        part += c < sum.lanes ? sum.parts[(int64_t)chunk * sum.lanes + c] : 0.0f;
     }
-    task.out[c] = sum;
+    quarters[threadIdx.x] = part;
+    xv_sync_block();
+    if (warp == 0 && c < sum.lanes) {
+        float whole = quarters[lane];
+        for (int i = 1; i < XV_COLUMNS_WARPS; i++) {
+            whole += quarters[i * XV_COLUMNS_LANES + lane];
+        }
+        sum.out[c] = whole;
+    }
 }
-XV_ENTRY(xv_add_chunks)
+XV_ENTRY(xv_add_columns)

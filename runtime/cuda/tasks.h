@@ -51,7 +51,6 @@ typedef struct XvAttentionTask {
     XV_SPAN(float) lse;             // [batch, heads, n_query], or NULL
     XV_SPAN(const XvDraw) keep;     // one draw, or NULL
     XvHeadsTask d_out, dq, dk, dv;  // gradient only
-    XV_SPAN(float) delta;           // [batch, heads, n_query]: sum of d_out times out
     int32_t n_biases;
     float scale;
 } XvAttentionTask;
@@ -62,9 +61,14 @@ enum { XV_ATTENTION_ROWS = 4, XV_ATTENTION_THREADS = 128, XV_ATTENTION_MAX_DIM =
 typedef struct XvBiasGradTask {
     XV_SPAN(float) d;
     int64_t entries, heads, queries, keys;
-    int32_t which;  // bias of the attention
-    int32_t unused;
+    int64_t blocks;
 } XvBiasGradTask;
+
+// The blocks of the gradient's one launch: those of queries, those of keys, those of each bias.
+typedef struct XvAttentionGradTask {
+    int64_t query_blocks, key_blocks;
+    XvBiasGradTask bias[2];  // without blocks where no gradient is wanted
+} XvAttentionGradTask;
 
 enum { XV_ROWS_THREADS = 128 };  // of the kernels of rows.cuh
 
@@ -91,11 +95,21 @@ typedef struct XvTopTask {
     int64_t n, k;
 } XvTopTask;
 
-// out[c] = sum over chunks, in order, of parts[chunk * lanes + c].
-typedef struct XvColumnsTask {
+// out[c] = sum over chunks of parts[chunk * lanes + c], in an order that depends on their number alone.
+typedef struct XvColumns {
     XV_SPAN(const float) parts;
     XV_SPAN(float) out;
-    int64_t chunks, lanes;
+    int32_t chunks, lanes;
+    int32_t first_block;
+    int32_t unused;
+} XvColumns;
+
+enum { XV_COLUMNS_LANES = 32, XV_COLUMNS_MAX = 64 };  // lanes of a block, sums of a launch
+
+typedef struct XvColumnsTask {
+    XvColumns sums[XV_COLUMNS_MAX];
+    int32_t n_sums;
+    int32_t unused;
 } XvColumnsTask;
 
 // A run of elements of one parameter.

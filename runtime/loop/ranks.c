@@ -18,18 +18,32 @@ static void average_range(XvHost *host, int64_t begin, int64_t end)
     }
 }
 
-// Parameters lie behind each other, so that neighbours with gradients are averaged in one go, padding included.
+// The parameter that lies first from `at` on, or NULL: memory has an order of its own.
+static const XvParameter *parameter_from(const XvProgram *program, int64_t at)
+{
+    const XvParameter *found = NULL;
+    for (int i = 0; i < program->n_parameters; i++) {
+        const XvParameter *parameter = &program->parameters[i];
+        if (parameter->offset >= at && (!found || parameter->offset < found->offset)) {
+            found = parameter;
+        }
+    }
+    return found;
+}
+
+// Neighbours with gradients are averaged in one go, padding included.
 void xv_ranks_average(XvHost *host, const XvEntry *entry)
 {
     const XvProgram *program = host->program;
     int64_t begin = -1;
-    for (int i = 0; host->comm && i <= program->n_parameters; i++) {
-        bool is_wanted = i < program->n_parameters && entry->has_gradient[i];
-        int64_t offset = i < program->n_parameters ? program->parameters[i].offset : program->parameter_count;
+    for (int64_t at = 0; host->comm && at <= program->parameter_count; at++) {
+        const XvParameter *parameter = parameter_from(program, at);
+        at = parameter ? parameter->offset : program->parameter_count;
+        bool is_wanted = parameter && entry->has_gradient[parameter - program->parameters];
         if (is_wanted && begin < 0) {
-            begin = offset;
+            begin = at;
         } else if (!is_wanted && begin >= 0) {
-            average_range(host, begin, offset);
+            average_range(host, begin, at);
             begin = -1;
         }
     }

@@ -30,8 +30,8 @@ all_ran() {
 
 # library_ran NAME: so are the library's, but for those that only other tests use.
 library_ran() {
-    for kernel in xv_matmul xv_attention_forward xv_attention_grad_query xv_attention_grad_key xv_attention_grad_bias \
-        xv_clear xv_scatter_add xv_sample xv_add_chunks xv_update_squares xv_update_norm xv_update_adamw; do
+    for kernel in xv_matmul xv_attention_forward xv_attention_grad xv_clear xv_scatter_add \
+        xv_sample xv_add_columns xv_update_squares xv_update_norm xv_update_adamw; do
         succeeds "$1: $kernel ran" grep -qx "$kernel" "$WORK/ran"
     done
 }

@@ -1,0 +1,20 @@
+// Linear layers of one module that read the same rows become one: y_i = x W_i^T + b_i for queries, keys and values is
+// x W^T + b with W and b the matrices and biases one behind the other, cut into y_i afterwards. Nothing is copied for
+// that: the parameters lie side by side in memory, in the order of the pack.
+//
+// A pack is a further entry of the parameter table (Parameter.members), which PARAM nodes and gradients name like any
+// other. Which parameters are packed is decided by the first graph of a task that could use it; a graph whose products
+// do not all fit a pack keeps the single parameters.
+#pragma once
+
+#include "compiler/task.h"
+
+typedef struct Packs Packs;
+
+Packs *packs_new(Arena *arena, Interner *names, const Task *task);
+
+// Requires: a simplified forward graph without unused nodes. Ensures: the graph computes the same, up to rounding.
+Graph *pack_products(Packs *packs, const Graph *graph);
+
+// Gives the task the longer table of parameters and places that keep the members of a pack together.
+void packs_place(const Packs *packs, Task *task);
