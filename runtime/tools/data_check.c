@@ -15,7 +15,7 @@
 enum { BLOCK = 256 };  // records that are looked at in parallel, then reported in order
 
 typedef struct Arguments {
-    const char *kind, *image_root, *vqa_root, *vg_root, *image_key, *boxes;
+    const char *kind, *image_root, *vqa_root, *vg_root, *image_key, *boxes, *detections;
     int64_t batch, world, max_words, max_problems;
     bool skips_pictures, is_json, wants_help;
 } Arguments;
@@ -42,6 +42,7 @@ typedef struct Scan {
     XvRecordFiles *files;
     XvLayoutOptions options;
     XvReferences *references;
+    XvDetections *detections;
     XvSeen *seen;
     Names texts, ids;
     XvTally tally;
@@ -318,19 +319,23 @@ static bool open_scan(Scan *scan, int n_paths, char **paths, XvError *error)
     const Arguments *a = scan->arguments;
     scan->files = xv_records_open((const char *const *)paths, n_paths, error);
     scan->references = a->boxes ? xv_references_open(a->boxes, error) : NULL;
+    scan->detections = a->detections ? xv_detections_open(a->detections, error) : NULL;
     scan->seen = xv_seen_open();
     scan->options = (XvLayoutOptions){.image_key = a->image_key,
                                       .roots = {a->image_root, a->vqa_root, a->vg_root},
                                       .references = scan->references,
+                                      .detections = scan->detections,
                                       .skips_pictures = a->skips_pictures,
                                       .max_words = (int)a->max_words};
-    return scan->files && (scan->references || !a->boxes) && choose_layout(scan, error);
+    bool has_boxes = (scan->references || !a->boxes) && (scan->detections || !a->detections);
+    return scan->files && has_boxes && choose_layout(scan, error);
 }
 
 static void close_scan(Scan *scan)
 {
     xv_records_close(scan->files);
     xv_references_close(scan->references);
+    xv_detections_close(scan->detections);
     xv_seen_close(scan->seen);
     free(scan->texts.hashes);
     free(scan->texts.records);
@@ -350,6 +355,8 @@ static int run(const char *command, bool is_check, int argc, char **argv)
          "field of the picture in pre-training records"},
         {"--boxes", "PATH", XV_OPTION_TEXT, &a.boxes, 0, 0,
          "boxes by ref_id: a JSON file, or the folder of RefCOCO+"},
+        {"--detections", "FILE", XV_OPTION_TEXT, &a.detections, 0, 0,
+         "detected boxes by image id (dets.json); with --boxes"},
         {"--batch", "N", XV_OPTION_INTEGER, &a.batch, 1, 1 << 20,
          "batch size, for the steps of an epoch (128)"},
         {"--world", "N", XV_OPTION_INTEGER, &a.world, 1, 1 << 20, "processes, for the steps of an epoch (1)"},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/base/error.h"
+#include "runtime/data/detections.h"
 #include "runtime/data/file.h"
 #include "runtime/data/image.h"
 #include "runtime/data/image_path.h"
@@ -51,7 +52,8 @@ typedef struct XvLayoutOptions {
     bool is_path;           // their pictures are paths; else it is tried
     XvImageRoots roots;
     const XvReferences *references;
-    bool skips_pictures;  // do not open them
+    const XvDetections *detections;  // of grounding records, by the image id of their ref_id
+    bool skips_pictures;             // do not open them
     int max_words;
 } XvLayoutOptions;
 

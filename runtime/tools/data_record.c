@@ -418,11 +418,52 @@ static void check_elements(XvRecordCheck *check, const XvLayoutOptions *options,
     }
 }
 
+static const XvReference *reference_of(const XvLayoutOptions *options, const cJSON *record)
+{
+    const cJSON *id = xv_json_member(record, "ref_id");
+    return options->references && cJSON_IsNumber(id)
+               ? xv_references_find(options->references, (int64_t)id->valuedouble)
+               : NULL;
+}
+
+// Candidates for the record's expression: from the file of detections, or the field "dets" of the record.
+static void check_detections(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *record,
+                             XvImageSize size)
+{
+    const XvReference *reference = reference_of(options, record);
+    int count = 0, number = 1;
+    const double(*boxes)[4] = options->detections && reference
+                                  ? xv_detections_find(options->detections, reference->image_id, &count)
+                                  : NULL;
+    if (options->detections && reference && count == 0) {
+        add_problem(check, "no detections are known for its picture, image id %lld",
+                    (long long)reference->image_id);
+    }
+    char where[64];
+    for (int i = 0; i < count; i++) {
+        snprintf(where, sizeof where, "detection %d", i + 1);
+        check_box(check, where, boxes[i], size);
+    }
+    const cJSON *own = xv_json_member(record, "dets");
+    if (own && (!cJSON_IsArray(own) || !own->child)) {
+        add_problem(check, "field \"dets\" is not a list of boxes");
+    }
+    for (const cJSON *item = cJSON_IsArray(own) ? own->child : NULL; item; item = item->next, number++) {
+        double box[4];
+        snprintf(where, sizeof where, "dets %d", number);
+        if (xv_json_box(item, box)) {
+            check_box(check, where, box, size);
+        } else {
+            add_problem(check, "%s: not a list of four numbers", where);
+        }
+    }
+}
+
 static void check_reference(XvRecordCheck *check, const XvLayoutOptions *options, const cJSON *record,
                             XvImageSize size)
 {
     double box[4];
-    const cJSON *own = xv_json_member(record, "bbox"), *id = xv_json_member(record, "ref_id");
+    const cJSON *own = xv_json_member(record, "bbox");
     if (own) {
         if (xv_json_box(own, box)) {
             check_box(check, "bbox", box, size);
@@ -431,9 +472,7 @@ static void check_reference(XvRecordCheck *check, const XvLayoutOptions *options
         }
         return;
     }
-    const XvReference *reference = options->references && cJSON_IsNumber(id)
-                                       ? xv_references_find(options->references, (int64_t)id->valuedouble)
-                                       : NULL;
+    const XvReference *reference = reference_of(options, record);
     if (reference) {
         check_box(check, "box of its ref_id", reference->box, size);
     } else if (options->references) {
@@ -503,4 +542,5 @@ void xv_check_record(XvRecordCheck *check, const XvLayoutOptions *options, const
             check_field(check, options, field, value);
         }
     }
+    check_detections(check, options, record, size);
 }

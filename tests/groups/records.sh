@@ -21,6 +21,29 @@ for file in train_images.jsonl train_regions.jsonl retrieval_train.json captioni
 done
 says 0 '^0 problems' "check: scenes, boxes" "$xvlm" data check --kind grounding_bbox \
     --boxes "$set/scenes/grounding_boxes.json" "$set/scenes/grounding_train.json"
+weak="--kind grounding_weak --boxes $set/scenes/grounding_boxes.json"
+# shellcheck disable=SC2086
+{
+    says 0 '^0 problems' "check: scenes, detections" "$xvlm" data check $weak \
+        --detections "$set/scenes/grounding_dets.json" "$set/scenes/grounding_train.json"
+    printf '{"1": [[1, 2, 3, 4, 0.9]], "2": [[100, 100, 90, 90]]}\n' > "$set/dets.json"
+    says 1 'detection 1: box \[100, 100, 90, 90\] outside its picture' "check: a detection outside" "$xvlm" data check $weak \
+        --detections "$set/dets.json" "$set/scenes/grounding_train.json"
+    says 1 'no detections are known for its picture, image id 3' "check: a picture without detections" "$xvlm" data \
+        check $weak --detections "$set/dets.json" "$set/scenes/grounding_train.json"
+    printf '{"1": [[1, 2, 3]]}\n' > "$set/dets.json"
+    says 1 'dets.json: image 1, detection 1: not a list that starts with four numbers' "check: a short detection" \
+        "$xvlm" data check $weak --detections "$set/dets.json" "$set/scenes/grounding_train.json"
+    printf '{"one": [[1, 2, 3, 4]]}\n' > "$set/dets.json"
+    says 1 'dets.json: key "one" is not an image id' "check: detections of no image" \
+        "$xvlm" data check $weak --detections "$set/dets.json" "$set/scenes/grounding_train.json"
+    printf '{"ref_id": 1, "image": "images/train/000001.jpg", "text": "a star", "dets": [[1, 2, 0, 4], 7]}\n' \
+        > "$set/scenes/own_dets.json"
+    says 1 'dets 1: box .* is empty' "check: an empty detection" "$xvlm" data check --kind grounding_weak \
+        "$set/scenes/own_dets.json"
+    says 1 'dets 2: not a list of four numbers' "check: a broken detection" "$xvlm" data check --kind grounding_weak \
+        "$set/scenes/own_dets.json"
+}
 
 # ---- what is damaged: a line each, and where the fault lies in it
 
