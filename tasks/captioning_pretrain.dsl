@@ -53,7 +53,7 @@ task captioning_pretrain {
     # Substring rule of the official optimizer (optim.py).
     no_decay ["bias", "LayerNorm.weight", "norm.weight", "norm1.weight", "norm2.weight"]
 
-    entry captions(image: [B, 3, R, R], text_ids: int[B, T], text_atts: int[B, T]) {
+    entry images(image: [B, 3, R, R], text_ids: int[B, T], text_atts: int[B, T]) {
         data "caption_pretrain" {}
         dim B = images.batch_size
         output image_embeds = model.vision_encoder(image)

@@ -27,8 +27,8 @@ weak="--kind grounding_weak --boxes $set/scenes/grounding_boxes.json"
     says 0 '^0 problems' "check: scenes, detections" "$xvlm" data check $weak \
         --detections "$set/scenes/grounding_dets.json" "$set/scenes/grounding_train.json"
     printf '{"1": [[1, 2, 3, 4, 0.9]], "2": [[100, 100, 90, 90]]}\n' > "$set/dets.json"
-    says 1 'detection 1: box \[100, 100, 90, 90\] outside its picture' "check: a detection outside" "$xvlm" data check $weak \
-        --detections "$set/dets.json" "$set/scenes/grounding_train.json"
+    says 1 'detection 1: box \[100, 100, 90, 90\] outside its picture' "check: a detection outside" \
+        "$xvlm" data check $weak --detections "$set/dets.json" "$set/scenes/grounding_train.json"
     says 1 'no detections are known for its picture, image id 3' "check: a picture without detections" "$xvlm" data \
         check $weak --detections "$set/dets.json" "$set/scenes/grounding_train.json"
     printf '{"1": [[1, 2, 3]]}\n' > "$set/dets.json"

@@ -1,5 +1,5 @@
-# One real step of every task at the official sizes and batch 2, on real pictures, within 20 GiB of memory. Not among the
-# groups that run by themselves, since it takes ten minutes and 10 GB: `tests/run sizes`. Prints a line for each step.
+# One real step of every task at the official sizes and batch 2, on real pictures, within 20 GiB of memory. Not among
+# the groups that run by themselves, since it takes ten minutes and 10 GB: `tests/run sizes`. Prints a line for each step.
 
 coco=tests/data/mini_coco
 words=tests/data/vocab/bert-base-uncased-vocab.txt
@@ -44,6 +44,6 @@ sized() {
     sized pairs grounding_weak $coco/grounding.json $root
     sized answers vqa $coco/vqa_train.json --set vqa_root=$coco --set vg_root=$coco
     sized captions captioning $coco/retrieval_train.json $root
-    sized captions captioning_pretrain "$WORK/images.jsonl" $paths
+    sized images captioning_pretrain "$WORK/images.jsonl" $paths
     sized self_critical captioning_scst $coco/retrieval_train.json $root
 }
