@@ -8,8 +8,8 @@
 
 typedef struct XvDetections XvDetections;
 
-// `path` is a JSON object {"IMAGE_ID": [[x, y, w, h, ...], ...], ...} in pixels of the stored picture; numbers after the
-// fourth (scores, classes) are left out. NULL with a message that names the path and the image id.
+// `path` is a JSON object {"IMAGE_ID": [[x, y, w, h, ...], ...], ...} in pixels of the stored picture; numbers after
+// the fourth (scores, classes) are left out. NULL with a message that names the path and the image id.
 XvDetections *xv_detections_open(const char *path, XvError *error);
 void xv_detections_close(XvDetections *detections);
 

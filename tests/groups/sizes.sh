@@ -1,5 +1,6 @@
 # One real step of every task at the official sizes and batch 2, on real pictures, within 20 GiB of memory. Not among
-# the groups that run by themselves, since it takes ten minutes and 10 GB: `tests/run sizes`. Prints a line for each step.
+# the groups that run by themselves, since it takes ten minutes and 10 GB: `tests/run sizes`. Prints a line for each
+# step.
 
 coco=tests/data/mini_coco
 words=tests/data/vocab/bert-base-uncased-vocab.txt
