@@ -252,8 +252,9 @@ static bool make_folders(const char *path)
     return true;
 }
 
-// The folder with runtime/ and the library: beside the build folder in a checkout, below lib/ when installed.
-static bool find_runtime(char *root, size_t size, const char **library)
+// The folder with runtime/: beside the build folder in a checkout, below lib/ when installed; and the library, which is
+// beside this program in a checkout, whatever the build folder is called.
+static bool find_runtime(char root[PATH_MAX], char library[PATH_MAX])
 {
     char self[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -265,14 +266,11 @@ static bool find_runtime(char *root, size_t size, const char **library)
     const char *folder = dirname(self);
     for (int i = 0; i < 2; i++) {
         char header[3 * PATH_MAX];
-        char candidate[2 * PATH_MAX];
+        char candidate[2 * PATH_MAX], archive[2 * PATH_MAX];
         snprintf(candidate, sizeof candidate, "%s/%s", folder, places[i][0]);
         snprintf(header, sizeof header, "%s/runtime/program.h", candidate);
-        char resolved[PATH_MAX];
-        if (access(header, R_OK) == 0 && realpath(candidate, resolved) && strlen(resolved) < size) {
-            static const char *const libraries[] = {"/build/libxv.a", "/libxv.a"};
-            strcpy(root, resolved);
-            *library = libraries[i];
+        snprintf(archive, sizeof archive, "%s/%s", folder, places[i][1]);
+        if (access(header, R_OK) == 0 && realpath(candidate, root) && realpath(archive, library)) {
             return true;
         }
     }
@@ -281,16 +279,16 @@ static bool find_runtime(char *root, size_t size, const char **library)
 
 static bool build(const char *directory)
 {
-    char root[PATH_MAX];
-    const char *library = NULL;
-    if (!find_runtime(root, sizeof root, &library)) {
-        fprintf(stderr, "xvlmc: the runtime's headers are not beside this program; use --no-build\n");
+    char root[PATH_MAX], library[PATH_MAX];
+    if (!find_runtime(root, library)) {
+        fprintf(stderr,
+                "xvlmc: the runtime's headers and library are not beside this program; use --no-build\n");
         return false;
     }
     char root_setting[2 * PATH_MAX];
     char library_setting[2 * PATH_MAX];
     snprintf(root_setting, sizeof root_setting, "XVLMC=%s", root);
-    snprintf(library_setting, sizeof library_setting, "LIBRARY=%s%s", root, library);
+    snprintf(library_setting, sizeof library_setting, "LIBRARY=%s", library);
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {

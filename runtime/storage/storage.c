@@ -77,6 +77,9 @@ static int by_path(const void *a, const void *b)
 
 void xv_file_list_sort(XvFileList *list, int first)
 {
+    if (list->count == first) {
+        return;  // there may be no array
+    }
     qsort(list->items + first, (size_t)(list->count - first), sizeof *list->items, by_path);
 }
 
