@@ -1,6 +1,7 @@
 # The official numbers (tests/replay): the model is compiled at a recorded case's sizes, run on the same tensors, and
 # every loss, output, gradient and update is compared. SKIP_BASE_SIZE=1 leaves out the published size, which needs
 # 4 GB of disk and 8 GB of memory.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}  # the tools that compare keep their files until they end
 
 # setting CASE RECORD NAME: a number of the settings of recorded optimizer steps; 0 for one that is null.
 setting() {
