@@ -282,14 +282,14 @@ static void run_metric(EntryBuilder *builder, const AstItem *item)
     VEC_PUSH(elab->arena, builder->metrics, builder->n_metrics, builder->metric_capacity, item->name.text);
 }
 
-// `number * losses`.
+// `number * losses`, or what would be that but for an error.
 static bool is_weighted(EntryBuilder *builder, const AstExpr *expr)
 {
     if (expr->kind != AST_BINARY || expr->sign != AST_MUL) {
         return false;
     }
     Value weight = elab_expr(&builder->e->elab, builder->scope, expr->a);
-    return value_is_number(&weight);
+    return value_is_number(&weight) || weight.kind == VALUE_ERROR;
 }
 
 static void collect_losses(EntryBuilder *builder, const AstExpr *expr)
