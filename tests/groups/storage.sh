@@ -98,7 +98,7 @@ same_result() {
     local folder
     same "$1: parameters" "$WORK/local/model.safetensors" "$2/model.safetensors"
     for folder in "$WORK/local" "$2"; do
-        sed -E 's/"(pairs_per_second|input_bound_percent)":[^,}]*,?//g' "$folder/log.txt" > "$folder.curve"
+        curve_of "$folder/log.txt" > "$folder.curve"
     done
     same "$1: log" "$WORK/local.curve" "$2.curve"
 }

@@ -22,8 +22,7 @@ train() {
 same_curve() {
     local folder
     for folder in "$2" "$3"; do
-        sed -E 's/"(pairs_per_second|input_bound_percent)":[^,}]*,?//g' \
-            "$runs/$folder/log.txt" > "$runs/$folder.curve" 2> /dev/null
+        curve_of "$runs/$folder/log.txt" > "$runs/$folder.curve"
     done
     succeeds "$1: every step is in the log" test "$(grep -c train_ "$runs/$2.curve")" -ge $STEPS
     same "$1: curve" "$runs/$2.curve" "$runs/$3.curve"
