@@ -4,7 +4,6 @@
 #include "runtime/data/references.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -28,19 +27,6 @@ static bool read_id(const char *key, int64_t *id)
     return errno == 0 && end != key && *end == '\0';
 }
 
-// The first four numbers of a list.
-static bool read_box(const cJSON *list, double box[4])
-{
-    const cJSON *item = cJSON_IsArray(list) ? list->child : NULL;
-    for (int i = 0; i < 4; i++, item = item->next) {
-        if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble)) {
-            return false;
-        }
-        box[i] = item->valuedouble;
-    }
-    return true;
-}
-
 static bool read_picture(XvDetections *detections, const cJSON *list, XvError *error)
 {
     Picture *picture = &detections->pictures[detections->n_pictures++];
@@ -49,7 +35,7 @@ static bool read_picture(XvDetections *detections, const cJSON *list, XvError *e
         return xv_fail(error, "key \"%s\" is not an image id", list->string);
     }
     for (const cJSON *item = list->child; item; item = item->next, picture->count++) {
-        if (!read_box(item, detections->boxes[detections->n_boxes++])) {
+        if (!xv_json_box_start(item, detections->boxes[detections->n_boxes++])) {
             return xv_fail(error, "image %s, detection %d: not a list that starts with four numbers",
                            list->string, picture->count + 1);
         }

@@ -12,12 +12,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-bool xv_json_box(const cJSON *value, double box[4])
+bool xv_json_box_start(const cJSON *value, double box[4])
 {
-    if (!cJSON_IsArray(value) || cJSON_GetArraySize(value) != 4) {
-        return false;
-    }
-    const cJSON *item = value->child;
+    const cJSON *item = cJSON_IsArray(value) ? value->child : NULL;
     for (int i = 0; i < 4; i++, item = item->next) {
         if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble)) {
             return false;
@@ -25,6 +22,11 @@ bool xv_json_box(const cJSON *value, double box[4])
         box[i] = item->valuedouble;
     }
     return true;
+}
+
+bool xv_json_box(const cJSON *value, double box[4])
+{
+    return cJSON_GetArraySize(value) == 4 && xv_json_box_start(value, box);
 }
 
 cJSON *xv_json_file(const char *path, XvError *error)

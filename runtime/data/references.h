@@ -29,7 +29,8 @@ int xv_references_count(const XvReferences *references);
 // NULL for an unknown ref_id.
 const XvReference *xv_references_find(const XvReferences *references, int64_t ref_id);
 
-// Four finite numbers in a list.
+// A list that starts with four finite numbers; one of exactly four.
+bool xv_json_box_start(const cJSON *value, double box[4]);
 bool xv_json_box(const cJSON *value, double box[4]);
 
 // A JSON file as a tree that the caller deletes; NULL with a message that starts with the path.

@@ -382,7 +382,9 @@ static int run(const char *command, bool is_check, int argc, char **argv)
         xv_options_print(stdout, options, N_OPTIONS);
         return XV_EXIT_OK;
     }
-    is_understood = is_understood && (argc > 1 || xv_fail(&error, "no record file was given"));
+    is_understood = is_understood && (argc > 1 || xv_fail(&error, "no record file was given")) &&
+                    (a.boxes || !a.detections ||
+                     xv_fail(&error, "--detections needs --boxes, which says whose image a ref_id means"));
     Scan scan = {.arguments = &a, .command = command, .is_check = is_check};
     bool ok = is_understood && open_scan(&scan, argc - 1, argv + 1, &error);
     if (ok) {

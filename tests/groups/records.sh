@@ -41,6 +41,8 @@ weak="--kind grounding_weak --boxes $set/scenes/grounding_boxes.json"
         > "$set/scenes/own_dets.json"
     says 1 'dets 1: box .* is empty' "check: an empty detection" "$xvlm" data check --kind grounding_weak \
         "$set/scenes/own_dets.json"
+    says 2 'needs --boxes' "check: detections of no known image" "$xvlm" data check --kind grounding_weak \
+        --detections "$set/scenes/grounding_dets.json" "$set/scenes/grounding_train.json"
     says 1 'dets 2: not a list of four numbers' "check: a broken detection" "$xvlm" data check --kind grounding_weak \
         "$set/scenes/own_dets.json"
 }
