@@ -23,11 +23,6 @@ static const XvGraph *step_graph(const XvDecoding *decoding)
     return &decoding->host->program->entries[decoding->decoder->step].observe;
 }
 
-static size_t value_bytes(const XvValue *value)
-{
-    return (size_t)xv_value_count(value) * 4;
-}
-
 static char *value_data(const XvHost *host, const XvValue *value)
 {
     return (char *)host->arena.data + value->offset;
@@ -105,12 +100,12 @@ static void take_over(XvDecoding *decoding, const XvValue *input)
     const XvValue *first = xv_graph_output(prefill_graph(decoding), input->name);
     char *to = value_data(&decoding->step_host, input);
     if (xv_graph_output(step_graph(decoding), input->name)) {
-        memset(to, 0, value_bytes(input));  // places that are not reached yet are masked, not skipped
+        memset(to, 0, xv_value_bytes(input));  // places that are not reached yet are masked, not skipped
         Cache cache = cache_of(&decoding->step_host, input);
         Cache from = cache_of(decoding->host, first);
         copy_places(&cache, 0, &from, decoding->rows_per_item);
     } else {
-        memcpy(to, value_data(decoding->host, first), value_bytes(input));
+        memcpy(to, value_data(decoding->host, first), xv_value_bytes(input));
     }
 }
 
@@ -145,7 +140,7 @@ static void fill(const XvDecoding *decoding, const char *name, const int32_t *va
     // An input that the graph does not read has no place in the arena.
     const XvValue *value = xv_graph_input(step_graph(decoding), name);
     if (value) {
-        memcpy(value_data(&decoding->step_host, value), values, value_bytes(value));
+        memcpy(value_data(&decoding->step_host, value), values, xv_value_bytes(value));
     }
 }
 
@@ -207,7 +202,7 @@ static size_t moved_bytes(const XvDecoding *decoding)
     for (int i = 0; i < graph->n_inputs; i++) {
         const XvValue *input = &graph->inputs[i];
         if (is_memory(input) && xv_graph_output(graph, input->name)) {
-            size_t bytes = value_bytes(input) / (size_t)(input->shape[0] * decoding->n_items);
+            size_t bytes = xv_value_bytes(input) / (size_t)(input->shape[0] * decoding->n_items);
             most = bytes > most ? bytes : most;
         }
     }

@@ -179,6 +179,11 @@ int64_t xv_value_count(const XvValue *value)
     return count;
 }
 
+size_t xv_value_bytes(const XvValue *value)
+{
+    return (size_t)xv_value_count(value) * xv_dtype_size(value->dtype);
+}
+
 XvTensor xv_host_tensor(const XvHost *host, const XvValue *value)
 {
     XvTensor tensor = {.name = value->name,

@@ -86,3 +86,4 @@ XvTensor xv_host_tensor(const XvHost *host, const XvValue *value);
 double xv_host_scalar(const XvHost *host, const XvGraph *graph, const char *name);
 
 int64_t xv_value_count(const XvValue *value);  // elements
+size_t xv_value_bytes(const XvValue *value);

@@ -24,7 +24,7 @@ static Part part_of(const XvHost *host, int i)
     return parts[i];
 }
 
-static size_t aligned(size_t bytes)
+size_t xv_mirror_aligned(size_t bytes)
 {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
@@ -47,7 +47,7 @@ static void must(const XvHost *host, bool is_done, const XvError *error)
 static void *placed(char *memory, size_t *at, size_t bytes)
 {
     void *place = bytes ? memory + *at : NULL;
-    *at += aligned(bytes);
+    *at += xv_mirror_aligned(bytes);
     return place;
 }
 
@@ -59,9 +59,9 @@ XvMirror *xv_mirror_create(XvHost *host, size_t n_draws, XvError *error)
         return NULL;
     }
     size_t draw_bytes = n_draws * sizeof *mirror->draws;
-    size_t bytes = aligned(host->parameters.bytes) + aligned(host->gradients.bytes) +
-                   aligned(host->moment1.bytes) + aligned(host->moment2.bytes) + aligned(draw_bytes) +
-                   aligned(host->arena.bytes);
+    size_t bytes = xv_mirror_aligned(host->parameters.bytes) + xv_mirror_aligned(host->gradients.bytes) +
+                   xv_mirror_aligned(host->moment1.bytes) + xv_mirror_aligned(host->moment2.bytes) +
+                   xv_mirror_aligned(draw_bytes) + xv_mirror_aligned(host->arena.bytes);
     mirror->memory = host->device.kind->allocate(&host->device, bytes, error);
     if (!mirror->memory) {
         free(mirror);
@@ -141,11 +141,6 @@ XvRun xv_mirror_run(const XvHost *host)
 
 // Graphs ----------------------------------------------------------------------------------------------------------
 
-static size_t value_bytes(const XvValue *value)
-{
-    return (size_t)xv_value_count(value) * 4;
-}
-
 static int64_t draw_count(const XvDrawInfo *info)
 {
     int64_t count = 1;
@@ -203,7 +198,7 @@ void xv_mirror_run_graph(XvHost *host, const XvGraph *graph)
         const XvValue *input = &graph->inputs[i];
         must(host,
              device->kind->write(device, host->mirror->arena + input->offset, arena + input->offset,
-                                 value_bytes(input), &error),
+                                 xv_value_bytes(input), &error),
              &error);
     }
     XvRun run = xv_mirror_run(host);
@@ -213,7 +208,7 @@ void xv_mirror_run_graph(XvHost *host, const XvGraph *graph)
         const XvValue *output = &graph->outputs[i];
         must(host,
              device->kind->read(device, (char *)host->arena.data + output->offset,
-                                host->mirror->arena + output->offset, value_bytes(output), &error),
+                                host->mirror->arena + output->offset, xv_value_bytes(output), &error),
              &error);
     }
     for (int i = 0; i < graph->n_draws; i++) {

@@ -20,6 +20,9 @@ struct XvMirror {
     unsigned newer_on_host, newer_on_device;  // sets of XvPart; newer on neither side: equal
 };
 
+// Bytes up to the next place on a device where something may begin.
+size_t xv_mirror_aligned(size_t bytes);
+
 // For a host whose regions and device exist. NULL after a message. Errors of the functions below end the process, as
 // those of kernels do.
 XvMirror *xv_mirror_create(XvHost *host, size_t n_draws, XvError *error);

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 256 };
-
 // What comes back from a step.
 typedef struct Report {
     XvUpdateState state;
@@ -51,16 +49,6 @@ static void must(const XvQueue *queue, bool is_done, const XvError *error)
     }
 }
 
-static size_t aligned(size_t bytes)
-{
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-static size_t input_bytes(const XvValue *input)
-{
-    return (size_t)xv_value_count(input) * 4;
-}
-
 static size_t draw_bytes(const XvGraph *graph)
 {
     return (size_t)graph->n_draws * sizeof(XvDraw);
@@ -73,9 +61,9 @@ static size_t block_bytes(const XvProgram *program)
     size_t most = 0;
     for (int e = 0; e < program->n_entries; e++) {
         const XvGraph *graph = &program->entries[e].train;
-        size_t bytes = aligned(sizeof(XvUpdate)) + aligned(draw_bytes(graph));
+        size_t bytes = xv_mirror_aligned(sizeof(XvUpdate)) + xv_mirror_aligned(draw_bytes(graph));
         for (int i = 0; i < graph->n_inputs; i++) {
-            bytes += aligned(input_bytes(&graph->inputs[i]));
+            bytes += xv_mirror_aligned(xv_value_bytes(&graph->inputs[i]));
         }
         most = bytes > most ? bytes : most;
     }
@@ -232,7 +220,7 @@ static void *put(char **to, const void *from, size_t bytes)
 {
     void *at = *to;
     memcpy(at, from, bytes);
-    *to += aligned(bytes);
+    *to += xv_mirror_aligned(bytes);
     return at;
 }
 
@@ -249,7 +237,7 @@ static bool send_block(XvQueue *queue, Slot *slot, const XvQueueStep *step, XvEr
         if (!tensor) {
             return false;
         }
-        put(&at, tensor->data, input_bytes(&graph->inputs[i]));
+        put(&at, tensor->data, xv_value_bytes(&graph->inputs[i]));
     }
     error->text[0] = 0;
     const XvAsync *async = async_of(queue);
@@ -269,15 +257,15 @@ static bool place_block(XvQueue *queue, const Slot *slot, XvError *error)
     const char *at = slot->block;
     bool is_done = async->follow(&host->device, XV_LANE_COMPUTE, slot->sent, error) &&
                    async->copy(&host->device, xv_device_rates(&host->device), at, sizeof(XvUpdate), error);
-    at += aligned(sizeof(XvUpdate));
+    at += xv_mirror_aligned(sizeof(XvUpdate));
     size_t bytes = draw_bytes(graph);
     is_done = is_done && (bytes == 0 || async->copy(&host->device, host->mirror->draws, at, bytes, error));
-    at += aligned(bytes);
+    at += xv_mirror_aligned(bytes);
     for (int i = 0; i < graph->n_inputs && is_done; i++) {
         const XvValue *input = &graph->inputs[i];
         is_done =
-            async->copy(&host->device, host->mirror->arena + input->offset, at, input_bytes(input), error);
-        at += aligned(input_bytes(input));
+            async->copy(&host->device, host->mirror->arena + input->offset, at, xv_value_bytes(input), error);
+        at += xv_mirror_aligned(xv_value_bytes(input));
     }
     return is_done;
 }

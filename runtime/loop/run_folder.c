@@ -8,25 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-static bool make_local(const char *path, XvError *error)
-{
-    char part[PATH_MAX];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(part, 0777);
-        *slash = '/';
-    }
-    struct stat status;
-    if (mkdir(part, 0777) < 0 && errno != EEXIST) {
-        return xv_fail(error, "cannot create %s: %s", path, strerror(errno));
-    }
-    return (stat(part, &status) == 0 && S_ISDIR(status.st_mode)) ||
-           xv_fail(error, "%s is not a folder", path);
-}
 
 static void scratch_name(char path[PATH_MAX], const char *what)
 {
@@ -40,12 +22,12 @@ bool xv_run_folder_open(XvRunFolder *folder, const char *path, XvError *error)
     if (strlen(path) + 64 > PATH_MAX) {
         return xv_fail(error, "--output is too long a path");
     }
-    if (!folder->is_remote) {
-        snprintf(folder->local, PATH_MAX, "%s", path);
-        return make_local(path, error);
-    }
     if (!xv_storage_make_folder(path, error)) {
         return false;
+    }
+    if (!folder->is_remote) {
+        snprintf(folder->local, PATH_MAX, "%s", path);
+        return true;
     }
     scratch_name(folder->local, "run");
     if (!mkdtemp(folder->local)) {

@@ -107,8 +107,12 @@ static bool make_folder(const char *path, XvError *error)
         mkdir(part, 0777);
         *slash = '/';
     }
-    return mkdir(part, 0777) == 0 || errno == EEXIST ||
-           xv_fail(error, "cannot create %s: %s", path, strerror(errno));
+    struct stat status;
+    if (mkdir(part, 0777) < 0 && errno != EEXIST) {
+        return xv_fail(error, "cannot create %s: %s", path, strerror(errno));
+    }
+    return (stat(part, &status) == 0 && S_ISDIR(status.st_mode)) ||
+           xv_fail(error, "%s is not a folder", path);
 }
 
 const XvStorageKind XV_STORAGE_LOCAL = {
