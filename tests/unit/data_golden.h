@@ -41,6 +41,9 @@ const XvTensor *golden_find(const GoldenTensors *tensors, const char *name);
 // Writes a text file, creating the folders above it.
 void golden_write(const char *path, const char *text);
 
+// Pages of memory that the process holds; 0 under the sanitizers, which keep what was freed.
+long golden_resident_pages(void);
+
 // A new empty folder; the caller frees the name. golden_remove deletes a folder and everything in it.
 char *golden_folder(void);
 void golden_remove(const char *folder);

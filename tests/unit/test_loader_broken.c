@@ -234,18 +234,6 @@ static void test_partial(void **state)
     free(folder);
 }
 
-// Pages that the process holds.
-static long resident_pages(void)
-{
-    long all = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file) {
-        assert_int_equal(fscanf(file, "%ld %ld", &all, &resident), 2);
-        fclose(file);
-    }
-    return resident;
-}
-
 // Good and broken records without end take no more memory than the first ones: 100,000 of them, in a few sizes.
 static void test_flat_memory(void **state)
 {
@@ -279,13 +267,10 @@ static void test_flat_memory(void **state)
     while (seen < RECORDS) {
         next_batch(loader);
         seen = xv_loader_position(loader) * 50 + xv_loader_skipped(loader);
-        before = before == 0 && seen > RECORDS / 10 ? resident_pages() : before;
+        before = before == 0 && seen > RECORDS / 10 ? golden_resident_pages() : before;
     }
     assert_true(xv_loader_skipped(loader) > RECORDS / 4);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    before = resident_pages();  // the sanitizers keep freed memory
-#endif
-    long grown = resident_pages() - before;
+    long grown = golden_resident_pages() - before;
     if (grown > 256) {
         fail_msg("%ld more pages after %lld records", grown, (long long)seen);
     }
