@@ -54,10 +54,10 @@ static const char *parameter_list(Rendering *rendering)
         text = render_format(rendering, "%s%s%s%s *%s", text, i ? ", " : "", qualifier,
                              rendering->dialect->stored_type[buffer->dtype], rendering->buffer_names[i]);
     }
-    int draws[64];
-    int n_draws = render_draws(kernel, draws, 64);
+    int draws[MAX_KERNEL_DRAWS];
+    int n_draws = render_draws(kernel, draws, MAX_KERNEL_DRAWS);
     for (int i = 0; i < n_draws; i++) {
-        text = render_format(rendering, "%s%sconst XvDraw *draw%d", text, *text ? ", " : "", draws[i]);
+        text = render_format(rendering, "%s%sconst XvDraw *draw%d", text, *text ? ", " : "", i);
     }
     if (kernel_columns(kernel) > 0) {
         text = render_format(rendering, "%s%sfloat *scratch", text, *text ? ", " : "");
@@ -187,21 +187,20 @@ static void declare_keep(Rendering *rendering, const ScalarExpr *keep, int numbe
 {
     Out *out = rendering->out;
     const char *index = render_index(rendering, keep->index, PRECEDENCE_SELECT);
+    int draw = render_draw_place(rendering->kernel, keep->draw);
     if (!is_per_lane) {
-        out_line(out, "float keep%d_%d;", keep->draw, number);
-        out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), 1, &keep%d_%d);", keep->draw, index, keep->draw,
-                 number);
+        out_line(out, "float keep%d;", number);
+        out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), 1, &keep%d);", draw, index, number);
         return;
     }
     long long lanes = (long long)rendering->kernel->lanes;
-    out_line(out, "_Alignas(64) float keep%d_%d[%lld];", keep->draw, number, lanes);
+    out_line(out, "_Alignas(64) float keep%d[%lld];", number, lanes);
     bool is_contiguous = keep->index->kind == INDEX_LANE ||
                          (keep->index->kind == INDEX_ADD &&
                           (keep->index->a->kind == INDEX_LANE || keep->index->b->kind == INDEX_LANE));
     if (!is_contiguous) {
         out_open(out, "for (long c = 0; c < %lld; c++)", lanes);
-        out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), 1, &keep%d_%d[c]);", keep->draw, index, keep->draw,
-                 number);
+        out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), 1, &keep%d[c]);", draw, index, number);
         out_close(out, "");
         return;
     }
@@ -209,8 +208,7 @@ static void declare_keep(Rendering *rendering, const ScalarExpr *keep, int numbe
                             : keep->index->a->kind == INDEX_LANE ? keep->index->b
                                                                  : keep->index->a;
     const char *first = base ? render_index(rendering, base, PRECEDENCE_SELECT) : "0";
-    out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), %lld, keep%d_%d);", keep->draw, first, lanes,
-             keep->draw, number);
+    out_line(out, "xv_keep_row(draw%d, (uint64_t)(%s), %lld, keep%d);", draw, first, lanes, number);
 }
 
 const Spelling c_spelling[OP_COUNT] = {

@@ -98,10 +98,10 @@ static const char *parameter_list(Rendering *rendering)
                              rendering->dialect->stored_type[buffer->dtype],
                              (long long)shape_count(&buffer->shape), rendering->buffer_names[i]);
     }
-    int draws[64];
-    int n_draws = render_draws(kernel, draws, 64);
+    int draws[MAX_KERNEL_DRAWS];
+    int n_draws = render_draws(kernel, draws, MAX_KERNEL_DRAWS);
     for (int i = 0; i < n_draws; i++) {
-        text = render_format(rendering, "%s%sXV_IN(XvDraw, 1) draw%d", text, *text ? ", " : "", draws[i]);
+        text = render_format(rendering, "%s%sXV_IN(XvDraw, 1) draw%d", text, *text ? ", " : "", i);
     }
     if (kernel_columns(kernel) > 0) {
         text = render_format(rendering, "%s%sXV_OUT(float, %lld) scratch", text, *text ? ", " : "",
@@ -253,7 +253,8 @@ static void declare_lane_buffer(Rendering *rendering, const Statement *statement
 
 static const char *keep(Rendering *rendering, const ScalarExpr *expr)
 {
-    return render_format(rendering, "xv_keep(draw%d[0], (uint64_t)(%s))", expr->draw,
+    return render_format(rendering, "xv_keep(draw%d[0], (uint64_t)(%s))",
+                         render_draw_place(rendering->kernel, expr->draw),
                          render_index(rendering, expr->index, PRECEDENCE_SELECT));
 }
 

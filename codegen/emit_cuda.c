@@ -40,10 +40,10 @@ static const char *launch_signature(Emission *emission, const Kernel *kernel, co
             text = arena_format(arena, "%s, %sb%d", text, host_type(&kernel->buffers[i]), i);
         }
     }
-    int draws[64];
-    int n_draws = render_draws(kernel, draws, 64);
+    int draws[MAX_KERNEL_DRAWS];
+    int n_draws = render_draws(kernel, draws, MAX_KERNEL_DRAWS);
     for (int i = 0; i < n_draws; i++) {
-        text = arena_format(arena, "%s, const XvDraw *draw%d", text, draws[i]);
+        text = arena_format(arena, "%s, const XvDraw *draw%d", text, i);
     }
     return arena_format(arena, "%s%s)", text, kernel_columns(kernel) > 0 ? ", float *scratch" : "");
 }
@@ -57,10 +57,10 @@ static const char *launch_arguments(Emission *emission, const Kernel *kernel)
             text = arena_format(arena, "%s%s(void *)&b%d", text, *text ? ", " : "", i);
         }
     }
-    int draws[64];
-    int n_draws = render_draws(kernel, draws, 64);
+    int draws[MAX_KERNEL_DRAWS];
+    int n_draws = render_draws(kernel, draws, MAX_KERNEL_DRAWS);
     for (int i = 0; i < n_draws; i++) {
-        text = arena_format(arena, "%s%s(void *)&draw%d", text, *text ? ", " : "", draws[i]);
+        text = arena_format(arena, "%s%s(void *)&draw%d", text, *text ? ", " : "", i);
     }
     return kernel_columns(kernel) > 0 ? arena_format(arena, "%s%s(void *)&scratch", text, *text ? ", " : "")
                                       : text;

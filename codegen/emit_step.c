@@ -112,8 +112,8 @@ static void kernel_step(StepWriter *writer, const Step *step)
                            storage_text(writer, kernel->buffers[i].node));
         }
     }
-    int draws[64];
-    int n_draws = render_draws(kernel, draws, 64);
+    int draws[MAX_KERNEL_DRAWS];
+    int n_draws = render_draws(kernel, draws, MAX_KERNEL_DRAWS);
     for (int i = 0; i < n_draws; i++) {
         args = text_of(writer, "%s%s&run->draws[%d]", args, *args ? ", " : "", draws[i]);
     }

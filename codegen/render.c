@@ -299,7 +299,7 @@ static const char *keep_text(Rendering *rendering, const ScalarExpr *expr)
         }
         rendering->keeps[rendering->n_keeps++] = (KeepUse){expr, is_per_lane};
     }
-    return render_format(rendering, is_per_lane ? "keep%d_%d[c]" : "keep%d_%d", expr->draw, number);
+    return render_format(rendering, is_per_lane ? "keep%d[c]" : "keep%d", number);
 }
 
 static const char *lane_element(Rendering *rendering, const char *name)
@@ -500,77 +500,7 @@ static void render_stages(Rendering *rendering)
     }
 }
 
-// Which row coordinates, draws and columns a kernel uses ----------------------------------------------------------
-
-static void visit_scalar(const ScalarExpr *expr, bool *rows, int *draws, int *n_draws, int capacity);
-
-static void visit_index(const IndexExpr *index, bool *rows, int *draws, int *n_draws, int capacity)
-{
-    if (!index) {
-        return;
-    }
-    if (index->kind == INDEX_ROW && rows) {
-        rows[index->variable] = true;
-    }
-    if (index->kind == INDEX_VALUE) {
-        visit_scalar(index->scalar, rows, draws, n_draws, capacity);
-    }
-    visit_index(index->a, rows, draws, n_draws, capacity);
-    visit_index(index->b, rows, draws, n_draws, capacity);
-}
-
-static void visit_scalar(const ScalarExpr *expr, bool *rows, int *draws, int *n_draws, int capacity)
-{
-    if (expr->kind == SCALAR_KEEP && draws) {
-        bool is_known = false;
-        for (int i = 0; i < *n_draws; i++) {
-            is_known |= draws[i] == expr->draw;
-        }
-        if (!is_known && *n_draws < capacity) {
-            draws[(*n_draws)++] = expr->draw;
-        }
-    }
-    visit_index(expr->index, rows, draws, n_draws, capacity);
-    for (const Guard *guard = expr->guard; guard; guard = guard->next) {
-        visit_index(guard->index, rows, draws, n_draws, capacity);
-    }
-    for (int i = 0; i < expr->n_args; i++) {
-        visit_scalar(expr->args[i], rows, draws, n_draws, capacity);
-    }
-}
-
-static void visit_kernel(const Kernel *kernel, bool *rows, int *draws, int *n_draws, int capacity)
-{
-    for (int s = 0; s < kernel->n_stages; s++) {
-        for (int i = 0; i < kernel->stages[s].n_statements; i++) {
-            visit_index(kernel->stages[s].statements[i].index, rows, draws, n_draws, capacity);
-            visit_scalar(kernel->stages[s].statements[i].value, rows, draws, n_draws, capacity);
-        }
-    }
-}
-
-int render_draws(const Kernel *kernel, int *draws, int capacity)
-{
-    int n_draws = 0;
-    visit_kernel(kernel, NULL, draws, &n_draws, capacity);
-    return n_draws;
-}
-
-int kernel_columns(const Kernel *kernel)
-{
-    int columns = 0;
-    for (int s = 0; s < kernel->n_stages; s++) {
-        for (int i = 0; i < kernel->stages[s].n_statements; i++) {
-            columns += kernel->stages[s].statements[i].kind == STATEMENT_COLUMN_ACCUMULATE;
-        }
-    }
-    return columns;
-}
-
-int64_t render_scratch_floats(const Kernel *kernel)
-{
-    return (int64_t)kernel_columns(kernel) * kernel->row_chunks * kernel->lanes;
-}
+// The kernel -----------------------------------------------------------------------------------------------------
 
 static bool has_wide_index(const Kernel *kernel)
 {
@@ -588,7 +518,7 @@ void render_kernel(Out *out, const Dialect *dialect, const Graph *graph, const K
     Arena *arena = graph->arena;
     Rendering rendering = {.out = out, .arena = arena, .dialect = dialect, .graph = graph, .kernel = kernel};
     rendering.index_type = has_wide_index(kernel) ? dialect->wide_index : dialect->narrow_index;
-    visit_kernel(kernel, rendering.row_used, NULL, NULL, 0);
+    render_rows_used(kernel, rendering.row_used);
     render_names(&rendering);
     dialect->open_kernel(&rendering, name);
     render_stages(&rendering);

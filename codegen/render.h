@@ -6,6 +6,8 @@
 
 struct Dialect;
 
+enum { MAX_KERNEL_DRAWS = 64 };
+
 // An index part that does not depend on the lane, computed once before a lane loop.
 typedef struct Hoist {
     const char *name;
@@ -48,10 +50,15 @@ void render_kernel(Out *out, const struct Dialect *dialect, const Graph *graph, 
 // The parameters of the rendered function, in order: buffers first, then "const XvDraw *draw<i>" for the draws that
 // render_draws lists, then the scratch memory of column accumulators if the kernel has any.
 int render_draws(const Kernel *kernel, int *draws, int capacity);
+int render_draw_place(const Kernel *kernel,
+                      int draw);  // <i> of a draw: kernels that differ in it alone are one
 int64_t render_scratch_floats(const Kernel *kernel);
 
 // Names everything a kernel declares; used by the renderer.
 void render_names(Rendering *rendering);
+
+// Marks the row coordinates that expressions use.
+void render_rows_used(const Kernel *kernel, bool *rows);
 
 // Used by dialects.
 const char *render_format(Rendering *rendering, const char *format, ...)

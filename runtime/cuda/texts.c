@@ -44,7 +44,7 @@ static const Text TEXTS[] = {
     {"rows.cuh", xv_text_rows, true},
     {"optimizer.cuh", xv_text_optimizer, true},
 };
-enum { N_TEXTS = sizeof TEXTS / sizeof *TEXTS, LINE_BYTES = 64, PIECE_KERNELS = 48 };
+enum { N_TEXTS = sizeof TEXTS / sizeof *TEXTS, LINE_BYTES = 64, PIECE_KERNELS = 16 };
 
 typedef struct Lines {
     const char *name, *from, *end;
