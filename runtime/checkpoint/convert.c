@@ -1,31 +1,13 @@
 // Conversion of elements; see convert.h.
 #include "runtime/checkpoint/convert.h"
 
+#include "runtime/base/half.h"
+
 #include <string.h>
 
 bool xv_is_float(XvDtype dtype)
 {
     return dtype == XV_F32 || dtype == XV_F64 || dtype == XV_F16 || dtype == XV_BF16;
-}
-
-static float float_of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float half_to_float(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    uint32_t exponent = half >> 10 & 31u;
-    uint32_t fraction = half & 1023u;
-    if (exponent == 0) {
-        float magnitude = (float)fraction * 0x1p-24f;  // exact: zero and subnormals
-        return sign ? -magnitude : magnitude;
-    }
-    uint32_t raised = exponent == 31 ? 255u : exponent + 112u;
-    return float_of_bits(sign | raised << 23 | fraction << 13);
 }
 
 static uint64_t bits_at(const void *at, size_t size, bool is_swapped)
@@ -41,9 +23,9 @@ static float float_at(const XvElements *from, const char *at)
     double wide;
     switch (from->dtype) {
     case XV_F64: memcpy(&wide, &bits, sizeof wide); return (float)wide;
-    case XV_F16: return half_to_float((uint16_t)bits);
-    case XV_BF16: return float_of_bits((uint32_t)bits << 16);
-    default: return float_of_bits((uint32_t)bits);
+    case XV_F16: return xv_f16_to_float((uint16_t)bits);
+    case XV_BF16: return xv_bf16_to_float((uint16_t)bits);
+    default: return xv_float_of_bits((uint32_t)bits);
     }
 }
 

@@ -205,6 +205,8 @@ static XvGemm shape_of(const XvGemm *gemm)
     memset(&shape, 0, sizeof shape);  // padding included: shapes are compared as memory
     shape.m = gemm->m, shape.n = gemm->n, shape.k = gemm->k;
     shape.trans_a = gemm->trans_a, shape.trans_b = gemm->trans_b;
+    shape.type_a = gemm->type_a, shape.type_b = gemm->type_b, shape.type_c = gemm->type_c;
+    shape.is_tf32 = gemm->is_tf32;
     shape.batch = gemm->batch;
     shape.lda = gemm->lda, shape.ldb = gemm->ldb, shape.ldc = gemm->ldc;
     shape.batch_a = gemm->batch_a, shape.batch_b = gemm->batch_b, shape.batch_c = gemm->batch_c;

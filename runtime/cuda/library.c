@@ -25,6 +25,12 @@ static int64_t pieces(int64_t count, int64_t size)
     return (count + size - 1) / size;
 }
 
+static void fail_type(const XvRun *run, const char *what)
+{
+    run->device->has_failed =
+        !xv_fail(&run->device->failure, "%s of elements that no kernel of this device reads", what);
+}
+
 // Matrix products -----------------------------------------------------------------------------------------------
 
 // Elements between the first and the last of a [batch, rows, columns] operand, both included.
@@ -38,6 +44,10 @@ void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
     const XvGemm *g = gemm;
     if (g->alpha != 1 || g->epilogue) {
         run->device->has_failed = !xv_fail(&run->device->failure, "a product with a factor or an epilogue");
+        return;
+    }
+    if (g->type_a != XV_F32 || g->type_b != XV_F32 || g->type_c != XV_F32 || g->is_tf32) {
+        fail_type(run, "a product");
         return;
     }
     if (xv_device_gemm(run->device, g)) {
@@ -75,8 +85,7 @@ void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
 
 // Attention -----------------------------------------------------------------------------------------------------
 
-static XvHeadsTask heads_task(const float *at, int64_t batch, int64_t head, int64_t row,
-                              const int64_t size[4])
+static XvHeadsTask heads_task(const void *at, int64_t batch, int64_t head, int64_t row, const int64_t size[4])
 {
     int64_t count = (size[0] - 1) * batch + (size[1] - 1) * head + (size[2] - 1) * row + size[3];
     return (XvHeadsTask){span(at, count), batch, head, row};
@@ -130,6 +139,10 @@ static XvAttentionTask attention_task(const XvAttention *a)
 
 static bool has_room(const XvRun *run, const XvAttention *a)
 {
+    if (a->type != XV_F32 || a->is_tf32) {
+        fail_type(run, "attention");
+        return false;
+    }
     if (a->head_dim <= XV_ATTENTION_MAX_DIM && a->value_dim <= XV_ATTENTION_MAX_DIM) {
         return true;
     }

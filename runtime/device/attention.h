@@ -1,4 +1,5 @@
-// Multi-head attention on the CPU in single precision, forward and backward, over strided views.
+// Multi-head attention on the CPU, forward and backward, over strided views; everything between what is read and
+// what is written is in single precision.
 //
 //   s[b,h,i,j]   = scale * q[b,h,i,:] . k[b,h,j,:] + biases
 //   p[b,h,i,:]   = softmax of s[b,h,i,:]
@@ -6,6 +7,10 @@
 //
 // Everything of one (batch, head) pair stays in the cache; the probabilities never reach memory. Pairs run in
 // parallel. Results do not depend on the number of threads.
+//
+// Elements of the views may be stored in two bytes: they are widened when read and rounded to nearest even when
+// written. With is_tf32 what is read of views of floats is rounded to tf32 (runtime/base/half.h). Biases and lse
+// are floats.
 #pragma once
 
 #include "runtime/program.h"
@@ -13,12 +18,12 @@
 // A view [batch, head, row, :] with element strides; the elements of a row are adjacent. A zero stride
 // repeats (inputs only).
 typedef struct XvHeads {
-    const float *at;
+    const void *at;
     int64_t batch, head, row;
 } XvHeads;
 
 typedef struct XvHeadsOut {
-    float *at;
+    void *at;
     int64_t batch, head, row;
 } XvHeadsOut;
 
@@ -38,6 +43,8 @@ typedef struct XvAttention {
     int64_t head_dim;   // of q and k
     int64_t value_dim;  // of v and out
     float scale;
+    XvDtype type;  // F32, BF16 or F16: of all views, those of the gradient included
+    bool is_tf32;
     XvHeads q, k, v;
     XvHeadsOut out;  // not read by the backward pass
     XvAttentionBias bias[XV_MAX_BIASES];

@@ -26,14 +26,23 @@ typedef struct HeadGrad {
     float *values;      // transposed: [value_dim][key_lanes]
     float *out_rows;    // d_out: [n_query][value_lanes]
     float *d_scores;    // [block rows][key_lanes]: dP, then dS
+    // Where gradients are not of floats: those of a pair, [n_query] and [n_key] rows of head_dim and value_dim.
+    float *dq, *dk, *dv;  // else NULL
 } HeadGrad;
+
+static int64_t result_floats(const XvAttention *attention)
+{
+    int64_t floats = (attention->n_query + attention->n_key) * attention->head_dim +
+                     attention->n_key * attention->value_dim;
+    return attention->type == XV_F32 ? 0 : floats;
+}
 
 static int64_t grad_floats(const HeadGrad *work)
 {
     const XvAttention *attention = work->head.attention;
     return xv_head_floats(&work->head) + (attention->n_key + attention->n_query) * work->dim_lanes +
            attention->value_dim * work->head.key_lanes + attention->n_query * work->value_lanes +
-           xv_head_block_rows(&work->head) * work->head.key_lanes;
+           xv_head_block_rows(&work->head) * work->head.key_lanes + result_floats(attention);
 }
 
 static HeadGrad grad_init(const XvAttentionGrad *grad)
@@ -54,6 +63,11 @@ static void grad_place(HeadGrad *work, float *memory)
     work->values = work->query_rows + attention->n_query * work->dim_lanes;
     work->out_rows = work->values + attention->value_dim * work->head.key_lanes;
     work->d_scores = work->out_rows + attention->n_query * work->value_lanes;
+    if (attention->type != XV_F32) {
+        work->dq = work->d_scores + xv_head_block_rows(&work->head) * work->head.key_lanes;
+        work->dk = work->dq + attention->n_query * attention->head_dim;
+        work->dv = work->dk + attention->n_key * attention->head_dim;
+    }
 }
 
 // What is read of one pair.
@@ -65,10 +79,11 @@ static PairRows pair_rows(const HeadGrad *work, int64_t b, int64_t h)
 {
     const XvAttention *attention = work->head.attention;
     return (PairRows){
-        .q = rows_of(&attention->q, b, h, attention->n_query, attention->head_dim),
-        .k = rows_of(&attention->k, b, h, attention->n_key, attention->head_dim),
-        .v = rows_of(&attention->v, b, h, attention->n_key, attention->value_dim),
-        .d_out = rows_of(&work->grad->d_out, b, h, attention->n_query, attention->value_dim),
+        .q = rows_of(attention, &attention->q, b, h, (Extent){attention->n_query, attention->head_dim}),
+        .k = rows_of(attention, &attention->k, b, h, (Extent){attention->n_key, attention->head_dim}),
+        .v = rows_of(attention, &attention->v, b, h, (Extent){attention->n_key, attention->value_dim}),
+        .d_out =
+            rows_of(attention, &work->grad->d_out, b, h, (Extent){attention->n_query, attention->value_dim}),
     };
 }
 
@@ -77,10 +92,14 @@ static void grad_load(HeadGrad *work, int64_t b, int64_t h)
     const XvAttention *attention = work->head.attention;
     xv_head_load(&work->head, b, h);
     PairRows rows = pair_rows(work, b, h);
-    xv_head_copy(work->query_rows, work->dim_lanes, &rows.q, attention->scale);
-    xv_head_copy(work->key_rows, work->dim_lanes, &rows.k, 1.0f);
-    xv_head_transpose(work->values, work->head.key_lanes, &rows.v);
-    xv_head_copy(work->out_rows, work->value_lanes, &rows.d_out, 1.0f);
+    Rows q = xv_head_rows(&work->head, &rows.q);
+    xv_head_copy(work->query_rows, work->dim_lanes, &q, attention->scale);
+    Rows k = xv_head_rows(&work->head, &rows.k);
+    xv_head_copy(work->key_rows, work->dim_lanes, &k, 1.0f);
+    Rows v = xv_head_rows(&work->head, &rows.v);
+    xv_head_transpose(work->values, work->head.key_lanes, &v);
+    Rows d_out = xv_head_rows(&work->head, &rows.d_out);
+    xv_head_copy(work->out_rows, work->value_lanes, &d_out, 1.0f);
 }
 
 // sum over a row of p d, d having been multiplied by `keep` (which may be NULL) and lessened by `less`.
@@ -142,19 +161,36 @@ static void block_gradient(const HeadGrad *work, int64_t first, int64_t rows)
     }
 }
 
+// Where products leave the rows of the current pair in a view, and how far they are apart: in `results`, dense, unless
+// that is NULL.
+typedef struct Target {
+    float *at;
+    int64_t row;
+} Target;
+
+static Target target_of(const Head *head, const XvHeadsOut *view, float *results, int64_t dim)
+{
+    if (results != NULL) {
+        return (Target){results, dim};
+    }
+    return (Target){(float *)view->at + head->b * view->batch + head->h * view->head, view->row};
+}
+
 static void block_products(const HeadGrad *work, int64_t first, int64_t rows)
 {
     const Head *head = &work->head;
     const XvAttention *attention = head->attention;
-    const XvHeadsOut *dq = &work->grad->dq, *dk = &work->grad->dk, *dv = &work->grad->dv;
+    Target dq = target_of(head, &work->grad->dq, work->dq, attention->head_dim);
+    Target dk = target_of(head, &work->grad->dk, work->dk, attention->head_dim);
+    Target dv = target_of(head, &work->grad->dv, work->dv, attention->value_dim);
     int64_t lanes = head->key_lanes;
     Product to_values = {.a = head->scores,
                          .a_row = 1,
                          .a_step = lanes,
                          .b = work->out_rows + first * work->value_lanes,
                          .b_step = work->value_lanes,
-                         .c = dv->at + head->b * dv->batch + head->h * dv->head,
-                         .c_row = dv->row,
+                         .c = dv.at,
+                         .c_row = dv.row,
                          .n_rows = attention->n_key,
                          .cols = attention->value_dim,
                          .depth = rows,
@@ -166,10 +202,10 @@ static void block_products(const HeadGrad *work, int64_t first, int64_t rows)
                           .a_step = 1,
                           .b = work->key_rows,
                           .b_step = work->dim_lanes,
-                          .c_row = dq->row,
+                          .c_row = dq.row,
                           .n_rows = rows,
                           .cols = attention->head_dim,
-                          .c = dq->at + head->b * dq->batch + head->h * dq->head + first * dq->row,
+                          .c = dq.at + first * dq.row,
                           .depth = attention->n_key,
                           .alpha = attention->scale};
     xv_head_multiply(&to_queries);
@@ -178,14 +214,23 @@ static void block_products(const HeadGrad *work, int64_t first, int64_t rows)
                        .a_step = lanes,
                        .b = work->query_rows + first * work->dim_lanes,
                        .b_step = work->dim_lanes,
-                       .c = dk->at + head->b * dk->batch + head->h * dk->head,
-                       .c_row = dk->row,
+                       .c = dk.at,
+                       .c_row = dk.row,
                        .n_rows = attention->n_key,
                        .cols = attention->head_dim,
                        .depth = rows,
                        .alpha = 1.0f,
                        .accumulate = first > 0};
     xv_head_multiply(&to_keys);
+}
+
+static void store_pair(const HeadGrad *work)
+{
+    const XvAttention *a = work->head.attention;
+    const XvAttentionGrad *grad = work->grad;
+    xv_head_store(&work->head, &grad->dq, &(Results){work->dq, a->head_dim, 0, a->n_query, a->head_dim});
+    xv_head_store(&work->head, &grad->dk, &(Results){work->dk, a->head_dim, 0, a->n_key, a->head_dim});
+    xv_head_store(&work->head, &grad->dv, &(Results){work->dv, a->value_dim, 0, a->n_key, a->value_dim});
 }
 
 // Gradients of the current pair; its dS is added to sum [n_query][n_key] unless that is NULL.
@@ -208,6 +253,9 @@ static void pair_gradient(const HeadGrad *work, float *sum)
                 to[j] += from[j];
             }
         }
+    }
+    if (work->dq != NULL) {
+        store_pair(work);
     }
 }
 

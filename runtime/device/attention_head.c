@@ -22,14 +22,27 @@ int64_t xv_head_block_rows(const Head *head)
     return head->block_strips * TILE_ROWS;
 }
 
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t loaded_floats(const XvAttention *attention)
+{
+    if (xv_reads_floats((XvReading){attention->type, attention->is_tf32})) {
+        return 0;
+    }
+    return larger(attention->n_query, attention->n_key) * larger(attention->head_dim, attention->value_dim);
+}
+
 int64_t xv_head_floats(const Head *head)
 {
     const XvAttention *attention = head->attention;
     int64_t rows = xv_head_block_rows(head);
     int64_t keep = xv_keep_is_active(attention->keep) ? rows * attention->n_key + XV_LANES : 0;
     return in_cache_lines(attention->n_query * attention->head_dim) +
-           in_cache_lines(attention->head_dim * head->key_lanes) + in_cache_lines(rows * head->key_lanes) +
-           in_cache_lines(2 * rows) + in_cache_lines(keep);
+           in_cache_lines(loaded_floats(attention)) + in_cache_lines(attention->head_dim * head->key_lanes) +
+           in_cache_lines(rows * head->key_lanes) + in_cache_lines(2 * rows) + in_cache_lines(keep);
 }
 
 void xv_head_place(Head *head, float *memory)
@@ -40,20 +53,39 @@ void xv_head_place(Head *head, float *memory)
     head->scores = head->keys + in_cache_lines(attention->head_dim * head->key_lanes);
     head->row_values = head->scores + in_cache_lines(xv_head_block_rows(head) * head->key_lanes);
     float *keep = head->row_values + in_cache_lines(2 * xv_head_block_rows(head));
-    head->keep = xv_keep_is_active(attention->keep) ? keep : NULL;
+    bool has_keep = xv_keep_is_active(attention->keep);
+    head->keep = has_keep ? keep : NULL;
+    int64_t keep_floats = has_keep ? xv_head_block_rows(head) * attention->n_key + XV_LANES : 0;
+    head->loaded = loaded_floats(attention) > 0 ? keep + in_cache_lines(keep_floats) : NULL;
+}
+
+Rows xv_head_rows(const Head *head, const Rows *from)
+{
+    Rows rows = *from;
+    if (head->loaded == NULL) {
+        return rows;
+    }
+    for (int64_t r = 0; r < from->count; r++) {
+        const void *row = xv_element(from->at, from->reading.type, r * from->stride);
+        xv_load_floats(head->loaded + r * from->dim, row, from->reading, from->dim);
+    }
+    rows.at = head->loaded;
+    rows.stride = from->dim;
+    return rows;
 }
 
 void xv_head_transpose(float *to, int64_t padded, const Rows *from)
 {
+    const float *at = from->at;
     int64_t whole_rows = from->count / 4 * 4, whole_dim = from->dim / 4 * 4;
     for (int64_t r = 0; r < whole_rows; r += 4) {
         for (int64_t d = 0; d < whole_dim; d += 4) {
-            xv_transpose_quad(to + d * padded + r, padded, from->at + r * from->stride + d, from->stride);
+            xv_transpose_quad(to + d * padded + r, padded, at + r * from->stride + d, from->stride);
         }
     }
     for (int64_t d = 0; d < from->dim; d++) {
         for (int64_t r = d < whole_dim ? whole_rows : 0; r < padded; r++) {
-            to[d * padded + r] = r < from->count ? from->at[r * from->stride + d] : 0.0f;
+            to[d * padded + r] = r < from->count ? at[r * from->stride + d] : 0.0f;
         }
     }
 }
@@ -61,7 +93,7 @@ void xv_head_transpose(float *to, int64_t padded, const Rows *from)
 void xv_head_copy(float *to, int64_t padded, const Rows *from, float factor)
 {
     for (int64_t r = 0; r < from->count; r++) {
-        const float *row = from->at + r * from->stride;
+        const float *row = (const float *)from->at + r * from->stride;
 #pragma omp simd
         for (int64_t d = 0; d < from->dim; d++) {
             to[r * padded + d] = factor * row[d];
@@ -76,7 +108,7 @@ void xv_head_prefetch(const Rows *rows)
 {
     for (int64_t r = 0; r < rows->count; r++) {
         for (int64_t d = 0; d < rows->dim; d += 16) {
-            __builtin_prefetch(rows->at + r * rows->stride + d);
+            __builtin_prefetch(xv_element(rows->at, rows->reading.type, r * rows->stride + d));
         }
     }
 }
@@ -86,9 +118,11 @@ void xv_head_load(Head *head, int64_t b, int64_t h)
     const XvAttention *attention = head->attention;
     head->b = b;
     head->h = h;
-    Rows q = rows_of(&attention->q, b, h, attention->n_query, attention->head_dim);
-    Rows k = rows_of(&attention->k, b, h, attention->n_key, attention->head_dim);
+    Rows q = rows_of(attention, &attention->q, b, h, (Extent){attention->n_query, attention->head_dim});
+    Rows k = rows_of(attention, &attention->k, b, h, (Extent){attention->n_key, attention->head_dim});
+    q = xv_head_rows(head, &q);
     xv_head_copy(head->queries, attention->head_dim, &q, attention->scale);
+    k = xv_head_rows(head, &k);
     xv_head_transpose(head->keys, head->key_lanes, &k);
 }
 
@@ -112,6 +146,16 @@ void xv_head_multiply(const Product *product)
             tile.c = product->c + row * product->c_row + col;
             tile_run(&tile, strip_row(s + 1, product->n_rows, strips) - row);
         }
+    }
+}
+
+void xv_head_store(const Head *head, const XvHeadsOut *view, const Results *results)
+{
+    XvDtype type = head->attention->type;
+    int64_t at = head->b * view->batch + head->h * view->head + results->first * view->row;
+    for (int64_t r = 0; r < results->count; r++) {
+        void *to = xv_element_out(view->at, type, at + r * view->row);
+        xv_store_floats(to, type, results->at + r * results->stride, results->dim);
     }
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "runtime/device/attention.h"
+#include "runtime/device/elements.h"
 #include "runtime/device/gemm_tile.h"
 
 typedef struct Head {
@@ -20,6 +21,7 @@ typedef struct Head {
     float *scores;         // [block rows][key_lanes]
     float *row_values;     // [2][block rows]: largest score and sum of exponentials of each row
     float *keep;           // [block rows][n_key], one vector of slack; NULL without dropout
+    float *loaded;  // [rows][dim] of the view being read, the longest; NULL where views are plain floats
 } Head;
 
 // rows[i][:] of a product: A [n_rows, depth] times B [depth, cols].
@@ -37,15 +39,24 @@ typedef struct Product {
 
 // Rows of one pair in a view.
 typedef struct Rows {
-    const float *at;
+    const void *at;
+    XvReading reading;
     int64_t stride;  // from one row to the next
     int64_t count, dim;
 } Rows;
 
-static inline Rows rows_of(const XvHeads *view, int64_t b, int64_t h, int64_t count, int64_t dim)
+typedef struct Extent {
+    int64_t count, dim;
+} Extent;
+
+static inline Rows rows_of(const XvAttention *attention, const XvHeads *view, int64_t b, int64_t h,
+                           Extent extent)
 {
-    return (Rows){
-        .at = view->at + b * view->batch + h * view->head, .stride = view->row, .count = count, .dim = dim};
+    return (Rows){.at = xv_element(view->at, attention->type, b * view->batch + h * view->head),
+                  .reading = {attention->type, attention->is_tf32},
+                  .stride = view->row,
+                  .count = extent.count,
+                  .dim = extent.dim};
 }
 
 static inline int64_t whole_vectors(int64_t n)
@@ -87,10 +98,22 @@ void xv_head_softmax(const Head *head, int64_t first, int64_t rows, float *lse);
 // keep[r * n_key + j] of the same rows; the head must have dropout.
 void xv_head_keep(const Head *head, int64_t first, int64_t rows);
 
-// to[d][r] = from[r][d], zero for r in count..padded-1; to has row stride `padded`.
+// The same rows as plain floats: in place, or in head->loaded until the next call.
+Rows xv_head_rows(const Head *head, const Rows *from);
+
+// Of plain floats: to[d][r] = from[r][d], zero for r in count..padded-1; to has row stride `padded`.
 void xv_head_transpose(float *to, int64_t padded, const Rows *from);
 
-// to[r][d] = factor * from[r][d], rows `padded` apart, zero in the padding.
+// Of plain floats: to[r][d] = factor * from[r][d], rows `padded` apart, zero in the padding.
 void xv_head_copy(float *to, int64_t padded, const Rows *from, float factor);
 
 void xv_head_multiply(const Product *product);
+
+// Rows of plain floats, `stride` apart, into the rows of pair (b, h) of a view, from row `first` on.
+typedef struct Results {
+    const float *at;
+    int64_t stride;
+    int64_t first, count, dim;
+} Results;
+
+void xv_head_store(const Head *head, const XvHeadsOut *view, const Results *results);

@@ -61,9 +61,9 @@ static void multiply_block(const XvGemm *gemm, int64_t problem, const Grid *grid
     int64_t row = block / grid->across * grid->rows, col = block % grid->across * grid->cols;
     int64_t m = row + grid->rows < gemm->m ? grid->rows : gemm->m - row;
     int64_t n = col + grid->cols < gemm->n ? grid->cols : gemm->n - col;
-    const float *a = gemm->a + problem * gemm->batch_a + row * (gemm->trans_a ? 1 : gemm->lda);
-    const float *b = gemm->b + problem * gemm->batch_b + col * (gemm->trans_b ? gemm->ldb : 1);
-    float *c = gemm->c + problem * gemm->batch_c + row * gemm->ldc + col;
+    const float *a = (const float *)gemm->a + problem * gemm->batch_a + row * (gemm->trans_a ? 1 : gemm->lda);
+    const float *b = (const float *)gemm->b + problem * gemm->batch_b + col * (gemm->trans_b ? gemm->ldb : 1);
+    float *c = (float *)gemm->c + problem * gemm->batch_c + row * gemm->ldc + col;
     cblas_sgemm(CblasRowMajor, gemm->trans_a ? CblasTrans : CblasNoTrans,
                 gemm->trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)gemm->k, gemm->alpha, a,
                 (int)gemm->lda, b, (int)gemm->ldb, gemm->accumulate ? 1.0f : 0.0f, c, (int)gemm->ldc);
@@ -121,7 +121,7 @@ static void multiply_blocks(const XvGemm *gemm)
 // Adds the parts of row `row` in order and stores it: parts are [n_parts][m][n].
 static void add_parts(const XvGemm *gemm, const float *parts, int64_t n_parts, int64_t row)
 {
-    float *c = gemm->c + row * gemm->ldc;
+    float *c = (float *)gemm->c + row * gemm->ldc;
     if (!gemm->accumulate) {
         memset(c, 0, (size_t)gemm->n * sizeof *c);
     }
@@ -148,8 +148,8 @@ static void multiply_split(const XvGemm *gemm)
         for (int64_t p = 0; p < n_parts; p++) {
             XvGemm part = *gemm;
             part.k = (p + 1) * depth < gemm->k ? depth : gemm->k - p * depth;
-            part.a += p * depth * (gemm->trans_a ? gemm->lda : 1);
-            part.b += p * depth * (gemm->trans_b ? 1 : gemm->ldb);
+            part.a = (const float *)gemm->a + p * depth * (gemm->trans_a ? gemm->lda : 1);
+            part.b = (const float *)gemm->b + p * depth * (gemm->trans_b ? 1 : gemm->ldb);
             part.c = parts + p * gemm->m * gemm->n;
             part.ldc = gemm->n;
             part.accumulate = false;
@@ -167,9 +167,9 @@ static void multiply_split_batch(const XvGemm *gemm)
 {
     for (int64_t i = 0; i < gemm->batch; i++) {
         XvGemm one = *gemm;
-        one.a += i * gemm->batch_a;
-        one.b += i * gemm->batch_b;
-        one.c += i * gemm->batch_c;
+        one.a = (const float *)gemm->a + i * gemm->batch_a;
+        one.b = (const float *)gemm->b + i * gemm->batch_b;
+        one.c = (float *)gemm->c + i * gemm->batch_c;
         multiply_split(&one);
         if (gemm->epilogue != NULL) {
             gemm->epilogue(gemm->epilogue_args, i * gemm->m, (i + 1) * gemm->m);
@@ -180,6 +180,10 @@ static void multiply_split_batch(const XvGemm *gemm)
 void xv_gemm_with(const XvGemm *gemm, XvGemmKernel kernel)
 {
     if (gemm->m == 0 || gemm->n == 0) {
+        return;
+    }
+    if (!xv_gemm_is_plain(gemm)) {
+        xv_gemm_typed(gemm, kernel);
         return;
     }
     bool is_strided = gemm->n >= 192 || (gemm->n >= 64 && gemm->lda % 512 == 0);

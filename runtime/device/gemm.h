@@ -1,5 +1,7 @@
-// Matrix products on the CPU in single precision: library kernels for large shapes, own kernels for small
-// ones.
+// Matrix products on the CPU: library kernels for large shapes, own kernels for small ones; sums in single precision.
+//
+// Operands and results may be stored in two bytes: such elements are widened when read and rounded to nearest even when
+// written. With is_tf32 operands of type F32 are rounded to tf32 (runtime/base/half.h) before they are multiplied.
 //
 // For each of `batch` problems: C[m,n] = alpha op(A)[m,k] op(B)[k,n] (+ C if `accumulate`), all row-major
 // with row strides lda, ldb, ldc >= the row length; op(X) is X or its transpose (then A is stored [k,m], B
@@ -7,6 +9,8 @@
 // alone, so results repeat bit for bit on one machine with any number of threads. Not to be called from
 // inside a parallel region.
 #pragma once
+
+#include "runtime/base/tensor.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,9 +20,11 @@ typedef struct XvGemm {
     bool trans_a, trans_b;
     float alpha;
     bool accumulate;
-    int64_t batch;  // >= 1
-    const float *a, *b;
-    float *c;
+    int64_t batch;                   // >= 1
+    XvDtype type_a, type_b, type_c;  // F32, BF16 or F16; a, b and c point to elements of these
+    bool is_tf32;
+    const void *a, *b;
+    void *c;
     int64_t lda, ldb, ldc;
     int64_t batch_a, batch_b, batch_c;  // elements from one problem to the next; 0 shares an input
     // Called once for every block of finished rows, soon after they were written, from any thread and

@@ -62,8 +62,9 @@ XV_INLINE void dot_tile(const XvGemm *gemm, const DotTile *tile, const int rows,
 // All rows of the columns [first, end) of one problem.
 static void dot_columns(const XvGemm *gemm, int64_t problem, int64_t first, int64_t end)
 {
-    const float *a = gemm->a + problem * gemm->batch_a, *b = gemm->b + problem * gemm->batch_b;
-    float *c = gemm->c + problem * gemm->batch_c;
+    const float *a = (const float *)gemm->a + problem * gemm->batch_a;
+    const float *b = (const float *)gemm->b + problem * gemm->batch_b;
+    float *c = (float *)gemm->c + problem * gemm->batch_c;
     int64_t j = first;
     for (; j + DOT_COLS <= end; j += DOT_COLS) {
         int64_t i = 0;

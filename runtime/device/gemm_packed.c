@@ -256,9 +256,9 @@ static void run_alone(const Packing *packing)
 static void use_problem(Packing *packing, int64_t index)
 {
     const XvGemm *gemm = packing->gemm;
-    packing->a = gemm->a + index * gemm->batch_a;
-    packing->b = gemm->b + index * gemm->batch_b;
-    packing->c = gemm->c + index * gemm->batch_c;
+    packing->a = (const float *)gemm->a + index * gemm->batch_a;
+    packing->b = (const float *)gemm->b + index * gemm->batch_b;
+    packing->c = (float *)gemm->c + index * gemm->batch_c;
     packing->first_row = index * gemm->m;
 }
 

@@ -1,6 +1,6 @@
 // runtime/device/attention.h against a plain double-precision attention, and its gradients against finite
 // differences of that; masks, dropout, odd sizes, strided views, any number of threads.
-#include "runtime/device/attention.h"
+#include "tests/unit/attention_fixture.h"
 
 #include "runtime/base/random.h"
 
@@ -15,141 +15,6 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-
-// A problem with q, k, v side by side in rows of `[q | k | v]` of all heads, as Swin keeps them, or apart.
-typedef struct Case {
-    int64_t batch, heads, n_query, n_key, head_dim, value_dim;
-    int windows;         // of a [windows, 1, n_query, n_key] bias; 0: none
-    bool has_head_bias;  // [1, heads, n_query, n_key]
-    bool has_key_mask;   // [batch, 1, 1, n_key]
-    double rate;         // dropout
-} Case;
-
-static const Case CASES[] = {
-    {2, 2, 5, 7, 3, 3, 0, false, false, 0.0},      {4, 3, 16, 16, 8, 8, 2, true, false, 0.0},
-    {4, 2, 16, 17, 16, 16, 0, false, true, 0.1},   {2, 2, 49, 49, 32, 32, 2, true, false, 0.0},
-    {3, 2, 13, 9, 24, 40, 0, true, true, 0.3},     {2, 2, 40, 50, 64, 64, 0, false, true, 0.1},
-    {2, 1, 150, 145, 32, 32, 0, true, false, 0.0}, {1, 1, 1, 1, 1, 1, 0, false, false, 0.5},
-    {2, 4, 1, 33, 64, 64, 0, false, true, 0.0},    {6, 1, 4, 3, 5, 2, 3, false, true, 0.2},
-};
-enum { N_CASES = sizeof CASES / sizeof CASES[0] };
-
-// Buffers of a case. Bias 0 is by window or by head, bias 1 by key.
-typedef struct Problem {
-    const Case *shape;
-    int64_t row;  // elements of a row of qkv
-    int64_t n_q, n_k, n_v, n_out, n_bias[2];
-    float *q, *k, *v, *out, *lse, *d_out, *dq, *dk, *dv, *bias[2], *d_bias[2];
-    XvDraw keep;
-    XvAttention attention;
-    XvAttentionGrad grad;
-} Problem;
-
-static float *random_floats(int64_t count, uint64_t key, double scale)
-{
-    float *values = calloc((size_t)count + 1, sizeof *values);
-    XvStream stream = xv_stream(key);
-    for (int64_t i = 0; i < count; i++) {
-        values[i] = (float)(scale * xv_stream_normal(&stream));
-    }
-    return values;
-}
-
-static void add_bias(Problem *problem, XvAttentionBias bias, int64_t count)
-{
-    int n = problem->attention.n_biases++;
-    problem->n_bias[n] = count;
-    problem->bias[n] = random_floats(count, 100 + (uint64_t)n, 1.0);
-    problem->d_bias[n] = random_floats(count, 200, 1.0);
-    bias.at = problem->bias[n];
-    problem->attention.bias[n] = bias;
-    problem->grad.d_bias[n] = problem->d_bias[n];
-}
-
-static void add_biases(Problem *problem)
-{
-    const Case *c = problem->shape;
-    int64_t square = c->n_query * c->n_key;
-    if (c->windows > 0 && c->has_head_bias) {
-        add_bias(problem, (XvAttentionBias){NULL, 0, square, c->n_key, 1, 1, 1}, c->heads * square);
-        add_bias(problem, (XvAttentionBias){NULL, square, 0, c->n_key, 1, 1, c->windows},
-                 c->windows * square);
-        return;
-    }
-    if (c->windows > 0) {
-        add_bias(problem, (XvAttentionBias){NULL, square, 0, c->n_key, 1, 2, c->windows},
-                 c->windows * square);
-    }
-    if (c->has_head_bias) {  // stored [n_query, n_key, heads], as a table is gathered
-        add_bias(problem, (XvAttentionBias){NULL, 0, 1, c->n_key * c->heads, c->heads, 1, 1},
-                 c->heads * square);
-    }
-    if (c->has_key_mask) {
-        add_bias(problem, (XvAttentionBias){NULL, c->n_key, 0, 0, 1, 1, c->batch}, c->batch * c->n_key);
-        for (int64_t i = 0; i < c->batch * c->n_key; i++) {
-            problem->bias[problem->attention.n_biases - 1][i] = i % 5 == 4 ? -10000.0f : 0.0f;
-        }
-    }
-}
-
-static Problem make_problem(const Case *c)
-{
-    Problem problem = {.shape = c, .row = c->heads * (2 * c->head_dim + c->value_dim)};
-    int64_t rows = c->batch * (c->n_query > c->n_key ? c->n_query : c->n_key);
-    problem.n_q = problem.n_k = problem.n_v = rows * problem.row;
-    problem.n_out = c->batch * c->n_query * c->heads * c->value_dim;
-    problem.q = random_floats(problem.n_q, 1, 1.0);
-    problem.k = random_floats(problem.n_k, 2, 1.0);
-    problem.v = random_floats(problem.n_v, 3, 1.0);
-    problem.d_out = random_floats(problem.n_out, 4, 1.0);
-    problem.out = random_floats(problem.n_out, 5, 1.0);
-    problem.lse = random_floats(c->batch * c->heads * c->n_query, 6, 1.0);
-    problem.dq = random_floats(problem.n_q, 7, 1.0);
-    problem.dk = random_floats(problem.n_k, 8, 1.0);
-    problem.dv = random_floats(problem.n_v, 9, 1.0);
-    problem.keep = (XvDraw){
-        .key = 77, .threshold = (uint32_t)(c->rate * 4294967296.0), .scale = (float)(1.0 / (1.0 - c->rate))};
-    int64_t out_row = c->heads * c->value_dim;
-    problem.attention = (XvAttention){
-        .batch = c->batch,
-        .heads = c->heads,
-        .n_query = c->n_query,
-        .n_key = c->n_key,
-        .head_dim = c->head_dim,
-        .value_dim = c->value_dim,
-        .scale = 0.3f,
-        .lse = problem.lse,
-        .q = {problem.q, c->n_query * problem.row, c->head_dim, problem.row},
-        .k = {problem.k, c->n_key * problem.row, c->head_dim, problem.row},
-        .v = {problem.v, c->n_key * problem.row, c->value_dim, problem.row},
-        .out = {problem.out, c->n_query * out_row, c->value_dim, out_row},
-    };
-    problem.grad = (XvAttentionGrad){
-        .d_out = {problem.d_out, c->n_query * out_row, c->value_dim, out_row},
-        .dq = {problem.dq, c->n_query * problem.row, c->head_dim, problem.row},
-        .dk = {problem.dk, c->n_key * problem.row, c->head_dim, problem.row},
-        .dv = {problem.dv, c->n_key * problem.row, c->value_dim, problem.row},
-    };
-    add_biases(&problem);
-    return problem;
-}
-
-// The pointers inside a problem point to itself: to be called where it has come to rest.
-static void link_problem(Problem *problem)
-{
-    problem->attention.keep = problem->shape->rate > 0.0 ? &problem->keep : NULL;
-    problem->grad.forward = &problem->attention;
-}
-
-static void free_problem(Problem *problem)
-{
-    float *all[] = {problem->q,       problem->k,         problem->v,        problem->out, problem->lse,
-                    problem->d_out,   problem->dq,        problem->dk,       problem->dv,  problem->bias[0],
-                    problem->bias[1], problem->d_bias[0], problem->d_bias[1]};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        free(all[i]);
-    }
-}
 
 static double keep_value(const Problem *problem, int64_t element)
 {
@@ -169,8 +34,8 @@ static int64_t bias_index(const XvAttentionBias *bias, int64_t b, int64_t h, int
 static double score(const Problem *problem, int64_t b, int64_t h, int64_t i, int64_t j)
 {
     const XvAttention *a = &problem->attention;
-    const float *q = a->q.at + b * a->q.batch + h * a->q.head + i * a->q.row;
-    const float *k = a->k.at + b * a->k.batch + h * a->k.head + j * a->k.row;
+    const float *q = (const float *)a->q.at + b * a->q.batch + h * a->q.head + i * a->q.row;
+    const float *k = (const float *)a->k.at + b * a->k.batch + h * a->k.head + j * a->k.row;
     double sum = 0.0;
     for (int64_t d = 0; d < a->head_dim; d++) {
         sum += (double)q[d] * (double)k[d];
@@ -216,7 +81,7 @@ static double reference_row(const Problem *problem, const int64_t at[3], double 
         out[d] = 0.0;
         for (int64_t j = 0; j < a->n_key; j++) {
             out[d] += p[j] * keep_value(problem, element(problem, at, j)) *
-                      (double)a->v.at[at[0] * a->v.batch + at[1] * a->v.head + j * a->v.row + d];
+                      (double)problem->v[at[0] * a->v.batch + at[1] * a->v.head + j * a->v.row + d];
         }
     }
     free(p);
@@ -239,11 +104,11 @@ static void check_forward(const Problem *problem)
         next_row(a, row, at);
         double lse = reference_row(problem, at, out);
         assert_true(fabs((double)a->lse[row] - lse) < 2e-6 * (1.0 + fabs(lse)));
-        const float *got = a->out.at + at[0] * a->out.batch + at[1] * a->out.head + at[2] * a->out.row;
+        const float *got = problem->out + at[0] * a->out.batch + at[1] * a->out.head + at[2] * a->out.row;
         for (int64_t d = 0; d < a->value_dim; d++) {
             if (!(fabs((double)got[d] - out[d]) < 4e-6)) {
-                fail_msg("case %td row %lld: %g, expected %g", problem->shape - CASES, (long long)row,
-                         (double)got[d], out[d]);
+                fail_msg("case %td row %lld: %g, expected %g", problem->shape - attention_cases,
+                         (long long)row, (double)got[d], out[d]);
             }
         }
     }
@@ -253,7 +118,7 @@ static void test_forward(void **state)
 {
     (void)state;
     for (int i = 0; i < N_CASES; i++) {
-        Problem problem = make_problem(&CASES[i]);
+        Problem problem = make_problem(&attention_cases[i]);
         link_problem(&problem);
         xv_attention(&problem.attention);
         check_forward(&problem);
@@ -287,13 +152,13 @@ static void reference_row_gradient(const Problem *problem, const int64_t at[3], 
     const XvHeads *d_out = &problem->grad.d_out;
     double *p = zeros(a->n_key), *d_p = zeros(a->n_key), mean = 0.0;
     probabilities(problem, at, p);
-    const float *d_row = d_out->at + at[0] * d_out->batch + at[1] * d_out->head + at[2] * d_out->row;
+    const float *d_row = problem->d_out + at[0] * d_out->batch + at[1] * d_out->head + at[2] * d_out->row;
     int64_t q = at[0] * a->q.batch + at[1] * a->q.head + at[2] * a->q.row;
     for (int64_t j = 0; j < a->n_key; j++) {
         double keep = keep_value(problem, element(problem, at, j));
         int64_t v = at[0] * a->v.batch + at[1] * a->v.head + j * a->v.row;
         for (int64_t d = 0; d < a->value_dim; d++) {
-            d_p[j] += keep * (double)d_row[d] * (double)a->v.at[v + d];
+            d_p[j] += keep * (double)d_row[d] * (double)problem->v[v + d];
             to->dv[v + d] += keep * p[j] * (double)d_row[d];
         }
         mean += p[j] * d_p[j];
@@ -302,8 +167,8 @@ static void reference_row_gradient(const Problem *problem, const int64_t at[3], 
         double d_score = p[j] * (d_p[j] - mean);
         int64_t k = at[0] * a->k.batch + at[1] * a->k.head + j * a->k.row;
         for (int64_t d = 0; d < a->head_dim; d++) {
-            to->dq[q + d] += (double)a->scale * d_score * (double)a->k.at[k + d];
-            to->dk[k + d] += (double)a->scale * d_score * (double)a->q.at[q + d];
+            to->dq[q + d] += (double)a->scale * d_score * (double)problem->k[k + d];
+            to->dk[k + d] += (double)a->scale * d_score * (double)problem->q[q + d];
         }
         for (int n = 0; n < a->n_biases; n++) {
             to->d_bias[n][dense_index(a, n, at, j)] += d_score;
@@ -355,7 +220,7 @@ static void test_gradients(void **state)
 {
     (void)state;
     for (int i = 0; i < N_CASES; i++) {
-        Problem problem = make_problem(&CASES[i]);
+        Problem problem = make_problem(&attention_cases[i]);
         link_problem(&problem);
         xv_attention_grad(&problem.grad);
         Gradients expected = reference_gradients(&problem);
@@ -381,8 +246,9 @@ static double objective(const Problem *problem)
         next_row(a, row, at);
         reference_row(problem, at, out);
         for (int64_t d = 0; d < a->value_dim; d++) {
-            sum += out[d] *
-                   (double)d_out->at[at[0] * d_out->batch + at[1] * d_out->head + at[2] * d_out->row + d];
+            sum +=
+                out[d] *
+                (double)problem->d_out[at[0] * d_out->batch + at[1] * d_out->head + at[2] * d_out->row + d];
         }
     }
     return sum;
@@ -408,7 +274,7 @@ static void test_finite_differences(void **state)
     (void)state;
     const int chosen[] = {0, 4, 9};
     for (int c = 0; c < 3; c++) {
-        Problem problem = make_problem(&CASES[chosen[c]]);
+        Problem problem = make_problem(&attention_cases[chosen[c]]);
         link_problem(&problem);
         xv_attention_grad(&problem.grad);
         const XvAttention *a = &problem.attention;
@@ -444,11 +310,11 @@ static void test_thread_count(void **state)
     (void)state;
     int before = omp_get_max_threads();
     for (int i = 0; i < N_CASES; i++) {
-        Problem one = make_problem(&CASES[i]);
+        Problem one = make_problem(&attention_cases[i]);
         link_problem(&one);
         run_with_threads(&one, 1);
         for (int threads = 2; threads <= 3; threads++) {
-            Problem many = make_problem(&CASES[i]);
+            Problem many = make_problem(&attention_cases[i]);
             link_problem(&many);
             run_with_threads(&many, threads);
             assert_memory_equal(one.out, many.out, (size_t)one.n_out * sizeof(float));
@@ -469,7 +335,7 @@ static void test_thread_count(void **state)
 static void test_draws(void **state)
 {
     (void)state;
-    Problem problem = make_problem(&CASES[2]);
+    Problem problem = make_problem(&attention_cases[2]);
     problem.keep = (XvDraw){.scale = 1.0f};
     xv_attention(&problem.attention);
     float *plain = malloc((size_t)problem.n_out * sizeof *plain);
@@ -478,7 +344,8 @@ static void test_draws(void **state)
     xv_attention(&problem.attention);
     assert_memory_equal(plain, problem.out, (size_t)problem.n_out * sizeof *plain);
 
-    int64_t count = CASES[2].batch * CASES[2].heads * CASES[2].n_query * CASES[2].n_key;
+    int64_t count = attention_cases[2].batch * attention_cases[2].heads * attention_cases[2].n_query *
+                    attention_cases[2].n_key;
     float *mask = random_floats(count, 1, 0.0);
     problem.keep = (XvDraw){.given_mask = mask, .scale = 2.0f, .threshold = 1u << 30};
     xv_attention(&problem.attention);

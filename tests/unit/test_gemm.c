@@ -2,6 +2,8 @@
 // sizes, strides, batches, epilogues, any number of threads.
 #include "runtime/device/gemm.h"
 
+#include "runtime/device/elements.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -85,7 +87,8 @@ static void free_problem(Problem *problem)
 
 static double element(const XvGemm *gemm, int64_t p, int64_t i, int64_t j, double *size)
 {
-    const float *a = gemm->a + p * gemm->batch_a, *b = gemm->b + p * gemm->batch_b;
+    const float *a = (const float *)gemm->a + p * gemm->batch_a;
+    const float *b = (const float *)gemm->b + p * gemm->batch_b;
     double sum = 0.0;
     *size = 0.0;
     for (int64_t k = 0; k < gemm->k; k++) {
@@ -238,7 +241,8 @@ static void finish(const void *args, int64_t row_begin, int64_t row_end)
     for (int64_t r = row_begin; r < row_end; r++) {
         finish_args->calls[r]++;
         for (int64_t j = 0; j < gemm->n; j++) {
-            gemm->c[r / gemm->m * gemm->batch_c + r % gemm->m * gemm->ldc + j] *= 2.0f;
+            float *c = gemm->c;
+            c[r / gemm->m * gemm->batch_c + r % gemm->m * gemm->ldc + j] *= 2.0f;
         }
     }
 }
@@ -276,11 +280,90 @@ static void test_epilogue(void **state)
     }
 }
 
+// The numbers in a storage type; `values` become what was stored.
+static void *stored(float *values, int64_t count, XvReading reading)
+{
+    void *to = malloc((size_t)count * sizeof *values);
+    xv_store_floats(to, reading.type, values, count);
+    xv_load_floats(values, to, reading, count);
+    return to;
+}
+
+static int64_t extent(const XvGemm *gemm, bool is_a)
+{
+    int64_t rows = is_a ? (gemm->trans_a ? gemm->k : gemm->m) : (gemm->trans_b ? gemm->n : gemm->k);
+    return gemm->batch * (rows * (is_a ? gemm->lda : gemm->ldb) + PAD);
+}
+
+static double half_step(XvDtype type)
+{
+    return type == XV_BF16 ? 0x1p-8 : type == XV_F16 ? 0x1p-11 : 0.0;
+}
+
+// What lies between rows of C stays; the rest is the product of the rounded operands, rounded.
+static void check_typed(const Problem *problem, const void *c, double step)
+{
+    const XvGemm *gemm = &problem->gemm;
+    for (int64_t row = 0; row < gemm->batch * gemm->m; row++) {
+        int64_t p = row / gemm->m, i = row % gemm->m, first = p * gemm->batch_c + i * gemm->ldc;
+        for (int64_t j = 0; j < gemm->ldc; j++) {
+            float got;
+            xv_load_floats(&got, xv_element(c, gemm->type_c, first + j), (XvReading){.type = gemm->type_c},
+                           1);
+            if (j >= gemm->n) {
+                assert_true(got == problem->start[first + j]);
+                continue;
+            }
+            double size, expected = element(gemm, p, i, j, &size);
+            expected += gemm->accumulate ? (double)problem->start[first + j] : 0.0;
+            assert_true(fabs((double)got - expected) <= 4e-7 * size + step * fabs(expected) + 1e-7);
+        }
+    }
+}
+
+static void check_types(Size size, XvGemmKernel kernel, XvReading reading, int turn)
+{
+    bool trans_a = turn & 1 && kernel != XV_GEMM_DOT, trans_b = turn & 2 || kernel == XV_GEMM_DOT;
+    bool is_c_float = turn % 3 == 0;
+    Problem problem = make_problem(size, trans_a, trans_b, 1 + turn % 2);
+    XvGemm *gemm = &problem.gemm, typed;
+    if (reading.is_tf32) {
+        is_c_float = true;
+    }
+    void *a = stored(problem.a, extent(gemm, true), reading),
+         *b = stored(problem.b, extent(gemm, false), reading);
+    gemm->type_c = is_c_float ? XV_F32 : reading.type;
+    gemm->accumulate = turn % 4 == 3;
+    void *c = stored(problem.start, problem.n_c, (XvReading){.type = gemm->type_c});
+    typed = *gemm;
+    typed.a = a, typed.b = b, typed.c = c;
+    typed.type_a = typed.type_b = reading.type;
+    typed.is_tf32 = reading.is_tf32;
+    xv_gemm_with(&typed, kernel);
+    check_typed(&problem, c, half_step(gemm->type_c));
+    free(a);
+    free(b);
+    free(c);
+    free_problem(&problem);
+}
+
+static void test_types(void **state)
+{
+    (void)state;
+    static const XvReading readings[] = {{XV_BF16, false}, {XV_F16, false}, {XV_F32, true}};
+    for (int s = 0; s < 12; s++) {
+        for (int k = 0; k < 4; k++) {
+            check_types(SIZES[s], KERNELS[k], readings[(s + k) % 3], s * 5 + k);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kernels), cmocka_unit_test(test_batches),      cmocka_unit_test(test_rule),
         cmocka_unit_test(test_empty),   cmocka_unit_test(test_thread_count), cmocka_unit_test(test_epilogue),
+        cmocka_unit_test(test_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
