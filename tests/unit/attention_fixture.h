@@ -31,8 +31,8 @@ typedef struct Problem {
 // Normal numbers times scale, from malloc.
 float *random_floats(int64_t count, uint64_t key, double scale);
 
-// Buffers with numbers, results included. The pointers inside a problem point to itself: link_problem is to be called where
-// it has come to rest.
+// Buffers with numbers, results included. The pointers inside a problem point to itself: link_problem is to be
+// called where it has come to rest.
 Problem make_problem(const Case *c);
 void link_problem(Problem *problem);
 void free_problem(Problem *problem);
