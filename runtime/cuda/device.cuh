@@ -4,7 +4,7 @@
 //   XV_KERNEL(threads) name(...)   a kernel of blocks of `threads` threads; XV_ENTRY(name) after it makes it callable
 //   XV_IN(T, count), XV_OUT        parameter: a buffer of so many elements, read; read and written
 //   XvSpan<T>                      a buffer whose count is known at run time, in parameter structures
-//   XV_SHARED(T, name, count)      array in shared memory; XV_SHARED_REF(T) passes one on
+//   XV_SHARED(T, name, count)      array in shared memory, on 16 bytes; XV_SHARED_REF(T) passes one on
 //   xv_sync_block(), xv_sync_warp(mask), xv_shuffle(mask, value, lane), xv_shuffle_xor(mask, value, bits),
 //   xv_ballot, xv_any, xv_all(mask, vote), xv_atomic_add(span, index, value)
 //
@@ -33,7 +33,7 @@ typedef unsigned long long uint64_t;
 #define XV_ENTRY(name)
 #define XV_IN(T, count) const T *
 #define XV_OUT(T, count) T *
-#define XV_SHARED(T, name, count) __shared__ T name[count]
+#define XV_SHARED(T, name, count) __shared__ __align__(16) T name[count]
 #define XV_SHARED_REF(T) T *
 
 template <class T> struct XvSpan {

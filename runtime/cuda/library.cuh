@@ -1,5 +1,6 @@
 // Everything in front of a program's kernels, in this order; see runtime/cuda/texts.h for how NVRTC gets the same.
 #include "runtime/cuda/device.cuh"
+#include "runtime/cuda/matrix.cuh"
 #include "runtime/device/math.h"
 #include "runtime/device/kernel_types.h"
 #include "runtime/cuda/tasks.h"

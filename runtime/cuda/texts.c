@@ -14,6 +14,7 @@
 
 // ORDER TEXTS: library.cuh, and the table below
 EMBED(xv_text_device, "runtime/cuda/device.cuh");
+EMBED(xv_text_matrix, "runtime/cuda/matrix.cuh");
 EMBED(xv_text_math, "runtime/device/math.h");
 EMBED(xv_text_kernel_types, "runtime/device/kernel_types.h");
 EMBED(xv_text_tasks, "runtime/cuda/tasks.h");
@@ -33,6 +34,7 @@ typedef struct Text {
 
 static const Text TEXTS[] = {
     {"device.cuh", xv_text_device, false},
+    {"matrix.cuh", xv_text_matrix, false},
     {"math.h", xv_text_math, false},
     {"kernel_types.h", xv_text_kernel_types, false},
     {"tasks.h", xv_text_tasks, false},

@@ -124,6 +124,16 @@ static inline void xv_simt_check_writer(const XvSimtShadow &shadow, const char *
     }
 }
 
+// An element that an asynchronous copy of this block is to fill, and nobody has waited for.
+static inline void xv_simt_check_arrival(const XvSimtShadow &shadow, const char *what, int64_t index, XvSimtPlace place)
+{
+    if (shadow.is_pending && shadow.write_epoch >= xv_simt->block_epoch) {
+        xv_simt->fault(xv_simt, place, "%s element %lld of a shared array, which the copy in line %d may not have "
+                       "filled yet: thread %u has not waited for it", what, (long long)index, shadow.write_place.line,
+                       shadow.write_thread);
+    }
+}
+
 static inline void xv_simt_check_readers(const XvSimtShadow &shadow, int64_t index, XvSimtPlace place)
 {
     if (shadow.read_epoch != xv_simt->epoch) {
@@ -146,6 +156,7 @@ static inline void xv_simt_note_read(XvSimtShadow &shadow, int64_t index, XvSimt
     if (shadow.write_epoch < xv_simt->block_epoch) {
         xv_simt->fault(xv_simt, place, "reads element %lld of a shared array, which nothing wrote", (long long)index);
     }
+    xv_simt_check_arrival(shadow, "reads", index, place);
     xv_simt_check_writer(shadow, "reads", index, place);
     uint16_t warp = (uint16_t)(xv_simt->thread / XV_SIMT_WARP);
     uint32_t bit = 1u << xv_simt->thread % XV_SIMT_WARP;
@@ -165,6 +176,7 @@ static inline void xv_simt_note_read(XvSimtShadow &shadow, int64_t index, XvSimt
 
 static inline void xv_simt_note_write(XvSimtShadow &shadow, int64_t index, XvSimtPlace place)
 {
+    xv_simt_check_arrival(shadow, "writes", index, place);
     xv_simt_check_writer(shadow, "writes", index, place);
     xv_simt_check_readers(shadow, index, place);
     shadow.write_epoch = xv_simt->epoch;
@@ -172,6 +184,7 @@ static inline void xv_simt_note_write(XvSimtShadow &shadow, int64_t index, XvSim
     shadow.write_clock = xv_simt_clock();
     shadow.write_place = place;
     shadow.read_epoch = 0;
+    shadow.is_pending = false;
 }
 
 // An element on its way to be read or written.
@@ -184,6 +197,12 @@ template <class T> struct XvCell {
     {
         xv_simt_note_read(*shadow, index, place);
         return *at;
+    }
+    // Of two-byte elements, which become floats by themselves.
+    template <class U = T, class = std::enable_if_t<std::is_class_v<U> && std::is_convertible_v<U, float>>>
+    operator float() const
+    {
+        return (float)(T)*this;
     }
     const XvCell &operator=(T value) const
     {

@@ -8,7 +8,8 @@
 //   - a barrier that not all threads of the block reach, or that they reach at different lines;
 //   - a warp collective whose mask names a lane that has ended, waits elsewhere or is not the caller;
 //   - an index outside a buffer (checked by the accessors of simt.cuh);
-//   - shared memory read before it was written;
+//   - shared memory read before it was written, or before the thread that copies to it asynchronously has waited;
+//   - matrices and asynchronous copies that do not lie on 16 bytes;
 //   - two accesses to an element of shared memory, one of them a write, by threads that neither a barrier nor a warp
 //     synchronisation orders. Order within a warp is kept as one clock a lane (happens-before, exact for masks that
 //     cover the lanes concerned).
@@ -39,6 +40,7 @@ typedef struct XvSimtShadow {
     uint32_t read_mask;                // lanes of read_warp that read in read_epoch
     uint16_t write_thread, read_warp;
     bool is_read_by_warps;  // of several warps in read_epoch
+    bool is_pending;        // an asynchronous copy is under way
     XvSimtPlace write_place, read_place;
 } XvSimtShadow;
 

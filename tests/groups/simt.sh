@@ -8,9 +8,9 @@ module() {
         "tests/simt/$1.cu" -o "$WORK/$1.so"
 }
 
-# numbers NAME BLOCKS THREADS FIRST: the kernel's numbers start so.
+# numbers NAME BLOCKS THREADS FIRST: the numbers of a kernel of $module (sound) start so.
 numbers() {
-    says 0 "^$4" "$1" "$BUILD/tests/simt_run" "$WORK/sound.so" "$1" "$2" "$3"
+    says 0 "^$4" "$1" "$BUILD/tests/simt_run" "$WORK/${module:-sound}.so" "$1" "$2" "$3"
 }
 
 sound() {
@@ -19,6 +19,14 @@ sound() {
     numbers halves 1 32 "15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0 16 16 16 16 16 16 16 16 16 16 16 16 16 16 16 16\$"
     numbers ordered 2 64 "163 162 161 .* 101 100 163 .* 100\$"
     numbers counter 2 64 "128 1 2 3"
+}
+
+matrix() {
+    local module=matrix
+    numbers conversions 2 64 "$(seq -s ' ' 0 127)\$"
+    numbers fragments 2 64 "$(seq -s ' ' 0 127)\$"
+    numbers matrices 2 32 "$(seq -s ' ' 0 31) $(seq -s ' ' 0 31)\$"
+    numbers copies 2 64 "63 1062 2061 .* 63000 64127 65126 .* 127064\$"
 }
 
 faults() {
@@ -34,4 +42,5 @@ faults() {
 }
 
 module sound && sound
+module matrix && matrix
 module faults && faults
