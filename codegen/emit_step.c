@@ -1,4 +1,5 @@
 // The step of a graph as a straight list of calls, and the table of its values. See runtime/device/*.h for the calls.
+#include "codegen/buckets.h"
 #include "codegen/columns.h"
 #include "codegen/cuda_shape.h"
 #include "codegen/emit_internal.h"
@@ -14,6 +15,8 @@ typedef struct StepWriter {
     ValueNames names;
     ColumnPlan columns;  // target cuda
     int n_added;         // of its sums
+    BucketPlan buckets;  // of gradients that ranks average; none for one process
+    int n_averaged;      // of them
 } StepWriter;
 
 static const char *text_of(StepWriter *writer, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -98,6 +101,23 @@ static void add_columns(StepWriter *writer, int step)
                  storage_text(writer, node), (long long)cuda_shape(kernel).chunks, (long long)kernel->lanes);
     }
     out_line(writer->out, "}, %d);", last - first);
+}
+
+// The buckets of gradients that are complete before a step.
+static void average_buckets(StepWriter *writer, int step)
+{
+    for (; writer->n_averaged < writer->buckets.n_buckets; writer->n_averaged++) {
+        const Bucket *bucket = &writer->buckets.buckets[writer->n_averaged];
+        if (bucket->before > step) {
+            return;
+        }
+        out_line(writer->out, "%saverage_ranks(run, (const XvRange[]){", writer->emission->target->library);
+        for (int i = 0; i < bucket->n_ranges; i++) {
+            const GradientRange *range = &bucket->ranges[i];
+            out_line(writer->out, "    {%lld, %lld},", (long long)range->first, (long long)range->count);
+        }
+        out_line(writer->out, "}, %d);", bucket->n_ranges);
+    }
 }
 
 static void kernel_step(StepWriter *writer, const Step *step)
@@ -278,9 +298,9 @@ static void collective_step(StepWriter *writer, const Step *step)
     const Graph *graph = writer->program->graph;
     const Node *node = &graph->nodes[step->node];
     const Shape *own = is_gather ? &graph->nodes[node->inputs[0]].shape : &node->shape;
-    out_line(writer->out, "%s(run, %s, %s, %lld);", is_gather ? "xv_gather_ranks" : "xv_own_rank",
-             view_text(writer, &step->reads[0]), view_text(writer, &step->writes[0]),
-             (long long)shape_count(own));
+    out_line(writer->out, "%s%s(run, %s, %s, %lld);", writer->emission->target->library,
+             is_gather ? "gather_ranks" : "own_rank", view_text(writer, &step->reads[0]),
+             view_text(writer, &step->writes[0]), (long long)shape_count(own));
 }
 
 static void emit_step(StepWriter *writer, const Step *step)
@@ -328,6 +348,10 @@ void emit_steps(Emission *emission, Out *out, const Program *program, const char
     if (is_cuda) {
         writer.columns = plan_columns(emission->arena, program);
     }
+    if (emission->task->ranks != 1) {
+        const ColumnPlan *columns = is_cuda ? &writer.columns : NULL;
+        writer.buckets = plan_buckets(emission->arena, emission->task, program, columns);
+    }
     emit_values(&writer);
     out_line(out, "void %s(const XvRun *run)", name);
     out_open(out, "");
@@ -341,11 +365,16 @@ void emit_steps(Emission *emission, Out *out, const Program *program, const char
         if (is_cuda) {
             add_columns(&writer, i);
         }
+        average_buckets(&writer, i);
         note_place(&writer, program->steps[i].node);
         emit_step(&writer, &program->steps[i]);
     }
     if (is_cuda) {
         add_columns(&writer, program->n_steps);
+    }
+    average_buckets(&writer, program->n_steps);
+    if (is_cuda && writer.buckets.n_buckets > 0) {
+        out_line(out, "xv_cuda_finish_averages(run);");
     }
     out_close(out, "");
 }

@@ -335,11 +335,6 @@ static bool compile_task(Session *session, const Options *options, const AstFile
     if (options->emit != EMIT_NOTHING && options->emit != EMIT_C) {
         return true;
     }
-    if (task->ranks > 1 && strcmp(options->target, "cuda") == 0) {
-        fprintf(stderr,
-                "xvlmc: a program for the target cuda is one process; leave --ranks out or use --target c\n");
-        return false;
-    }
     const char *directory = folder_of(session->arena, options, task);
     if (!make_folders(directory)) {
         fprintf(stderr, "xvlmc: cannot make the folder %s: %s\n", directory, strerror(errno));

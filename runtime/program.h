@@ -89,6 +89,11 @@ typedef struct XvDrawInfo {
     int64_t shape[XV_MAX_RANK];
 } XvDrawInfo;
 
+// Neighbours in the regions of parameters and gradients.
+typedef struct XvRange {
+    int64_t first, count;  // elements
+} XvRange;
+
 // Everything a generated function may touch.
 typedef struct XvRun {
     float *parameters;
@@ -96,6 +101,7 @@ typedef struct XvRun {
     char *arena;
     const XvDraw *draws;        // one per draw of the graph
     const struct XvComm *comm;  // the ranks that collectives span (runtime/comm/comm.h); NULL: one process
+    bool is_local;              // gradients stay those of this rank: they are not averaged
     struct XvDevice *device;    // of the target cuda; NULL for c
 } XvRun;
 
@@ -132,8 +138,9 @@ typedef struct XvEntry {
     const char *loss;           // name of the minimised output ("loss_total"), or NULL
     const char *const *losses;  // names of its terms, in order
     int n_losses;
-    XvGraph train;                // losses; leaves gradients of every parameter with has_gradient
-    XvGraph observe;              // every named output, metric and trace; no randomness but named samples
+    XvGraph train;    // losses; leaves gradients of every parameter with has_gradient, those of several ranks
+                      // replaced by their means over the ranks
+    XvGraph observe;  // every named output, metric and trace; no randomness but named samples
     const uint8_t *has_gradient;  // one per parameter
     const char *const *metrics;   // names of observe outputs of shape [2]: {sum, count}
     int n_metrics;

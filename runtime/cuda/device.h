@@ -59,6 +59,18 @@ typedef struct XvAsync {
     void (*recording_free)(XvDevice *device, void *recording);
 } XvAsync;
 
+// What the devices of several ranks do together. Every rank makes the same calls in the same order, none of which waits
+// for the device; with a device that lacks them several ranks cannot run.
+typedef struct XvDeviceRanks {
+    bool (*join)(XvDevice *device, struct XvComm *comm, XvError *error);  // first, on all ranks at once
+    // `all` becomes the 4-byte words of every rank in rank order; compute lane.
+    bool (*gather)(XvDevice *device, const void *own, void *all, int64_t words, XvError *error);
+    // Replaces ranges of the values by their means over the ranks: behind what the compute lane has now, beside what
+    // it gets later, up to finish_averages.
+    bool (*average)(XvDevice *device, float *values, const XvRange *ranges, int n_ranges, XvError *error);
+    bool (*finish_averages)(XvDevice *device, XvError *error);  // the compute lane waits for them
+} XvDeviceRanks;
+
 typedef struct XvDeviceKind {
     const char *name;  // "simt"
     const char *summary;
@@ -75,6 +87,8 @@ typedef struct XvDeviceKind {
     bool (*gemm)(XvDevice *device, const XvGemm *gemm, bool *is_done, XvError *error);
     bool is_host_memory;   // kernels and host use the same memory: nothing needs to be copied
     const XvAsync *async;  // NULL: everything is done when a call returns
+    const XvDeviceRanks
+        *ranks;  // NULL on a device with memory of its own: one process; else the host's (comm.h)
 } XvDeviceKind;
 
 typedef struct XvUpdateTables XvUpdateTables;

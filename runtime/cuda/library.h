@@ -33,3 +33,10 @@ typedef struct XvCudaColumns {
 
 // At most XV_COLUMNS_MAX (runtime/cuda/tasks.h) sums in one launch.
 void xv_cuda_add_columns(const XvRun *run, const XvCudaColumns *sums, int n_sums);
+
+// Collectives of the ranks of run->comm, as in runtime/device/collective.h. Averages may run beside later launches;
+// finish_averages makes what is launched after it wait for them.
+void xv_cuda_gather_ranks(const XvRun *run, const void *own, void *all, int64_t words);
+void xv_cuda_own_rank(const XvRun *run, const void *all, void *own, int64_t words);
+void xv_cuda_average_ranks(const XvRun *run, const XvRange *ranges, int n_ranges);
+void xv_cuda_finish_averages(const XvRun *run);

@@ -182,7 +182,6 @@ static void run_step(Bench *bench, const XvEntry *entry, int64_t step)
     double start = xv_seconds();
     xv_host_run(&bench->host, graph);
     if (is_training) {
-        xv_ranks_average(&bench->host, entry);
         xv_optimizer_step(&bench->optimizer, &bench->host, entry);
         bench->optimizer.position++;
     }

@@ -233,6 +233,7 @@ void xv_host_run(XvHost *host, const XvGraph *graph)
                  .arena = host->arena.data,
                  .draws = host->draws,
                  .comm = host->comm,
+                 .is_local = host->is_local,
                  .device = &host->device};
     graph->run(&run);
     if (host->device.kind) {

@@ -27,6 +27,7 @@ typedef struct XvHost {
     XvRegion parameters, gradients, moment1, moment2, arena;
     XvDraw *draws;     // room for the draws of any graph
     XvComm *comm;      // the ranks that run together, set by the caller; NULL after xv_host_create: one
+    bool is_local;     // runs leave the gradients of this rank alone, not the means over the ranks
     XvDevice device;   // of a program for the target cuda: runs the kernels; kind NULL for c
     XvMirror *mirror;  // of a device with memory of its own, see mirror.h; else kernels use the regions
 } XvHost;

@@ -136,6 +136,7 @@ XvRun xv_mirror_run(const XvHost *host)
                    .arena = mirror->arena,
                    .draws = mirror->draws,
                    .comm = host->comm,
+                   .is_local = host->is_local,
                    .device = device_of(host)};
 }
 

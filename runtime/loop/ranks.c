@@ -7,48 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void average_range(XvHost *host, int64_t begin, int64_t end)
-{
-    float *values = xv_host_gradients(host);
-    xv_comm_sum(host->comm, values + begin, end - begin);
-    float share = 1.0f / (float)xv_comm_world(host->comm);
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = begin; i < end; i++) {
-        values[i] *= share;
-    }
-}
-
-// The parameter that lies first from `at` on, or NULL: memory has an order of its own.
-static const XvParameter *parameter_from(const XvProgram *program, int64_t at)
-{
-    const XvParameter *found = NULL;
-    for (int i = 0; i < program->n_parameters; i++) {
-        const XvParameter *parameter = &program->parameters[i];
-        if (parameter->offset >= at && (!found || parameter->offset < found->offset)) {
-            found = parameter;
-        }
-    }
-    return found;
-}
-
-// Neighbours with gradients are averaged in one go, padding included.
-void xv_ranks_average(XvHost *host, const XvEntry *entry)
-{
-    const XvProgram *program = host->program;
-    int64_t begin = -1;
-    for (int64_t at = 0; host->comm && at <= program->parameter_count; at++) {
-        const XvParameter *parameter = parameter_from(program, at);
-        at = parameter ? parameter->offset : program->parameter_count;
-        bool is_wanted = parameter && entry->has_gradient[parameter - program->parameters];
-        if (is_wanted && begin < 0) {
-            begin = at;
-        } else if (!is_wanted && begin >= 0) {
-            average_range(host, begin, at);
-            begin = -1;
-        }
-    }
-}
-
 void xv_ranks_mean(const XvComm *comm, double *values, int count)
 {
     xv_comm_sum_f64(comm, values, count);

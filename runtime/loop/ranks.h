@@ -1,12 +1,9 @@
-// What training and evaluation do with several ranks: averaged gradients, shared decisions, equal parameters.
+// What training and evaluation do with several ranks: means, shared decisions, equal parameters. Gradients are averaged
+// within a program's steps (runtime/device/collective.h).
 #pragma once
 
 #include "runtime/comm/comm.h"
 #include "runtime/loop/host.h"
-
-// Replaces the gradients of an entry by their means over the ranks, as DistributedDataParallel does: sums
-// divided by their number.
-void xv_ranks_average(XvHost *host, const XvEntry *entry);
 
 // Replaces values by their means over the ranks.
 void xv_ranks_mean(const XvComm *comm, double *values, int count);

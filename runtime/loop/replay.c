@@ -231,11 +231,14 @@ static bool check_losses(const Replay *replay, const XvEntry *entry, XvError *er
     return true;
 }
 
-// What each rank has before the mean is taken.
+// What each rank has when no mean is taken, by a run of its own.
 static bool keep_local_gradients(Replay *replay, const XvEntry *entry, XvError *error)
 {
     const XvProgram *program = replay->command->program;
-    for (int i = 0; i < program->n_parameters && replay->command->comm && replay->options.outputs; i++) {
+    replay->host.is_local = true;
+    bool is_run = run_graph(replay, entry, &entry->train, error);
+    replay->host.is_local = false;
+    for (int i = 0; i < program->n_parameters && is_run; i++) {
         XvTensor tensor = xv_parameter_tensor(program, i, xv_host_gradients(&replay->host));
         char name[512];
         snprintf(name, sizeof name, "local_grad.%s", tensor.name);
@@ -244,7 +247,7 @@ static bool keep_local_gradients(Replay *replay, const XvEntry *entry, XvError *
             return false;
         }
     }
-    return true;
+    return is_run;
 }
 
 static bool save_gradients(Replay *replay, const XvEntry *entry, XvError *error)
@@ -302,7 +305,6 @@ static bool take_steps(Replay *replay, const XvEntry *entry, XvError *error)
         if (!run_graph(replay, entry, &entry->train, error)) {
             return false;
         }
-        xv_ranks_average(&replay->host, entry);
         double rate = xv_optimizer_rate(&optimizer);
         double norm = xv_optimizer_step(&optimizer, &replay->host, entry);
         note_step(replay, entry, rate, norm);
@@ -330,15 +332,13 @@ static bool observe_entry(Replay *replay, const XvEntry *entry, XvError *error)
 static bool train_entry(Replay *replay, const XvEntry *entry, XvError *error)
 {
     const ReplayOptions *options = &replay->options;
-    if (!run_graph(replay, entry, &entry->train, error) || !check_losses(replay, entry, error)) {
+    if (replay->command->comm && options->grads && options->outputs &&
+        !keep_local_gradients(replay, entry, error)) {
         return false;
     }
-    if (options->grads) {
-        bool is_kept = keep_local_gradients(replay, entry, error);
-        xv_ranks_average(&replay->host, entry);
-        if (!is_kept || !save_gradients(replay, entry, error)) {
-            return false;
-        }
+    if (!run_graph(replay, entry, &entry->train, error) || !check_losses(replay, entry, error) ||
+        (options->grads && !save_gradients(replay, entry, error))) {
+        return false;
     }
     return (!options->after && !options->curve) || take_steps(replay, entry, error);
 }

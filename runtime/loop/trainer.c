@@ -146,7 +146,6 @@ static bool make_update(XvTrainer *trainer, int e, const XvTensor *tensors, int 
     if (!take_losses(trainer, &update, error)) {
         return false;
     }
-    xv_ranks_average(host, entry);
     double norm = xv_optimizer_step(&trainer->optimizer, host, entry);
     return take_norm(trainer, &update, norm, error);
 }

@@ -98,6 +98,4 @@ library
 replay pretrain_swin_bert_images images && library_ran "images"
 replay pretrain_swin_bert_regions regions
 training && mistakes
-says 1 'target cuda is one process' "several ranks" "$BUILD/xvlmc" models/xvlm_tiny.dsl --task pretrain --target cuda \
-    --ranks 2 --no-build --output "$WORK/cuda"
 rm -rf "$WORK/cuda" "$WORK/scenes"

@@ -224,6 +224,51 @@ sharing() {
     same "retrieval: and say the same" "$WORK/one.output" "$WORK/two.output"
 }
 
+# emulated_program FOLDER COMMAND...: builds a program for the target cuda there, with kernels for the emulator.
+emulated_program() {
+    local folder=$WORK/$1
+    shift
+    CFLAGS=-O1 timeout 600 "$@" --target cuda --ranks 2 --output "$folder" &&
+        timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt
+}
+
+# losses_of FOLDER: the losses of a run's log, one a line.
+losses_of() {
+    grep -oE '"train_[a-z_]*loss[a-z_]*":[-0-9.e]*|"gradient_norm":[-0-9.e]*' "$runs/$1/log.txt" | sed 's/.*://'
+}
+
+# The target cuda on the emulator: the official numbers of two ranks, and the curve of the target c.
+emulated() {
+    local case=tests/replay/retrieval_two_ranks folder=$WORK/emulated STEPS=3
+    succeeds "emulator: two ranks are built" emulated_program emulated "$BUILD/xvlmc" models/xvlm_base.dsl \
+        --task retrieval --config "$case/config.json" --shapes "$case/inputs.safetensors" || return
+    succeeds "emulator: gradients are averaged while others are computed" test \
+        "$(grep -c xv_cuda_average_ranks "$folder/pairs_train.c")" -ge 5
+    # shellcheck disable=SC2086
+    succeeds "emulator: two ranks replay" timeout 600 $MPIRUN -n 2 "$folder/retrieval" replay --device simt \
+        --weights "$case/weights.safetensors" --inputs "$case/inputs.safetensors" \
+        --outputs "$folder/outputs.safetensors" --grads "$folder/grads.safetensors"
+    succeeds "emulator: losses, outputs" "$BUILD/tests/compare" --case "$case" --outputs "$folder/outputs.safetensors"
+    succeeds "emulator: mean gradients" "$BUILD/tests/compare" --case "$case" --grads "$folder/grads.safetensors"
+    rm -rf "$folder"
+
+    succeeds "emulator: the tiny program for two ranks" emulated_program emulated "$BUILD/xvlmc" models/xvlm_tiny.dsl \
+        --task pretrain --batch 4 --set images.image_key=image --set images.is_image_rpath=true \
+        --set regions.image_key=image --set regions.is_image_rpath=true --set regions.max_images=4 \
+        --set schedular.num_warmup_steps=4 || return
+    succeeds "emulator: two ranks train" trained "$MPIRUN -n 2" "$folder/pretrain" emulated --device simt
+    succeeds "the same on the target c" two on_c
+    losses_of emulated > "$WORK/emulated.losses"
+    losses_of on_c > "$WORK/on_c.losses"
+    succeeds "two ranks on the emulator have the losses of the target c" awk '
+        NR == FNR { want[FNR] = $1; n = FNR; next }
+        { d = $1 - want[FNR]; if (d < 0) d = -d; if (d > 1e-4 * want[FNR]) { print FNR, $1, want[FNR]; bad = 1 } }
+        END { exit bad || FNR != n || n < 15 }' "$WORK/on_c.losses" "$WORK/emulated.losses"
+    says 1 'compiled for 2 processes and runs in a world of 1' "two ranks alone on the emulator" \
+        trained "" "$folder/pretrain" alone --device simt
+    rm -rf "$folder"
+}
+
 two_of_one() {
     trained "$MPIRUN -n 2" "$WORK/tiny1/pretrain" other
 }
@@ -252,6 +297,7 @@ if [ -n "$MPIRUN" ]; then
     TINY=$WORK/tiny2/pretrain
     training
     sharing
+    emulated
     if [ -n "$OPEN_MPI" ] && [ -n "$MPICH" ]; then
         MPIRUN=$MPICH
         succeeds "a run of two ranks with MPICH" two mpich
