@@ -12,7 +12,10 @@
 // Constants of cublasLt.h.
 enum {
     REAL_32 = 0,
+    REAL_16 = 2,
+    BRAIN_16 = 14,
     COMPUTE_32 = 68,
+    COMPUTE_TF32 = 77,
     DESC_TRANSPOSE_A = 3,
     DESC_TRANSPOSE_B = 4,
     LAYOUT_BATCH = 5,
@@ -153,14 +156,20 @@ void xv_blaslt_close(XvBlasLt *blas)
 typedef struct Matrix {
     int64_t rows, columns, stride;  // columns lie `stride` elements apart
     int64_t batch;                  // elements to the next problem
+    XvDtype type;
 } Matrix;
+
+static int library_type(XvDtype type)
+{
+    return type == XV_F16 ? REAL_16 : type == XV_BF16 ? BRAIN_16 : REAL_32;
+}
 
 static bool make_layout(const XvBlasLt *blas, void **layout, const Matrix *matrix, int64_t batch,
                         XvError *error)
 {
     const int32_t count = (int32_t)batch;
-    int status = blas->layout_create(layout, REAL_32, (uint64_t)matrix->rows, (uint64_t)matrix->columns,
-                                     matrix->stride);
+    int status = blas->layout_create(layout, library_type(matrix->type), (uint64_t)matrix->rows,
+                                     (uint64_t)matrix->columns, matrix->stride);
     return good(status, "cublasLtMatrixLayoutCreate", error) &&
            (batch == 1 ||
             (good(blas->layout_set(*layout, LAYOUT_BATCH, &count, sizeof count),
@@ -172,11 +181,11 @@ static bool make_layout(const XvBlasLt *blas, void **layout, const Matrix *matri
 static bool make_plan(const XvBlasLt *blas, Plan *plan, XvError *error)
 {
     const XvGemm *g = &plan->shape;
-    const Matrix a = {g->trans_a ? g->m : g->k, g->trans_a ? g->k : g->m, g->lda, g->batch_a};
-    const Matrix b = {g->trans_b ? g->k : g->n, g->trans_b ? g->n : g->k, g->ldb, g->batch_b};
-    const Matrix c = {g->n, g->m, g->ldc, g->batch_c};
+    const Matrix a = {g->trans_a ? g->m : g->k, g->trans_a ? g->k : g->m, g->lda, g->batch_a, g->type_a};
+    const Matrix b = {g->trans_b ? g->k : g->n, g->trans_b ? g->n : g->k, g->ldb, g->batch_b, g->type_b};
+    const Matrix c = {g->n, g->m, g->ldc, g->batch_c, g->type_c};
     const int32_t transpose_first = g->trans_b, transpose_second = g->trans_a;
-    int status = blas->desc_create(&plan->desc, COMPUTE_32, REAL_32);
+    int status = blas->desc_create(&plan->desc, g->is_tf32 ? COMPUTE_TF32 : COMPUTE_32, REAL_32);
     bool is_good =
         good(status, "cublasLtMatmulDescCreate", error) &&
         good(blas->desc_set(plan->desc, DESC_TRANSPOSE_A, &transpose_first, sizeof transpose_first),
@@ -244,10 +253,17 @@ static bool is_aligned(const XvGemm *gemm)
     return (((uintptr_t)gemm->a | (uintptr_t)gemm->b | (uintptr_t)gemm->c) & 15) == 0;
 }
 
+// Two operands of one type, the result of the same or of floats; tf32 is a way to multiply floats.
+static bool has_types(const XvGemm *gemm)
+{
+    return gemm->type_a == gemm->type_b && (gemm->type_c == gemm->type_a || gemm->type_c == XV_F32) &&
+           (!gemm->is_tf32 || gemm->type_a == XV_F32);
+}
+
 bool xv_blaslt_gemm(XvBlasLt *blas, const XvGemm *gemm, void *stream, bool *is_done, XvError *error)
 {
     *is_done = false;
-    if (gemm->m == 0 || gemm->n == 0 || gemm->k == 0 || !is_aligned(gemm)) {
+    if (gemm->m == 0 || gemm->n == 0 || gemm->k == 0 || !is_aligned(gemm) || !has_types(gemm)) {
         return true;
     }
     const Plan *plan = plan_of(blas, gemm, error);

@@ -17,6 +17,9 @@ enum { N_KINDS = sizeof KINDS / sizeof *KINDS };
 // ORDER LIBRARY
 static const char *const LIBRARY[XV_N_LIBRARY_KERNELS] = {
     [XV_KERNEL_MATMUL] = "xv_matmul",
+    [XV_KERNEL_MATMUL_TF32] = "xv_matmul_tf32",
+    [XV_KERNEL_MATMUL_BF16] = "xv_matmul_bf16",
+    [XV_KERNEL_MATMUL_F16] = "xv_matmul_f16",
     [XV_KERNEL_ATTENTION] = "xv_attention_forward",
     [XV_KERNEL_ATTENTION_GRAD] = "xv_attention_grad",
     [XV_KERNEL_CLEAR] = "xv_clear",

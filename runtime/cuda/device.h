@@ -13,6 +13,9 @@
 // The library's kernels (runtime/cuda/*.cuh); a program's own follow, from XV_N_LIBRARY_KERNELS. ORDER LIBRARY
 typedef enum XvLibraryKernel {
     XV_KERNEL_MATMUL,
+    XV_KERNEL_MATMUL_TF32,
+    XV_KERNEL_MATMUL_BF16,
+    XV_KERNEL_MATMUL_F16,
     XV_KERNEL_ATTENTION,
     XV_KERNEL_ATTENTION_GRAD,
     XV_KERNEL_CLEAR,

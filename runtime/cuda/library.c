@@ -39,26 +39,48 @@ static int64_t extent(int64_t batch, int64_t batch_stride, int64_t rows, int64_t
     return (batch - 1) * batch_stride + (rows - 1) * row_stride + columns;
 }
 
-void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
+static XvOperand operand(const void *at, XvDtype type, int64_t count)
 {
-    const XvGemm *g = gemm;
-    if (g->alpha != 1 || g->epilogue) {
-        run->device->has_failed = !xv_fail(&run->device->failure, "a product with a factor or an epilogue");
-        return;
+    XvOperand operand = {.is_f16 = type == XV_F16};
+    *(type == XV_F32 ? &operand.f32 : &operand.half) = span(at, count);
+    return operand;
+}
+
+static XvResult result(void *at, XvDtype type, int64_t count)
+{
+    XvOperand same = operand(at, type, count);
+    return (XvResult){same.f32, same.half, same.is_f16};
+}
+
+// Whether rows `stride` elements apart, and problems `batch` apart, all start on 16 bytes.
+static bool is_wide(const void *at, XvDtype type, int64_t stride, int64_t batch)
+{
+    int64_t bytes = type == XV_F32 ? 4 : 2;
+    return ((uintptr_t)at | (uintptr_t)(stride * bytes) | (uintptr_t)(batch * bytes)) % 16 == 0;
+}
+
+// Tensor cores take two operands of one type; the exact kernel takes anything.
+static XvLibraryKernel matmul_kernel(const XvGemm *g)
+{
+    if (g->type_a != g->type_b || (g->type_a == XV_F32 && !g->is_tf32)) {
+        return XV_KERNEL_MATMUL;
     }
-    if (g->type_a != XV_F32 || g->type_b != XV_F32 || g->type_c != XV_F32 || g->is_tf32) {
-        fail_type(run, "a product");
-        return;
-    }
-    if (xv_device_gemm(run->device, g)) {
-        return;
-    }
-    XvMatmulTask task = {
-        .a = span(g->a, g->trans_a ? extent(g->batch, g->batch_a, g->k, g->lda, g->m)
-                                   : extent(g->batch, g->batch_a, g->m, g->lda, g->k)),
-        .b = span(g->b, g->trans_b ? extent(g->batch, g->batch_b, g->n, g->ldb, g->k)
-                                   : extent(g->batch, g->batch_b, g->k, g->ldb, g->n)),
-        .c = span(g->c, extent(g->batch, g->batch_c, g->m, g->ldc, g->n)),
+    return g->type_a == XV_BF16  ? XV_KERNEL_MATMUL_BF16
+           : g->type_a == XV_F16 ? XV_KERNEL_MATMUL_F16
+                                 : XV_KERNEL_MATMUL_TF32;
+}
+
+static XvMatmulTask matmul_task(const XvGemm *g)
+{
+    bool is_exact = matmul_kernel(g) == XV_KERNEL_MATMUL;
+    return (XvMatmulTask){
+        .a = operand(g->a, g->type_a,
+                     g->trans_a ? extent(g->batch, g->batch_a, g->k, g->lda, g->m)
+                                : extent(g->batch, g->batch_a, g->m, g->lda, g->k)),
+        .b = operand(g->b, g->type_b,
+                     g->trans_b ? extent(g->batch, g->batch_b, g->n, g->ldb, g->k)
+                                : extent(g->batch, g->batch_b, g->k, g->ldb, g->n)),
+        .c = result(g->c, g->type_c, extent(g->batch, g->batch_c, g->m, g->ldc, g->n)),
         .m = g->m,
         .n = g->n,
         .k = g->k,
@@ -71,12 +93,38 @@ void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
         .c_batch = g->batch_c,
         .c_row = g->ldc,
         .is_added = g->accumulate,
+        .is_tf32 = is_exact && g->is_tf32,
+        .a_is_wide = (!is_exact || g->type_a == XV_F32) && is_wide(g->a, g->type_a, g->lda, g->batch_a) &&
+                     !(is_exact && g->is_tf32),
+        .b_is_wide = (!is_exact || g->type_b == XV_F32) && is_wide(g->b, g->type_b, g->ldb, g->batch_b) &&
+                     !(is_exact && g->is_tf32),
     };
+}
+
+static bool is_real(XvDtype type)
+{
+    return type == XV_F32 || type == XV_BF16 || type == XV_F16;
+}
+
+void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
+{
+    if (gemm->alpha != 1 || gemm->epilogue) {
+        run->device->has_failed = !xv_fail(&run->device->failure, "a product with a factor or an epilogue");
+        return;
+    }
+    if (!is_real(gemm->type_a) || !is_real(gemm->type_b) || !is_real(gemm->type_c)) {
+        fail_type(run, "a product");
+        return;
+    }
+    if (xv_device_gemm(run->device, gemm)) {
+        return;
+    }
+    XvMatmulTask task = matmul_task(gemm);
     void *arguments[] = {&task};
     XvKernelLaunch request = {
-        .kernel = XV_KERNEL_MATMUL,
-        .grid = {(uint32_t)pieces(g->m, XV_MATMUL_TILE), (uint32_t)pieces(g->n, XV_MATMUL_TILE),
-                 (uint32_t)g->batch},
+        .kernel = (int)matmul_kernel(gemm),
+        .grid = {(uint32_t)pieces(gemm->m, XV_MATMUL_TILE), (uint32_t)pieces(gemm->n, XV_MATMUL_TILE),
+                 (uint32_t)gemm->batch},
         .threads = XV_MATMUL_THREADS,
         .arguments = arguments,
     };

@@ -6,6 +6,7 @@
 #include "runtime/cuda/tasks.h"
 #include "runtime/cuda/random.cuh"
 #include "runtime/cuda/integers.cuh"
+#include "runtime/cuda/fragment.cuh"
 #include "runtime/cuda/matmul.cuh"
 #include "runtime/cuda/attention.cuh"
 #include "runtime/cuda/attention_grad.cuh"

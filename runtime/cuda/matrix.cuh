@@ -109,9 +109,10 @@ template <bool IS_TRANSPOSED, class T> XV_FN void xv_load_matrix(uint32_t (&to)[
 }
 
 // Elements from..from+16/sizeof(T)-1 of the source; without is_inside zeros, and nothing is read.
-template <class T>
-XV_FN void xv_copy_async(T *to, int index, const XvSpan<const T> &source, int64_t from, bool is_inside)
+template <class T, class S>
+XV_FN void xv_copy_async(T *to, int index, const XvSpan<S> &source, int64_t from, bool is_inside)
 {
+    static_assert(sizeof(T) == sizeof(S), "elements are copied as they are");
     const int bytes = is_inside ? 16 : 0;
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(xv_shared_address(to + index)),
                  "l"(source.at + (is_inside ? from : 0)), "r"(bytes)

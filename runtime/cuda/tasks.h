@@ -15,16 +15,31 @@ typedef struct XvSpan {
 #define XV_SPAN(T) XvSpan
 #endif
 
-// C[p,i,j] = sum over k of A[p,i,k] B[p,k,j] (+ C[p,i,j]), p < batch.
+// A buffer of elements of some type: floats, or bits of bf16 or f16.
+typedef struct XvOperand {
+    XV_SPAN(const float) f32;
+    XV_SPAN(const uint16_t) half;
+    int64_t is_f16;
+} XvOperand;
+
+typedef struct XvResult {
+    XV_SPAN(float) f32;
+    XV_SPAN(uint16_t) half;
+    int64_t is_f16;
+} XvResult;
+
+// C[p,i,j] = sum over k of A[p,i,k] B[p,k,j] (+ C[p,i,j]) (+ bias[j]), p < batch; sums[i] = sum over k of A[0,i,k].
 typedef struct XvMatmulTask {
-    XV_SPAN(const float) a;
-    XV_SPAN(const float) b;
-    XV_SPAN(float) c;
+    XvOperand a, b, bias;
+    XvResult c;
+    XV_SPAN(float) sums;  // m, or none
     int64_t m, n, k;
     int64_t a_batch, a_row, a_step;
     int64_t b_batch, b_step, b_column;
     int64_t c_batch, c_row;
-    int32_t is_added;
+    int32_t is_added, has_bias;
+    int32_t is_tf32;  // operands are rounded when they are read; the kernel xv_matmul_tf32 rounds by itself
+    int32_t a_is_wide, b_is_wide;  // of the kernel's own type, every row on 16 bytes
     int32_t unused;
 } XvMatmulTask;
 

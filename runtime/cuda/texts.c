@@ -20,6 +20,7 @@ EMBED(xv_text_kernel_types, "runtime/device/kernel_types.h");
 EMBED(xv_text_tasks, "runtime/cuda/tasks.h");
 EMBED(xv_text_random, "runtime/cuda/random.cuh");
 EMBED(xv_text_integers, "runtime/cuda/integers.cuh");
+EMBED(xv_text_fragment, "runtime/cuda/fragment.cuh");
 EMBED(xv_text_matmul, "runtime/cuda/matmul.cuh");
 EMBED(xv_text_attention, "runtime/cuda/attention.cuh");
 EMBED(xv_text_attention_grad, "runtime/cuda/attention_grad.cuh");
@@ -40,6 +41,7 @@ static const Text TEXTS[] = {
     {"tasks.h", xv_text_tasks, false},
     {"random.cuh", xv_text_random, false},
     {"integers.cuh", xv_text_integers, false},
+    {"fragment.cuh", xv_text_fragment, false},
     {"matmul.cuh", xv_text_matmul, true},
     {"attention.cuh", xv_text_attention, true},
     {"attention_grad.cuh", xv_text_attention_grad, true},

@@ -235,10 +235,11 @@ static inline XvCopies &xv_simt_own_copies()
     return own;
 }
 
-template <class T>
-static inline void xv_copy_async(const XvShared<T> &to, int index, const XvSpan<const T> &source, int64_t from,
+template <class T, class S>
+static inline void xv_copy_async(const XvShared<T> &to, int index, const XvSpan<S> &source, int64_t from,
                                  bool is_inside, XV_HERE)
 {
+    static_assert(sizeof(T) == sizeof(S), "elements are copied as they are");
     constexpr int count = 16 / sizeof(T);
     const XvSimtPlace place = {file, line};
     T *target = (T *)xv_simt_row(to, index, place);
@@ -253,7 +254,7 @@ static inline void xv_copy_async(const XvShared<T> &to, int index, const XvSpan<
         to.shadow[index + i].is_pending = true;
         memset((void *)(target + i), 0, sizeof(T));
         if (is_inside) {
-            target[i] = source.at[from + i];
+            memcpy((void *)(target + i), source.at + from + i, sizeof(T));
         }
     }
     XvCopies &own = xv_simt_own_copies();

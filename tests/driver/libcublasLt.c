@@ -2,27 +2,41 @@
 // no algorithm for results of less than four columns, so that the caller's own way is tested as well.
 #include "tests/driver/standin.h"
 
+#include "runtime/base/half.h"
+
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { INVALID = 7, UNSUPPORTED = 15, LEAST_ROWS = 4 };
+enum {
+    INVALID = 7,
+    UNSUPPORTED = 15,
+    LEAST_ROWS = 4,
+    REAL_32 = 0,
+    REAL_16 = 2,
+    BRAIN_16 = 14,
+    COMPUTE_32 = 68,
+    COMPUTE_TF32 = 77
+};
 
 typedef struct Layout {
     uint64_t rows, columns;
     int64_t stride, batch_stride;
     int32_t batch;
+    int type;
 } Layout;
 
 typedef struct Desc {
     int32_t transpose[2];
+    int compute;
 } Desc;
 
 typedef struct Product {
     Desc desc;
     Layout a, b, c;
-    const float *a_at, *b_at;
-    float *c_at;
+    const void *a_at, *b_at;
+    void *c_at;
     float alpha, beta;
 } Product;
 
@@ -40,8 +54,10 @@ int cublasLtDestroy(void *handle)
 
 int cublasLtMatmulDescCreate(void **desc, int compute, int scale)
 {
-    *desc = calloc(1, sizeof(Desc));
-    return compute == 68 && scale == 0 ? 0 : INVALID;
+    Desc *created = calloc(1, sizeof *created);
+    created->compute = compute;
+    *desc = created;
+    return (compute == COMPUTE_32 || compute == COMPUTE_TF32) && scale == REAL_32 ? 0 : INVALID;
 }
 
 int cublasLtMatmulDescDestroy(void *desc)
@@ -62,9 +78,10 @@ int cublasLtMatmulDescSetAttribute(void *desc, int attribute, const void *value,
 int cublasLtMatrixLayoutCreate(void **layout, int type, uint64_t rows, uint64_t columns, int64_t stride)
 {
     Layout *created = calloc(1, sizeof *created);
-    *created = (Layout){.rows = rows, .columns = columns, .stride = stride, .batch = 1};
+    *created = (Layout){.rows = rows, .columns = columns, .stride = stride, .batch = 1, .type = type};
     *layout = created;
-    return type == 0 && stride >= (int64_t)rows ? 0 : INVALID;
+    bool is_known = type == REAL_32 || type == REAL_16 || type == BRAIN_16;
+    return is_known && stride >= (int64_t)rows ? 0 : INVALID;
 }
 
 int cublasLtMatrixLayoutDestroy(void *layout)
@@ -110,50 +127,79 @@ static int fits(const Desc *desc, const Layout *a, const Layout *b, const Layout
     return m == c->rows && n == c->columns && k == j && a->batch == c->batch && b->batch == c->batch;
 }
 
+// Which types go together; see the table of cublasLtMatmul().
+static bool is_supported(const Desc *desc, const Layout *a, const Layout *b, const Layout *c)
+{
+    return a->type == b->type && (c->type == a->type || c->type == REAL_32) &&
+           (desc->compute != COMPUTE_TF32 || a->type == REAL_32);
+}
+
 int cublasLtMatmulAlgoGetHeuristic(void *handle, const Desc *desc, const Layout *a, const Layout *b,
                                    const Layout *c, const Layout *d, void *preference, int wanted,
                                    void *choices, int *found)
 {
     (void)handle, (void)d, (void)preference, (void)choices;
-    *found = wanted == 1 && c->rows >= LEAST_ROWS;
+    *found = wanted == 1 && c->rows >= LEAST_ROWS && is_supported(desc, a, b, c);
     return !fits(desc, a, b, c) ? INVALID : *found ? 0 : UNSUPPORTED;
 }
 
-static float element(const float *at, const Layout *layout, int transpose, uint64_t row, uint64_t column)
+static float load(const void *at, const Layout *layout, int64_t index)
 {
-    return transpose ? at[column + row * (uint64_t)layout->stride]
-                     : at[row + column * (uint64_t)layout->stride];
+    const uint16_t *half = at;
+    const float *single = at;
+    return layout->type == REAL_16    ? xv_f16_to_float(half[index])
+           : layout->type == BRAIN_16 ? xv_bf16_to_float(half[index])
+                                      : single[index];
+}
+
+static void store(void *at, const Layout *layout, int64_t index, float value)
+{
+    uint16_t *half = at;
+    float *single = at;
+    if (layout->type == REAL_32) {
+        single[index] = value;
+    } else {
+        half[index] = layout->type == REAL_16 ? xv_f16_from_float(value) : xv_bf16_from_float(value);
+    }
+}
+
+// Element of problem `batch` of an operand.
+static float element(const Product *p, bool is_a, int32_t batch, int64_t row, int64_t column)
+{
+    const Layout *layout = is_a ? &p->a : &p->b;
+    bool is_transposed = p->desc.transpose[is_a ? 0 : 1] != 0;
+    int64_t at = is_transposed ? column + row * layout->stride : row + column * layout->stride;
+    float value = load(is_a ? p->a_at : p->b_at, layout, batch * layout->batch_stride + at);
+    return p->desc.compute == COMPUTE_TF32 ? xv_tf32_round(value) : value;
 }
 
 static void multiply(const void *data)
 {
     const Product *p = data;
-    uint64_t terms = p->desc.transpose[0] ? p->a.rows : p->a.columns;
+    int64_t terms = (int64_t)(p->desc.transpose[0] ? p->a.rows : p->a.columns);
     for (int32_t i = 0; i < p->c.batch; i++) {
-        const float *a = p->a_at + i * p->a.batch_stride, *b = p->b_at + i * p->b.batch_stride;
-        float *c = p->c_at + i * p->c.batch_stride;
-        for (uint64_t column = 0; column < p->c.columns; column++) {
-            for (uint64_t row = 0; row < p->c.rows; row++) {
+        for (int64_t column = 0; column < (int64_t)p->c.columns; column++) {
+            for (int64_t row = 0; row < (int64_t)p->c.rows; row++) {
                 float sum = 0;
-                for (uint64_t k = 0; k < terms; k++) {
-                    sum += element(a, &p->a, p->desc.transpose[0], row, k) *
-                           element(b, &p->b, p->desc.transpose[1], k, column);
+                for (int64_t k = 0; k < terms; k++) {
+                    sum += element(p, true, i, row, k) * element(p, false, i, k, column);
                 }
-                float *to = &c[row + column * (uint64_t)p->c.stride];
-                *to = p->alpha * sum + (p->beta > 0 ? p->beta * *to : 0);
+                int64_t at = i * p->c.batch_stride + row + column * p->c.stride;
+                float old = p->beta > 0 ? p->beta * load(p->c_at, &p->c, at) : 0;
+                store(p->c_at, &p->c, at, p->alpha * sum + old);
             }
         }
     }
 }
 
-int cublasLtMatmul(void *handle, const Desc *desc, const float *alpha, const float *a, const Layout *a_layout,
-                   const float *b, const Layout *b_layout, const float *beta, const float *c,
-                   const Layout *c_layout, float *d, const Layout *d_layout, const void *algorithm,
+int cublasLtMatmul(void *handle, const Desc *desc, const float *alpha, const void *a, const Layout *a_layout,
+                   const void *b, const Layout *b_layout, const float *beta, const void *c,
+                   const Layout *c_layout, void *d, const Layout *d_layout, const void *algorithm,
                    void *workspace, size_t bytes, void *stream)
 {
     int planted = standin_planted("cublasLtMatmul");
     if (planted || !handle || c != d || c_layout != d_layout || !algorithm || !workspace || !bytes ||
-        !fits(desc, a_layout, b_layout, c_layout)) {
+        !fits(desc, a_layout, b_layout, c_layout) || !is_supported(desc, a_layout, b_layout, c_layout)) {
         return planted ? planted : INVALID;
     }
     Product product = {*desc, *a_layout, *b_layout, *c_layout, a, b, d, *alpha, *beta};

@@ -8,7 +8,11 @@ emulated="-std=c++20 -DXV_SIMT -O1 -fPIC -shared -Wall -Wextra -Werror -Wno-unus
 library() {
     # shellcheck disable=SC2086
     succeeds "library kernels compile" "${CXX:-g++}" $emulated -x c++ /dev/null -o "$BUILD/tests/kernels_simt.so" &&
-        succeeds "library kernels" "$BUILD/tests/simt_library"
+        succeeds "library kernels" "$BUILD/tests/simt_library" &&
+        succeeds "library kernels in all types" "$BUILD/tests/simt_types" &&
+        succeeds "products of all types by cuBLASLt" env XV_CUDA_LIBRARIES="$PWD/$BUILD/tests/driver_blas" \
+            STANDIN_KERNELS="$PWD/$BUILD/tests/kernels_simt.so" XV_CUBIN_CACHE="$WORK/cubins" \
+            "$BUILD/tests/simt_types" cuda
 }
 
 # program FOLDER OPTIONS...: FOLDER/pretrain for the target cuda, with its kernels for the emulator.
