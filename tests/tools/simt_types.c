@@ -1,7 +1,7 @@
-// The library kernels of the target cuda on the emulator in every type, against sums in double precision over the numbers
-// as they are stored: simt_types [DEVICE]. The kernels are in kernels_simt.so beside this program (tests/groups/cuda.sh compiles
-// it). Tolerances are bounds, element by element: a sum of n products in single precision is off by at most
-// (n + 1) u |a| |b|, u = 2^-24, whatever its order; a result in p bits by 2^-p of itself.
+// The library kernels of the target cuda on the emulator in every type, against sums in double precision over the
+// numbers as they are stored: simt_types [DEVICE]. The kernels are in kernels_simt.so beside this program
+// (tests/groups/cuda.sh compiles it). Tolerances are bounds, element by element: a sum of n products in single
+// precision is off by at most (n + 1) u |a| |b|, u = 2^-24, whatever its order; a result in p bits by 2^-p of itself.
 #include "tests/tools/simt_types.h"
 
 #include "runtime/base/half.h"
