@@ -40,11 +40,12 @@ help:  ## list the targets
 deps:  ## install what the build needs (Debian and Ubuntu; sudo when not root)
 	@sh tests/deps.sh
 
-deps-cuda:  ## fetch NVIDIA's run-time compiler (a Python package, 100 MB) into build/cuda, for tests of kernels
-	python3 -m pip install --quiet --no-deps --target $(BUILD)/cuda nvidia-cuda-nvrtc==13.0.88
+deps-cuda:  ## fetch NVIDIA's run-time compiler and disassembler (Python packages, 105 MB) into build/cuda, for tests
+	python3 -m pip install --quiet --no-deps --upgrade --target $(BUILD)/cuda nvidia-cuda-nvrtc==13.0.88 \
+	    nvidia-cuda-nvdisasm==13.2.51
 
 $(BUILD)/xvlmc: $(COMPILER_OBJECTS) $(BUILD)/libxv.a
-	$(CC) $(SANITIZE) -o $@ $(COMPILER_OBJECTS) $(COMPILER_LIBS)
+	$(CC) $(SANITIZE) -fopenmp -o $@ $(COMPILER_OBJECTS) $(BUILD)/libxv.a $(COMPILER_LIBS) -ldl
 
 $(BUILD)/libxv.a: $(RUNTIME_OBJECTS)
 	rm -f $@

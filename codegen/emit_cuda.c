@@ -88,13 +88,20 @@ static void declare_cuda_kernel(Emission *emission, const Program *program, cons
     out_line(out, "");
 }
 
+static const char *launch_shape(Arena *arena, const Kernel *kernel)
+{
+    CudaShape shape = cuda_shape(kernel);
+    return arena_format(arena, "%lld x %d", (long long)shape.blocks, shape.threads);
+}
+
 const Target target_cuda = {.name = "cuda",
                             .dialect = &dialect_cuda,
                             .library = "xv_cuda_",
                             .context = "run, ",
                             .scratch_floats = scratch_floats,
                             .launches = launches,
-                            .declare_kernel = declare_cuda_kernel};
+                            .declare_kernel = declare_cuda_kernel,
+                            .launch_shape = launch_shape};
 
 // Files ---------------------------------------------------------------------------------------------------------
 

@@ -30,15 +30,46 @@ static const char *fused_ops(Arena *arena, const Program *program, const Step *s
     return text;
 }
 
-static void inspect_steps(Out *out, Arena *arena, const Program *program)
+// How often each kind of step occurs, and what the target launches for all of them.
+static void inspect_counts(Out *out, const Emission *emission, const Program *program)
 {
-    out_line(out, "steps of %s (%d)", program->graph->name, program->n_steps);
-    out_line(out, "%6s  %-15s %14s %14s  %-28s %s", "step", "kind", "flops", "bytes", "place", "ops");
+    int counts[sizeof STEP_NAMES / sizeof *STEP_NAMES] = {0};
+    for (int i = 0; i < program->n_steps; i++) {
+        counts[program->steps[i].kind]++;
+    }
+    const char *text = "";
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        if (counts[i] > 0) {
+            text =
+                arena_format(emission->arena, "%s%s%d %s", text, *text ? ", " : "", counts[i], STEP_NAMES[i]);
+        }
+    }
+    out_line(out, "steps of %s (%d): %s", program->graph->name, program->n_steps, text);
+    out_line(out, "launches: %d", emission->target->launches(emission->arena, program));
+}
+
+// The kernel's name in the sources, with its launch where the target has any.
+static const char *kernel_text(Emission *emission, const Program *program, const Step *step)
+{
+    const char *name = emitted_kernel(emission, program, step);
+    const char *shape =
+        emission->target->launch_shape ? emission->target->launch_shape(emission->arena, step->kernel) : NULL;
+    return shape ? arena_format(emission->arena, "%s <%s>: ", name, shape)
+                 : arena_format(emission->arena, "%s: ", name);
+}
+
+static void inspect_steps(Out *out, Emission *emission, const Program *program)
+{
+    Arena *arena = emission->arena;
+    inspect_counts(out, emission, program);
+    out_line(out, "%6s  %-15s %14s %14s  %-28s %s", "step", "kind", "flops", "bytes", "place",
+             emission->target->launch_shape ? "kernel <blocks x threads>: ops" : "kernel: ops");
     for (int i = 0; i < program->n_steps; i++) {
         const Step *step = &program->steps[i];
         double flops = step->kind == STEP_KERNEL ? (double)step->kernel->flops : step->flops;
-        out_line(out, "%6d  %-15s %14.0f %14lld  %-28s %s", i, STEP_NAMES[step->kind], flops,
+        out_line(out, "%6d  %-15s %14.0f %14lld  %-28s %s%s", i, STEP_NAMES[step->kind], flops,
                  (long long)step->bytes, diag_place(arena, program->graph->nodes[step->node].span),
+                 step->kind == STEP_KERNEL ? kernel_text(emission, program, step) : "",
                  fused_ops(arena, program, step));
     }
     out_line(out, "");
@@ -68,7 +99,7 @@ void emit_inspection(Out *out, Emission *emission)
     for (int i = 0; i < task->n_entries; i++) {
         const Program *programs[] = {task->entries[i].train, task->entries[i].observe};
         for (int j = programs[0] ? 0 : 1; j < 2; j++) {
-            inspect_steps(out, emission->arena, programs[j]);
+            inspect_steps(out, emission, programs[j]);
             out_line(out, "memory plan of %s", programs[j]->graph->name);
             out_raw(out, plan_print(emission->arena, programs[j]));
             out_line(out, "");

@@ -25,6 +25,7 @@ typedef struct Target {
     // Declares an emitted kernel for the steps; `text` is its source.
     void (*declare_kernel)(Emission *emission, const Program *program, const Step *step, const char *name,
                            const char *text);
+    const char *(*launch_shape)(Arena *arena, const Kernel *kernel);  // "blocks x threads"; NULL: no launches
 } Target;
 
 extern const Target target_c;

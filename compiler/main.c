@@ -2,6 +2,7 @@
 #include "codegen/emit.h"
 #include "compiler/config.h"
 #include "compiler/elaborate.h"
+#include "compiler/inspect.h"
 #include "compiler/pipeline.h"
 #include "compiler/shapes.h"
 #include "dsl/parse.h"
@@ -19,7 +20,8 @@ static const char USAGE[] =
     "usage: xvlmc MODEL.dsl [options]       compile the model's tasks to programs\n"
     "       xvlmc check FILE.dsl            report errors, write nothing\n"
     "       xvlmc fmt [--check] FILE.dsl... format in place, or say which files would change\n"
-    "       xvlmc inspect DIR               kernels, memory plan and parameters of a compiled task\n"
+    "       xvlmc inspect DIR               kernels, memory plan and parameters of a compiled task; with --arch sm_90a\n"
+    "                                       what its CUDA kernels need there, with --sass KERNEL machine code\n"
     "\n"
     "  --task NAME          one task instead of all\n"
     "  --target NAME        c (the default), or cuda for NVIDIA GPUs\n"
@@ -490,24 +492,7 @@ static int command_format(int argc, char **argv)
 
 static int command_inspect(int argc, char **argv)
 {
-    if (argc != 3) {
-        return wrong_usage("%s takes the folder of a compiled task", "inspect");
-    }
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/inspect.txt", argv[2]);
-    FILE *file = fopen(path, "r");
-    if (!file) {
-        fprintf(stderr, "xvlmc: cannot read %s: %s; is %s the folder of a compiled task?\n", path,
-                strerror(errno), argv[2]);
-        return 1;
-    }
-    char buffer[65536];
-    size_t got;
-    while ((got = fread(buffer, 1, sizeof buffer, file)) > 0) {
-        fwrite(buffer, 1, got, stdout);
-    }
-    fclose(file);
-    return 0;
+    return inspect_command(argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv)

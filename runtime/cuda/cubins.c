@@ -19,6 +19,7 @@ typedef struct Piece {
 typedef struct Making {
     const XvNvrtc *nvrtc;
     const char *architecture;
+    bool has_cache;
     Piece *pieces;
     int n_pieces;
 } Making;
@@ -32,7 +33,8 @@ static void look_up(const Making *making, Piece *piece)
 static void compile(const Making *making, Piece *piece)
 {
     if (piece->cubin.image ||
-        !xv_nvrtc_compile(making->nvrtc, piece->source, making->architecture, &piece->cubin, &piece->error)) {
+        !xv_nvrtc_compile(making->nvrtc, piece->source, making->architecture, &piece->cubin, &piece->error) ||
+        !making->has_cache) {
         return;
     }
     xv_cubin_cache_write(&piece->key, &piece->cubin, &piece->not_cached);
@@ -48,16 +50,18 @@ static bool read_sources(Making *making, const char *kernels, XvError *error)
     return is_good;
 }
 
-static bool make(Making *making, XvCubins *cubins, XvError *error)
+static void make(Making *making, XvCubins *cubins)
 {
     for (int i = 0; i < making->n_pieces; i++) {
-        look_up(making, &making->pieces[i]);
+        if (making->has_cache) {
+            look_up(making, &making->pieces[i]);
+        }
         cubins->n_compiled += making->pieces[i].cubin.image == NULL;
     }
     double start = xv_seconds();
     if (cubins->n_compiled > 0) {
-        fprintf(stderr, "compiling kernels for %s with NVRTC %s (kept for the next start) ...\n",
-                making->architecture, xv_nvrtc_version(making->nvrtc));
+        fprintf(stderr, "compiling kernels for %s with NVRTC %s%s ...\n", making->architecture,
+                cubins->compiler, making->has_cache ? " (kept for the next start)" : "");
     }
 #pragma omp parallel for schedule(dynamic, 1)
     for (int i = 0; i < making->n_pieces; i++) {
@@ -67,6 +71,11 @@ static bool make(Making *making, XvCubins *cubins, XvError *error)
         fprintf(stderr, "compiled %d of %d pieces in %.1f s\n", cubins->n_compiled, making->n_pieces,
                 xv_seconds() - start);
     }
+}
+
+// What went wrong with any piece.
+static bool check(const Making *making, XvError *error)
+{
     const XvError *not_cached = NULL;
     for (int i = 0; i < making->n_pieces; i++) {
         const Piece *piece = &making->pieces[i];
@@ -81,32 +90,57 @@ static bool make(Making *making, XvCubins *cubins, XvError *error)
     return true;
 }
 
-bool xv_cubins_get(XvCubins *cubins, const XvCudaProgram *program, const char *architecture, XvError *error)
+// The images go over to the cubins, with or without success.
+static bool fill(Making *making, XvCubins *cubins, const char *kernels, XvError *error)
+{
+    making->pieces = calloc((size_t)making->n_pieces, sizeof *making->pieces);
+    cubins->pieces = calloc((size_t)making->n_pieces, sizeof *cubins->pieces);
+    if (!making->pieces || !cubins->pieces) {
+        free(making->pieces);
+        return xv_fail(error, "no memory");
+    }
+    bool is_good = read_sources(making, kernels, error);
+    if (is_good) {
+        make(making, cubins);
+        is_good = check(making, error);
+    }
+    for (int i = 0; i < making->n_pieces; i++) {
+        free(making->pieces[i].source);
+        cubins->pieces[cubins->n_pieces++] = making->pieces[i].cubin;
+    }
+    free(making->pieces);
+    return is_good;
+}
+
+static bool get(XvCubins *cubins, const char *kernels, const char *architecture, bool has_cache,
+                XvError *error)
 {
     XvNvrtc *nvrtc;
     *cubins = (XvCubins){0};
     if (!xv_nvrtc_open(&nvrtc, error)) {
         return false;
     }
-    Making making = {
-        .nvrtc = nvrtc, .architecture = architecture, .n_pieces = xv_cuda_piece_count(program->kernel_text)};
-    making.pieces = calloc((size_t)making.n_pieces, sizeof *making.pieces);
-    cubins->pieces = calloc((size_t)making.n_pieces, sizeof *cubins->pieces);
-    bool is_good = making.pieces && cubins->pieces ? read_sources(&making, program->kernel_text, error)
-                                                   : xv_fail(error, "no memory");
-    is_good = is_good && make(&making, cubins, error);
-    for (int i = 0; making.pieces && i < making.n_pieces; i++) {
-        free(making.pieces[i].source);
-        if (cubins->pieces) {
-            cubins->pieces[cubins->n_pieces++] = making.pieces[i].cubin;
-        }
-    }
-    free(making.pieces);
+    snprintf(cubins->compiler, sizeof cubins->compiler, "%s", xv_nvrtc_version(nvrtc));
+    Making making = {.nvrtc = nvrtc,
+                     .architecture = architecture,
+                     .has_cache = has_cache,
+                     .n_pieces = xv_cuda_piece_count(kernels)};
+    bool is_good = fill(&making, cubins, kernels, error);
     xv_nvrtc_close(nvrtc);
     if (!is_good) {
         xv_cubins_free(cubins);
     }
     return is_good;
+}
+
+bool xv_cubins_get(XvCubins *cubins, const char *kernels, const char *architecture, XvError *error)
+{
+    return get(cubins, kernels, architecture, true, error);
+}
+
+bool xv_cubins_compile(XvCubins *cubins, const char *kernels, const char *architecture, XvError *error)
+{
+    return get(cubins, kernels, architecture, false, error);
 }
 
 void xv_cubins_free(XvCubins *cubins)

@@ -3,14 +3,18 @@
 #pragma once
 
 #include "runtime/cuda/nvrtc.h"
-#include "runtime/program.h"
 
 typedef struct XvCubins {
     XvCubin *pieces;  // in the order of texts.h
     int n_pieces;
-    int n_compiled;  // now; the others were in the cache
+    int n_compiled;     // now; the others were in the cache
+    char compiler[32];  // version of NVRTC
 } XvCubins;
 
 // False after a message. A cache that cannot be written is told on stderr.
-bool xv_cubins_get(XvCubins *cubins, const XvCudaProgram *program, const char *architecture, XvError *error);
+bool xv_cubins_get(XvCubins *cubins, const char *kernels, const char *architecture, XvError *error);
+
+// The same without the cache: every piece is compiled and has its log.
+bool xv_cubins_compile(XvCubins *cubins, const char *kernels, const char *architecture, XvError *error);
+
 void xv_cubins_free(XvCubins *cubins);

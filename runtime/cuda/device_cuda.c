@@ -114,7 +114,7 @@ static bool load_kernels(XvDevice *device, XvError *error)
 {
     XvCuda *cuda = device->state;
     XvCubins cubins;
-    if (!xv_cubins_get(&cubins, device->program, cuda->architecture, error)) {
+    if (!xv_cubins_get(&cubins, device->program->kernel_text, cuda->architecture, error)) {
         return false;
     }
     int n_kernels = XV_N_LIBRARY_KERNELS + device->program->n_kernels;

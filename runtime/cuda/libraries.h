@@ -5,6 +5,8 @@
 
 #include "runtime/base/error.h"
 
+#include <limits.h>
+
 typedef struct XvLibraryFile {
     const char *name;       // "libnvrtc.so"; any version behind it
     const char *companion;  // is opened first, from the same folder, and stays open; NULL: none
@@ -18,3 +20,7 @@ void *xv_cuda_library(const XvLibraryFile *file, void **companion, XvError *erro
 // A named function of a library, stored through `function`; false after a message that says what is too old.
 bool xv_cuda_function(void *library, const char *library_name, const char *name, void *function,
                       XvError *error);
+
+// A program of a toolkit ("nvdisasm"): in ../bin beside the folder that XV_CUDA_LIBRARIES names, else as above in the
+// folders of programs. False after a message that says what was looked for.
+bool xv_cuda_tool(const char *name, char path[PATH_MAX], XvError *error);

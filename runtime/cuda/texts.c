@@ -95,11 +95,6 @@ static char *joined(const Lines *kernels, bool has_library)
     return source;
 }
 
-char *xv_cuda_source(const char *kernels)
-{
-    return joined(&(Lines){"kernels.cu", kernels, kernels + strlen(kernels), 1}, true);
-}
-
 static const char ENTRY[] = "\nXV_ENTRY(";
 
 // Behind the line that ends the next PIECE_KERNELS kernels, or the end of the text.

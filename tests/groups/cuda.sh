@@ -5,6 +5,8 @@
 emulated="-std=c++20 -DXV_SIMT -O1 -fPIC -shared -Wall -Wextra -Werror -Wno-unused-function -Wno-unknown-pragmas
     -ffp-contract=off -I. -include runtime/cuda/library.cuh"
 
+. tests/replay/steps.sh
+
 library() {
     # shellcheck disable=SC2086
     succeeds "library kernels compile" "${CXX:-g++}" $emulated -x c++ /dev/null -o "$BUILD/tests/kernels_simt.so" &&
@@ -15,52 +17,47 @@ library() {
             "$BUILD/tests/simt_types" cuda
 }
 
-# program FOLDER OPTIONS...: FOLDER/pretrain for the target cuda, with its kernels for the emulator.
+# program FOLDER TASK OPTIONS...: FOLDER/TASK for the target cuda, with its kernels for the emulator.
 program() {
-    local folder=$1
-    shift
+    local folder=$1 task=$2
+    shift 2
     rm -rf "$folder"
-    timeout 600 "$BUILD/xvlmc" "$@" --task pretrain --target cuda --output "$folder" &&
+    timeout 600 "$BUILD/xvlmc" "$@" --task "$task" --target cuda --output "$folder" &&
         timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt
 }
 
-# all_ran NAME FOLDER ENTRY: every kernel that the steps of an entry call is in FOLDER/kernels.txt.
+# all_ran NAME FOLDER [ENTRY]: every kernel that the steps of an entry, or of all, call is in FOLDER/kernels.txt.
 all_ran() {
-    grep -ohE '^    (k_[a-z0-9_A-Z]+)' "$2/$3_train.c" "$2/$3_observe.c" | tr -d ' ' | sort -u > "$WORK/called"
+    grep -ohE '^    (k_[a-z0-9_A-Z]+)' "$2/${3:-}"*_train.c "$2/${3:-}"*_observe.c 2> /dev/null | tr -d ' ' |
+        sort -u > "$WORK/called"
     cut -d ' ' -f 1 "$2/kernels.txt" | sort > "$WORK/ran"
     succeeds "$1: kernels are called" test -s "$WORK/called"
     ends_with 1 "$1: every kernel ran" grep -vxFf "$WORK/ran" "$WORK/called"
 }
 
-# library_ran NAME: so are the library's, but for those that only other tests use.
+# library_ran NAME FOLDER: so are the library's, but for those that only other tests use.
 library_ran() {
+    cut -d ' ' -f 1 "$2/kernels.txt" "$2/updates.txt" | sort -u > "$WORK/ran"
     for kernel in xv_matmul xv_attention_forward xv_attention_grad xv_clear xv_scatter_add \
         xv_sample xv_add_columns xv_update_squares xv_update_norm xv_update_adamw; do
         succeeds "$1: $kernel ran" grep -qx "$kernel" "$WORK/ran"
     done
 }
 
-# replay CASE ENTRY OPTIONS...: outputs, gradients and, where the case has them, optimizer steps.
+# replay CASE TASK [ENTRY]: outputs, gradients and, where the case has them, optimizer steps.
 replay() {
-    local name=$1 case=tests/replay/$1 entry=$2 folder=$WORK/cuda updates=
-    shift 2
-    [ -f "$case/after_steps.safetensors" ] &&
-        updates="--after $folder/after.safetensors --curve $folder/curve.json"
-    succeeds "$name $*: compiles" program "$folder" models/xvlm_base.dsl --config "$case/config.json" \
-        --shapes "$case/inputs.safetensors" "$@" || return
+    local name=$1 case=tests/replay/$1 folder=$WORK/cuda run
+    run="$folder/$2 replay --device simt ${3:+--entry $3} --weights $case/weights.safetensors"
+    succeeds "$name: compiles" program "$folder" "$2" models/xvlm_base.dsl --config "$case/config.json" \
+        --shapes "$case/inputs.safetensors" || return
     # shellcheck disable=SC2086
-    succeeds "$name $*: runs" timeout 600 "$folder/pretrain" replay --device simt --entry "$entry" \
-        --weights "$case/weights.safetensors" --inputs "$case/inputs.safetensors" \
-        --outputs "$folder/outputs.safetensors" \
-        --grads "$folder/grads.safetensors" $updates \
+    succeeds "$name: runs" timeout 600 $run --inputs "$case/inputs.safetensors" \
+        --outputs "$folder/outputs.safetensors" --grads "$folder/grads.safetensors" \
         --kernels "$folder/kernels.txt" || return
-    succeeds "$name $*: losses, outputs" "$BUILD/tests/compare" --case "$case" --outputs "$folder/outputs.safetensors"
-    succeeds "$name $*: gradients" "$BUILD/tests/compare" --case "$case" --grads "$folder/grads.safetensors"
-    if [ -n "$updates" ]; then
-        succeeds "$name $*: updates" "$BUILD/tests/compare" --case "$case" --after "$folder/after.safetensors"
-        succeeds "$name $*: losses of three steps" "$BUILD/tests/compare" --case "$case" --curve "$folder/curve.json"
-    fi
-    all_ran "$name $*" "$folder" "$entry"
+    succeeds "$name: losses, outputs" "$BUILD/tests/compare" --case "$case" --outputs "$folder/outputs.safetensors"
+    succeeds "$name: gradients" "$BUILD/tests/compare" --case "$case" --grads "$folder/grads.safetensors"
+    all_ran "$name" "$folder" "${3:-}"
+    recorded_steps "$name" "$case" "$folder" "$run --kernels $folder/updates.txt"
 }
 
 # losses FOLDER PROGRAM OPTIONS...: one step of both entries on drawn scenes; what is logged, without the pace.
@@ -79,7 +76,7 @@ training() {
         --set regions.image_key=image --set regions.is_image_rpath=true --set regions.max_images=4
         --set vision_config.ape=false"
     # shellcheck disable=SC2086
-    succeeds "the tiny program for cuda" program "$WORK/cuda" models/xvlm_tiny.dsl $settings &&
+    succeeds "the tiny program for cuda" program "$WORK/cuda" pretrain models/xvlm_tiny.dsl $settings &&
         succeeds "the tiny program for c" tiny_program &&
         succeeds "scenes are drawn" "$BUILD/xvlm" scenes --output "$WORK/scenes" --train 16 --val 8 --test 8 || return
     succeeds "training on the emulator" losses "$WORK/run_cuda" "$WORK/cuda/pretrain" --device simt
@@ -99,7 +96,20 @@ mistakes() {
 }
 
 library
-replay pretrain_swin_bert_images images && library_ran "images"
-replay pretrain_swin_bert_regions regions
+replay pretrain_swin_bert_images pretrain images && library_ran "images" "$WORK/cuda"
+replay pretrain_swin_bert_regions pretrain regions
+replay pretrain_clipvit_bert_regions pretrain regions
+replay pretrain_deit_roberta_images pretrain images
+replay pretrain_deit_roberta_regions pretrain regions
+replay retrieval_swin_bert retrieval
+replay nlvr_swin_bert nlvr
+replay nlvr_pretrain_swin_bert nlvr_pretrain
+replay grounding_bbox_swin_bert grounding_bbox
+replay grounding_bbox_pretrain_swin_bert grounding_bbox_pretrain
+replay grounding_weak_swin_bert grounding_weak localise
+replay vqa_swin_bert vqa
+replay captioning_swin_bert captioning
+replay captioning_pretrain_swin_bert captioning_pretrain
+replay captioning_scst captioning_scst
 training && mistakes
 rm -rf "$WORK/cuda" "$WORK/scenes"
