@@ -1,5 +1,5 @@
-// The command `inspect`: inspect.txt, which codegen left in the folder, or with --arch the kernels of kernels.cu as NVRTC
-// compiles them.
+// The command `inspect`: inspect.txt, which codegen left in the folder, or with --arch the kernels of kernels.cu as
+// NVRTC compiles them.
 #include "compiler/inspect.h"
 
 #include "runtime/base/options.h"

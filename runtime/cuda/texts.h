@@ -8,7 +8,7 @@
 // directives, so that messages name the file and line. Lines with #include and #pragma once are left empty.
 //
 // A program is several of them, which can be compiled one by one: piece 0 is the library's kernels, the others hold
-// some of the program's `kernels` each. How a text is cut depends on the text alone. The caller frees a piece; NULL without
-// memory.
+// some of the program's `kernels` each. How a text is cut depends on the text alone. The caller frees a piece; NULL
+// without memory.
 int xv_cuda_piece_count(const char *kernels);
 char *xv_cuda_piece(const char *kernels, int piece);
