@@ -163,6 +163,19 @@ static Operand operand_of(StepWriter *writer, const View *view)
     return operand;
 }
 
+// ", .bias = ..., .sums = ..." of a product that has them.
+static const char *matmul_vectors(StepWriter *writer, const Step *step)
+{
+    const char *text = "";
+    if (step->n_reads > 2) {
+        text = text_of(writer, ", .bias = %s", view_text(writer, &step->reads[2]));
+    }
+    if (step->n_writes > 1) {
+        text = text_of(writer, "%s, .sums = %s", text, view_text(writer, &step->writes[1]));
+    }
+    return text;
+}
+
 static void matmul_step(StepWriter *writer, const Step *step)
 {
     const View *a_view = &step->reads[0];
@@ -181,8 +194,9 @@ static void matmul_step(StepWriter *writer, const Step *step)
              step->accumulates ? "true" : "false", batch, a.pointer, b.pointer);
     out_line(
         out,
-        "    .c = %s, .lda = %lld, .ldb = %lld, .ldc = %lld, .batch_a = %lld, .batch_b = %lld, .batch_c = %lld});",
-        c.pointer, a.stride, b.stride, c.stride, a.batch_stride, b.batch_stride, c.batch_stride);
+        "    .c = %s, .lda = %lld, .ldb = %lld, .ldc = %lld, .batch_a = %lld, .batch_b = %lld, .batch_c = %lld%s});",
+        c.pointer, a.stride, b.stride, c.stride, a.batch_stride, b.batch_stride, c.batch_stride,
+        matmul_vectors(writer, step));
 }
 
 static const char *heads_text(StepWriter *writer, const View *view)

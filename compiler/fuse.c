@@ -19,6 +19,7 @@ static Fusion *fusion_new(Arena *arena, const Graph *graph, bool is_fused)
     fusion->member_of = arena_alloc(arena, n * sizeof *fusion->member_of);
     fusion->readers = arena_alloc(arena, n * sizeof *fusion->readers);
     fusion->accumulated = arena_alloc(arena, n * sizeof *fusion->accumulated);
+    fusion->bias = arena_alloc(arena, n * sizeof *fusion->bias);
     fusion->alias = arena_alloc(arena, n * sizeof *fusion->alias);
     fusion->stamp = arena_alloc(arena, n * sizeof *fusion->stamp);
     fusion->stack = arena_alloc(arena, n * sizeof *fusion->stack);
@@ -93,11 +94,10 @@ static int64_t view_bytes(const Fusion *fusion, const View *view)
     return elements * (fusion_node(fusion, view->node)->dtype == DTYPE_BOOL ? 1 : 4);
 }
 
-// Results of a call in order; for a sum it accumulates, the sum.
+// Results of a call in order; for a sum that it makes, the sum.
 static NodeId result_value(const Fusion *fusion, NodeId call, int index)
 {
-    const Node *node = fusion_node(fusion, call);
-    if (index == 0 && node->op != OP_SCATTER_ADD) {
+    if (index == 0 && fusion->values[call].role == ROLE_LIBRARY) {
         return call;
     }
     for (NodeId id = call; id < fusion->graph->n_nodes; id++) {
@@ -132,6 +132,17 @@ static View transposed(const View *view)
         result.stride[i] = view->stride[3 - i];
     }
     return result;
+}
+
+// The vector that a product adds to its rows.
+static View bias_view(Fusion *fusion, NodeId bias)
+{
+    const Reading all = operand_view(fusion, bias, NEED_DENSE);
+    return (View){.node = all.view.node,
+                  .offset = all.view.offset,
+                  .rank = 1,
+                  .dim = {shape_count(&fusion_node(fusion, bias)->shape)},
+                  .stride = {1}};
 }
 
 static void matmul_views(View *reads, View *writes)
@@ -196,7 +207,7 @@ static Step call_step(Fusion *fusion, NodeId call)
     Step step = {
         .kind = call_kind(node->op), .node = call, .accumulates = fusion->accumulated[call] != NO_NODE};
     step.n_reads = node->op == OP_MATMUL ? 2 : node->n_inputs;
-    View *reads = arena_alloc(fusion->arena, (size_t)step.n_reads * sizeof *reads);
+    View *reads = arena_alloc(fusion->arena, ((size_t)step.n_reads + 1) * sizeof *reads);
     View *writes = arena_alloc(fusion->arena, MAX_RANK * sizeof *writes);
     for (int i = 0; i < step.n_reads; i++) {
         reads[i] = operand_view(fusion, node->inputs[i], operand_need(node->op, i)).view;
@@ -209,6 +220,9 @@ static Step call_step(Fusion *fusion, NodeId call)
     }
     if (node->op == OP_MATMUL) {
         matmul_views(reads, writes);
+    }
+    if (fusion->bias[call] != NO_NODE) {
+        reads[step.n_reads++] = bias_view(fusion, fusion->bias[call]);
     }
     step.reads = reads;
     step.writes = writes;

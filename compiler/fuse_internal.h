@@ -25,6 +25,8 @@ typedef enum Role {
     ROLE_ABSORBED,   // inside an ASSEMBLED value or a call that accumulates
 } Role;
 
+enum { MAX_PATH = 24 };
+
 // One movement on the way from a value to the node in whose layout it is stored.
 typedef struct PathStep {
     NodeId node;
@@ -105,8 +107,9 @@ typedef struct Fusion {
     int n_groups, group_capacity;
     NodeList *readers;    // per value: who reads it element by element (4 * node + input), for siblings
     NodeId *accumulated;  // per library op: the value it adds to, or NO_NODE
-    NodeId *alias;        // per output: a stored node that is the same in memory, or NO_NODE
-    uint32_t *stamp;      // per node: visited marks
+    NodeId *bias;   // per MATMUL: the vector that it adds to every row, or NO_NODE; its value is the ADD then
+    NodeId *alias;  // per output: a stored node that is the same in memory, or NO_NODE
+    uint32_t *stamp;  // per node: visited marks
     uint32_t now;
     NodeId *stack;  // of n_nodes + 1
 } Fusion;
@@ -140,8 +143,8 @@ void role_collect_deps(Fusion *fusion);
 
 // fuse_place.c
 // What a library call asks of an operand or a result: rows or columns of unit stride, unit stride in the last
-// dimension, any strides, row-major without gaps.
-typedef enum Need { NEED_MATRIX, NEED_UNIT_LAST, NEED_STRIDES, NEED_DENSE } Need;
+// dimension, any strides, row-major without gaps. NEED_ROWS: a matrix whose rows have unit stride.
+typedef enum Need { NEED_MATRIX, NEED_ROWS, NEED_UNIT_LAST, NEED_STRIDES, NEED_DENSE } Need;
 
 void fuse_places(Fusion *fusion);
 const IndexExpr *place_address(Fusion *fusion, const Place *place, const Access *access);
@@ -167,6 +170,8 @@ typedef struct Reading {
 bool find_view(Fusion *fusion, NodeId node, Need need, Reading *reading);
 // The same for an operand that fuse_places has made readable.
 Reading operand_view(Fusion *fusion, NodeId node, Need need);
+// A result as its library call writes it, of the shape of the call's node, if it has this place.
+bool view_of_result(Fusion *fusion, NodeId value, const Place *place, View *view);
 // The view through which a library call writes a result.
 View result_view(Fusion *fusion, NodeId value);
 

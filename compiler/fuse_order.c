@@ -61,6 +61,9 @@ static void add_call_unit(Order *order, NodeId call)
         list_add_once(fusion, &unit->reads,
                       operand_view(fusion, node->inputs[i], operand_need(node->op, i)).value);
     }
+    if (fusion->bias[call] != NO_NODE) {
+        list_add_once(fusion, &unit->reads, operand_view(fusion, fusion->bias[call], NEED_DENSE).value);
+    }
     if (op_info(node->op)->class == CLASS_COLLECTIVE) {
         unit->key = node->inputs[0];  // sent as soon as it is there
     }

@@ -3,7 +3,7 @@
 // is impossible does a node become stored in between, if possible by the kernel that computes it.
 #include "compiler/fuse_internal.h"
 
-enum { MAX_PATH = 24, MAX_PARTS = 16 };
+enum { MAX_PARTS = 16 };
 
 const IndexExpr *place_address(Fusion *fusion, const Place *place, const Access *access)
 {
@@ -75,7 +75,8 @@ static Need need_of_value(const Fusion *fusion, NodeId value)
 {
     const Node *node = fusion_node(fusion, value);
     int result = node->op == OP_RESULT ? node->attr.index : 0;
-    return result_need(fusion_node(fusion, fusion->values[value].call)->op, result);
+    NodeId call = fusion->values[value].call;
+    return fusion->bias[call] != NO_NODE ? NEED_ROWS : result_need(fusion_node(fusion, call)->op, result);
 }
 
 // Library results -------------------------------------------------------------------------------------------------
@@ -90,8 +91,7 @@ static bool fits_at_end(Fusion *fusion, NodeId value, const Route *route)
 {
     Place place = {.storage = route->end, .path = route->steps, .n_path = route->n_steps};
     View view;
-    return view_through_place(fusion, value, value, &place, &view) &&
-           view_fits(&view, need_of_value(fusion, value));
+    return view_of_result(fusion, value, &place, &view) && view_fits(&view, need_of_value(fusion, value));
 }
 
 // The one RESHAPE or PERMUTE that uses a node, or NO_NODE. An ATTENTION's own gradient may read it besides.
@@ -436,6 +436,9 @@ static void place_operands(Fusion *fusion)
         int n_operands = node->op == OP_MATMUL ? 2 : node->n_inputs;
         for (int i = 0; i < n_operands; i++) {
             make_readable(fusion, node->inputs[i], operand_need(node->op, i));
+        }
+        if (fusion->bias[id] != NO_NODE) {
+            make_readable(fusion, fusion->bias[id], NEED_DENSE);
         }
     }
 }

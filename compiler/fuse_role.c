@@ -144,6 +144,80 @@ static void find_scatter_sums(Fusion *fusion)
     }
 }
 
+// The vector of N elements that an operand of an ADD repeats along all dimensions but the last, or NO_NODE.
+static NodeId repeated_vector(const Fusion *fusion, NodeId id, int64_t n)
+{
+    while (fusion_node(fusion, id)->op == OP_RESHAPE || fusion_node(fusion, id)->op == OP_EXPAND) {
+        const Node *node = fusion_node(fusion, id);
+        NodeId input = node->inputs[0];
+        const Shape *shape = &fusion_node(fusion, input)->shape;
+        bool keeps_last =
+            shape->rank > 0 && shape->dim[shape->rank - 1] == node->shape.dim[node->shape.rank - 1];
+        if (!keeps_last) {
+            return NO_NODE;
+        }
+        id = input;
+        if (shape_count(shape) == n) {
+            Role role = fusion->values[chain_base(fusion, id)].role;
+            return role == ROLE_SOURCE || role == ROLE_COMPUTE || role == ROLE_LIBRARY ? id : NO_NODE;
+        }
+    }
+    return NO_NODE;
+}
+
+// Whether some kernel computes with the value, so that it can do as well what made it.
+static bool feeds_kernel(const Fusion *fusion, NodeId id)
+{
+    const NodeList *users = &fusion->values[id].users;
+    for (int i = 0; i < users->n_items; i++) {
+        NodeId user = users->items[i];
+        bool is_plain = fusion->values[user].role == ROLE_MOVE && move_is_plain(fusion->graph, user);
+        if (is_plain ? feeds_kernel(fusion, user) : fusion->values[user].role != ROLE_LIBRARY) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The product below an operand of an ADD, seen with the same last dimension, which nothing else reads; or NO_NODE.
+static NodeId lone_product(const Fusion *fusion, NodeId id)
+{
+    int64_t n = fusion_node(fusion, id)->shape.dim[fusion_node(fusion, id)->shape.rank - 1];
+    while (fusion_node(fusion, id)->op == OP_RESHAPE && fusion->values[id].users.n_items == 1 &&
+           !fusion->values[id].is_output) {
+        id = fusion_node(fusion, id)->inputs[0];
+    }
+    const Node *node = fusion_node(fusion, id);
+    const Value *value = &fusion->values[id];
+    bool is_alone = node->op == OP_MATMUL && value->role == ROLE_LIBRARY && value->users.n_items == 1 &&
+                    !value->is_output && fusion->accumulated[id] == NO_NODE;
+    return is_alone && node->shape.dim[node->shape.rank - 1] == n ? id : NO_NODE;
+}
+
+// ADD(a b, vector) that would be a kernel of its own: the call adds the vector. The ADD is the call's value.
+static void find_biases(Fusion *fusion)
+{
+    for (NodeId id = 0; fusion->is_fused && id < fusion->graph->n_nodes; id++) {
+        const Node *node = fusion_node(fusion, id);
+        if (node->op != OP_ADD || node->shape.rank == 0 || fusion->values[id].role != ROLE_COMPUTE ||
+            feeds_kernel(fusion, id)) {
+            continue;
+        }
+        for (int i = 0; i < 2; i++) {
+            NodeId product = lone_product(fusion, node->inputs[i]);
+            NodeId vector =
+                repeated_vector(fusion, node->inputs[1 - i], node->shape.dim[node->shape.rank - 1]);
+            if (product != NO_NODE && vector != NO_NODE) {
+                fusion->bias[product] = vector;
+                fusion->values[product].role = ROLE_ABSORBED;
+                fusion->values[id].role = ROLE_LIBRARY;
+                fusion->values[id].call = product;
+                break;
+            }
+        }
+    }
+}
+
 static void find_users(Fusion *fusion, const bool *is_live)
 {
     for (NodeId id = 0; id < fusion->graph->n_nodes; id++) {
@@ -171,13 +245,14 @@ void fuse_roles(Fusion *fusion)
         value->group = -1;
         value->call = node->op == OP_RESULT ? node->inputs[0] : node_is_library(fusion, id) ? id : NO_NODE;
         value->role = is_live[id] ? first_role(fusion, id, ops) : ROLE_DEAD;
-        fusion->accumulated[id] = NO_NODE;
+        fusion->accumulated[id] = fusion->bias[id] = NO_NODE;
         if (node->op == OP_MATMUL && node->n_inputs == 3 && is_live[id]) {
             fusion->accumulated[id] = node->inputs[2];
         }
     }
     find_users(fusion, is_live);
     find_scatter_sums(fusion);
+    find_biases(fusion);
 }
 
 void role_make_copy(Fusion *fusion, NodeId id)
@@ -226,6 +301,9 @@ void role_collect_deps(Fusion *fusion)
             add_inputs(fusion, id, &value->deps);
             if (fusion->accumulated[id] != NO_NODE) {
                 list_add_once(fusion, &value->deps, fusion->accumulated[id]);
+            }
+            if (fusion->bias[id] != NO_NODE) {
+                add_bases(fusion, fusion->bias[id], &value->deps);
             }
         }
     }

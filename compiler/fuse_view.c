@@ -100,6 +100,7 @@ bool view_fits(const View *view, Need need)
     switch (need) {
     case NEED_MATRIX:
         return view_matrices(view, &matrices) && (is_matrix(&matrices, 1, 2) || is_matrix(&matrices, 2, 1));
+    case NEED_ROWS: return view_matrices(view, &matrices) && is_matrix(&matrices, 1, 2);
     case NEED_UNIT_LAST: return view->dim[view->rank - 1] == 1 || view->stride[view->rank - 1] == 1;
     case NEED_DENSE: return is_dense(view);
     case NEED_STRIDES: return true;
@@ -139,10 +140,47 @@ Reading operand_view(Fusion *fusion, NodeId node, Need need)
     return reading;
 }
 
+// The reshapes between a product and the ADD that is its value, from the product on.
+static int steps_to_sum(const Fusion *fusion, NodeId product, NodeId sum, PathStep *steps)
+{
+    for (int i = 0; i < 2; i++) {
+        int n = 0;
+        NodeId id = fusion_node(fusion, sum)->inputs[i];
+        while (fusion_node(fusion, id)->op == OP_RESHAPE && n < MAX_PATH) {
+            steps[n++] = (PathStep){id, 0};
+            id = fusion_node(fusion, id)->inputs[0];
+        }
+        for (int j = 0; j < n / 2; j++) {
+            PathStep step = steps[j];
+            steps[j] = steps[n - 1 - j];
+            steps[n - 1 - j] = step;
+        }
+        if (id == product) {
+            return n;
+        }
+    }
+    XV_BUG("sum %d is not that of product %d", sum, product);
+}
+
+bool view_of_result(Fusion *fusion, NodeId value, const Place *place, View *view)
+{
+    NodeId call = fusion->values[value].call;
+    if (fusion->bias[call] == NO_NODE) {
+        return view_through_place(fusion, value, value, place, view);
+    }
+    PathStep steps[2 * MAX_PATH];
+    int n_steps = steps_to_sum(fusion, call, value, steps);
+    for (int i = 0; i < place->n_path; i++) {
+        steps[n_steps++] = place->path[i];
+    }
+    Place longer = {.storage = place->storage, .path = steps, .n_path = n_steps};
+    return view_through_place(fusion, call, call, &longer, view);
+}
+
 View result_view(Fusion *fusion, NodeId value)
 {
     View view;
-    bool is_view = view_through_place(fusion, value, value, fusion->values[value].places, &view);
+    bool is_view = view_of_result(fusion, value, fusion->values[value].places, &view);
     XV_ASSERT(is_view);
     return view;
 }

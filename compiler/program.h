@@ -28,10 +28,11 @@ typedef struct Step {
     StepKind kind;
     NodeId node;           // the op; of a KERNEL the first node it computes
     const Kernel *kernel;  // KERNEL; also the epilogue of a MATMUL, or NULL
-    const View
-        *reads;  // MATMUL: a [batch,M,K], b [batch,K,N]; ATTENTION: q, k, v, biases, all 4-dimensional;
-                 // ATTENTION_GRAD: q, k, v, out, lse, d_out, biases; SCATTER_ADD: index, x;
-                 // SAMPLE: weights; TOP_K, ALL_GATHER, OWN_ROWS: x
+    const View *
+        reads;  // MATMUL: a [batch,M,K], b [batch,K,N], and a vector [N] added to every row if there are three;
+                // ATTENTION: q, k, v, biases, all 4-dimensional;
+                // ATTENTION_GRAD: q, k, v, out, lse, d_out, biases; SCATTER_ADD: index, x;
+                // SAMPLE: weights; TOP_K, ALL_GATHER, OWN_ROWS: x
     int n_reads;
     const View *writes;  // results in order (RESULT nodes give 1..)
     int n_writes;

@@ -18,10 +18,15 @@ enum {
     COMPUTE_TF32 = 77,
     DESC_TRANSPOSE_A = 3,
     DESC_TRANSPOSE_B = 4,
+    DESC_EPILOGUE = 7,
+    DESC_BIAS = 8,  // address of what the epilogue adds or leaves
     LAYOUT_BATCH = 5,
     LAYOUT_STRIDE = 6,
     PREFERENCE_WORKSPACE = 1,
     PREFERENCE_REDUCTIONS = 3,
+    EPILOGUE_NONE = 1,
+    EPILOGUE_BIAS = 4,           // a value per row of C'
+    EPILOGUE_SUMS = 512,         // BGRADB: sums of B' over k
     REDUCTION_IN_WORKSPACE = 2,  // parts of a split sum are kept and added in order
 };
 
@@ -66,6 +71,7 @@ typedef struct Choice {
 // A kind of product: its sizes, without pointers, and what the library made of it.
 typedef struct Plan {
     XvGemm shape;
+    uint32_t epilogue;
     void *desc, *layout[3];  // of A, B and C as the library sees them
     Algorithm algorithm;
     bool is_possible;
@@ -178,6 +184,25 @@ static bool make_layout(const XvBlasLt *blas, void **layout, const Matrix *matri
                   "cublasLtMatrixLayoutSetAttribute", error)));
 }
 
+static bool set(const XvBlasLt *blas, const Plan *plan, int attribute, const void *value, size_t size,
+                XvError *error)
+{
+    int status = blas->desc_set(plan->desc, attribute, value, size);
+    return good(status, "cublasLtMatmulDescSetAttribute", error);
+}
+
+static uint32_t epilogue_of(const XvGemm *gemm)
+{
+    return gemm->bias ? EPILOGUE_BIAS : gemm->sums ? EPILOGUE_SUMS : EPILOGUE_NONE;
+}
+
+// What the epilogue adds or leaves is not part of a plan.
+static bool set_vector(const XvBlasLt *blas, const Plan *plan, const XvGemm *gemm, XvError *error)
+{
+    const void *vector = gemm->bias ? gemm->bias : gemm->sums;
+    return !vector || set(blas, plan, DESC_BIAS, &vector, sizeof vector, error);
+}
+
 static bool make_plan(const XvBlasLt *blas, Plan *plan, XvError *error)
 {
     const XvGemm *g = &plan->shape;
@@ -186,15 +211,13 @@ static bool make_plan(const XvBlasLt *blas, Plan *plan, XvError *error)
     const Matrix c = {g->n, g->m, g->ldc, g->batch_c, g->type_c};
     const int32_t transpose_first = g->trans_b, transpose_second = g->trans_a;
     int status = blas->desc_create(&plan->desc, g->is_tf32 ? COMPUTE_TF32 : COMPUTE_32, REAL_32);
-    bool is_good =
-        good(status, "cublasLtMatmulDescCreate", error) &&
-        good(blas->desc_set(plan->desc, DESC_TRANSPOSE_A, &transpose_first, sizeof transpose_first),
-             "cublasLtMatmulDescSetAttribute", error) &&
-        good(blas->desc_set(plan->desc, DESC_TRANSPOSE_B, &transpose_second, sizeof transpose_second),
-             "cublasLtMatmulDescSetAttribute", error) &&
-        make_layout(blas, &plan->layout[0], &b, g->batch, error) &&
-        make_layout(blas, &plan->layout[1], &a, g->batch, error) &&
-        make_layout(blas, &plan->layout[2], &c, g->batch, error);
+    bool is_good = good(status, "cublasLtMatmulDescCreate", error) &&
+                   set(blas, plan, DESC_TRANSPOSE_A, &transpose_first, sizeof transpose_first, error) &&
+                   set(blas, plan, DESC_TRANSPOSE_B, &transpose_second, sizeof transpose_second, error) &&
+                   set(blas, plan, DESC_EPILOGUE, &plan->epilogue, sizeof plan->epilogue, error) &&
+                   make_layout(blas, &plan->layout[0], &b, g->batch, error) &&
+                   make_layout(blas, &plan->layout[1], &a, g->batch, error) &&
+                   make_layout(blas, &plan->layout[2], &c, g->batch, error);
     if (!is_good) {
         return false;
     }
@@ -207,7 +230,7 @@ static bool make_plan(const XvBlasLt *blas, Plan *plan, XvError *error)
     return true;
 }
 
-// What plans are told apart by: everything but the operands and what is added.
+// What plans are told apart by, beside the epilogue: everything but the operands and what is added.
 static XvGemm shape_of(const XvGemm *gemm)
 {
     XvGemm shape;
@@ -226,8 +249,9 @@ static const Plan *plan_of(XvBlasLt *blas, const XvGemm *gemm, XvError *error)
 {
     XvGemm shape = shape_of(gemm);
     for (int i = 0; i < blas->n_plans; i++) {
-        if (memcmp(&blas->plans[i].shape, &shape, sizeof shape) == 0) {
-            return &blas->plans[i];
+        const Plan *plan = &blas->plans[i];
+        if (plan->epilogue == epilogue_of(gemm) && memcmp(&plan->shape, &shape, sizeof shape) == 0) {
+            return plan;
         }
     }
     Plan *grown = realloc(blas->plans, ((size_t)blas->n_plans + 1) * sizeof *grown);
@@ -239,6 +263,7 @@ static const Plan *plan_of(XvBlasLt *blas, const XvGemm *gemm, XvError *error)
     Plan *plan = &grown[blas->n_plans];
     memset(plan, 0, sizeof *plan);
     memcpy(&plan->shape, &shape, sizeof shape);
+    plan->epilogue = epilogue_of(gemm);
     if (!make_plan(blas, plan, error)) {
         free_plan(blas, plan);
         return NULL;
@@ -250,7 +275,9 @@ static const Plan *plan_of(XvBlasLt *blas, const XvGemm *gemm, XvError *error)
 // A library without a choice for 4-byte steps may still want 16-byte operands.
 static bool is_aligned(const XvGemm *gemm)
 {
-    return (((uintptr_t)gemm->a | (uintptr_t)gemm->b | (uintptr_t)gemm->c) & 15) == 0;
+    uintptr_t all = (uintptr_t)gemm->a | (uintptr_t)gemm->b | (uintptr_t)gemm->c | (uintptr_t)gemm->bias |
+                    (uintptr_t)gemm->sums;
+    return (all & 15) == 0;
 }
 
 // Two operands of one type, the result of the same or of floats; tf32 is a way to multiply floats.
@@ -260,15 +287,26 @@ static bool has_types(const XvGemm *gemm)
            (!gemm->is_tf32 || gemm->type_a == XV_F32);
 }
 
+// One epilogue; a bias has the type of C, and sums are floats, as C is then.
+static bool has_epilogue(const XvGemm *gemm)
+{
+    bool has_bias = gemm->bias && !gemm->sums && gemm->type_bias == gemm->type_c;
+    return !(gemm->bias || gemm->sums) || has_bias || (!gemm->bias && gemm->type_c == XV_F32);
+}
+
 bool xv_blaslt_gemm(XvBlasLt *blas, const XvGemm *gemm, void *stream, bool *is_done, XvError *error)
 {
     *is_done = false;
-    if (gemm->m == 0 || gemm->n == 0 || gemm->k == 0 || !is_aligned(gemm) || !has_types(gemm)) {
+    if (gemm->m == 0 || gemm->n == 0 || gemm->k == 0 || !is_aligned(gemm) || !has_types(gemm) ||
+        !has_epilogue(gemm)) {
         return true;
     }
     const Plan *plan = plan_of(blas, gemm, error);
     if (!plan || !plan->is_possible) {
         return plan != NULL;
+    }
+    if (!set_vector(blas, plan, gemm, error)) {
+        return false;
     }
     const float beta = gemm->accumulate ? 1.0f : 0.0f;
     int status = blas->matmul(blas->handle, plan->desc, &gemm->alpha, gemm->b, plan->layout[0], gemm->a,

@@ -81,6 +81,9 @@ static XvMatmulTask matmul_task(const XvGemm *g)
                      g->trans_b ? extent(g->batch, g->batch_b, g->n, g->ldb, g->k)
                                 : extent(g->batch, g->batch_b, g->k, g->ldb, g->n)),
         .c = result(g->c, g->type_c, extent(g->batch, g->batch_c, g->m, g->ldc, g->n)),
+        .bias = operand(g->bias, g->type_bias, g->n),
+        .has_bias = g->bias != NULL,
+        .sums = span(g->sums, g->m),
         .m = g->m,
         .n = g->n,
         .k = g->k,
@@ -112,7 +115,7 @@ void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
         run->device->has_failed = !xv_fail(&run->device->failure, "a product with a factor or an epilogue");
         return;
     }
-    if (!is_real(gemm->type_a) || !is_real(gemm->type_b) || !is_real(gemm->type_c)) {
+    if (!is_real(gemm->type_a) || !is_real(gemm->type_b) || !is_real(gemm->type_c) || !is_real(gemm->type_bias)) {
         fail_type(run, "a product");
         return;
     }

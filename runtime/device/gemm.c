@@ -7,6 +7,7 @@
 #include "runtime/device/gemm.h"
 
 #include "runtime/device/gemm_packed.h"
+#include "runtime/device/gemm_vectors.h"
 #include "runtime/device/scratch.h"
 
 #include <cblas.h>
@@ -179,11 +180,22 @@ static void multiply_split_batch(const XvGemm *gemm)
 
 void xv_gemm_with(const XvGemm *gemm, XvGemmKernel kernel)
 {
+    if (gemm->sums) {
+        XvGemm rest = *gemm;
+        rest.sums = NULL;
+        xv_gemm_sums(gemm);
+        xv_gemm_with(&rest, kernel);
+        return;
+    }
     if (gemm->m == 0 || gemm->n == 0) {
         return;
     }
     if (!xv_gemm_is_plain(gemm)) {
         xv_gemm_typed(gemm, kernel);
+        return;
+    }
+    if (gemm->bias) {
+        xv_gemm_biased(gemm, kernel);
         return;
     }
     bool is_strided = gemm->n >= 192 || (gemm->n >= 64 && gemm->lda % 512 == 0);

@@ -3,9 +3,9 @@
 // Operands and results may be stored in two bytes: such elements are widened when read and rounded to nearest even when
 // written. With is_tf32 operands of type F32 are rounded to tf32 (runtime/base/half.h) before they are multiplied.
 //
-// For each of `batch` problems: C[m,n] = alpha op(A)[m,k] op(B)[k,n] (+ C if `accumulate`), all row-major
-// with row strides lda, ldb, ldc >= the row length; op(X) is X or its transpose (then A is stored [k,m], B
-// [n,k]). C overlaps neither input. Which kernel runs, and how it cuts the work, is a function of the shapes
+// For each of `batch` problems: C[m,n] = alpha op(A)[m,k] op(B)[k,n] (+ C if `accumulate`) (+ `bias` in every row),
+// all row-major with row strides lda, ldb, ldc >= the row length; op(X) is X or its transpose (then A is stored [k,m],
+// B [n,k]). C overlaps neither input. Which kernel runs, and how it cuts the work, is a function of the shapes
 // alone, so results repeat bit for bit on one machine with any number of threads. Not to be called from
 // inside a parallel region.
 #pragma once
@@ -27,6 +27,9 @@ typedef struct XvGemm {
     void *c;
     int64_t lda, ldb, ldc;
     int64_t batch_a, batch_b, batch_c;  // elements from one problem to the next; 0 shares an input
+    XvDtype type_bias;
+    const void *bias;  // [n], or NULL
+    float *sums;  // [m]: of op(A) over k, for a single problem; or NULL. With A = dy^T the gradient of a bias
     // Called once for every block of finished rows, soon after they were written, from any thread and
     // possibly several at once. Rows count through the batch: row r of problem p is p * m + r. NULL: none.
     void (*epilogue)(const void *args, int64_t row_begin, int64_t row_end);

@@ -27,9 +27,13 @@ typedef struct Layout {
     int type;
 } Layout;
 
+enum { EPILOGUE_NONE = 1, EPILOGUE_BIAS = 4, EPILOGUE_SUMS = 512 };
+
 typedef struct Desc {
     int32_t transpose[2];
     int compute;
+    uint32_t epilogue;
+    void *vector;
 } Desc;
 
 typedef struct Product {
@@ -68,10 +72,20 @@ int cublasLtMatmulDescDestroy(void *desc)
 
 int cublasLtMatmulDescSetAttribute(void *desc, int attribute, const void *value, size_t size)
 {
+    Desc *d = desc;
+    if (attribute == 7 && size == sizeof d->epilogue) {
+        memcpy(&d->epilogue, value, size);
+        bool is_known = d->epilogue == EPILOGUE_BIAS || d->epilogue == EPILOGUE_SUMS;
+        return is_known || d->epilogue == EPILOGUE_NONE ? 0 : INVALID;
+    }
+    if (attribute == 8 && size == sizeof d->vector) {
+        memcpy(&d->vector, value, size);
+        return 0;
+    }
     if ((attribute != 3 && attribute != 4) || size != sizeof(int32_t)) {
         return INVALID;
     }
-    memcpy(&((Desc *)desc)->transpose[attribute - 3], value, size);
+    memcpy(&d->transpose[attribute - 3], value, size);
     return 0;
 }
 
@@ -186,9 +200,17 @@ static void multiply(const void *data)
                 }
                 int64_t at = i * p->c.batch_stride + row + column * p->c.stride;
                 float old = p->beta > 0 ? p->beta * load(p->c_at, &p->c, at) : 0;
-                store(p->c_at, &p->c, at, p->alpha * sum + old);
+                float bias = p->desc.epilogue == EPILOGUE_BIAS ? load(p->desc.vector, &p->c, row) : 0;
+                store(p->c_at, &p->c, at, p->alpha * sum + old + bias);
             }
         }
+    }
+    for (int64_t column = 0; p->desc.epilogue == EPILOGUE_SUMS && column < (int64_t)p->c.columns; column++) {
+        float sum = 0;
+        for (int64_t k = 0; k < terms; k++) {
+            sum += element(p, false, 0, k, column);
+        }
+        store(p->desc.vector, &p->c, column, sum);
     }
 }
 

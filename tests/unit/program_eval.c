@@ -398,7 +398,10 @@ static void check_views(const Step *step)
     for (int i = 0; i < step->n_reads + step->n_writes; i++) {
         const View *view = i < step->n_reads ? &step->reads[i] : &step->writes[i - step->n_reads];
         int last = view->rank - 1;
-        if (step->kind == STEP_MATMUL) {
+        bool is_vector = (i == 2 && step->n_reads == 3) || i > step->n_reads;
+        if (step->kind == STEP_MATMUL && is_vector) {
+            assert_int_equal(view->stride[last], 1);
+        } else if (step->kind == STEP_MATMUL) {
             bool is_row_major = view->dim[2] == 1 || view->stride[2] == 1;
             assert_int_equal(view->rank, 3);
             assert_true(is_row_major || ((view->dim[1] == 1 || view->stride[1] == 1) && i < step->n_reads));
@@ -410,6 +413,18 @@ static void check_views(const Step *step)
             }
         }
     }
+}
+
+// a b, and the vector that is added to its rows.
+static NodeId eval_product(Graph *graph, const Step *step, const NodeId *operands, const Origin *origin)
+{
+    NodeId product = graph_matmul(graph, operands[0], operands[1], NO_NODE, origin);
+    if (step->n_reads < 3) {
+        return product;
+    }
+    Shape shape = graph->nodes[product].shape;
+    NodeId bias = graph_expand_to(graph, operands[2], &shape, origin);
+    return graph_binary(graph, OP_ADD, product, bias, origin);
 }
 
 // Evaluates the op on dense copies of its operands.
@@ -435,12 +450,15 @@ static void run_call(const Run *run, const Step *step)
         Attr attr = {.index = i};
         ids[i] = graph_add(small, OP_INPUT, inputs[i].dtype, &inputs[i].shape, NULL, 0, &attr, &origin);
     }
-    NodeId result = node->op == OP_MATMUL ? graph_matmul(small, ids[0], ids[1], NO_NODE, &origin)
+    NodeId result = node->op == OP_MATMUL ? eval_product(small, step, ids, &origin)
                                           : graph_add(small, node->op, node->dtype, &node->shape, ids,
                                                       step->n_reads, &node->attr, &origin);
     NodeId results[MAX_RANK] = {result};
     int index = 1;
-    for (int i = 1; i < step->n_writes; i++, index++) {
+    if (node->op == OP_MATMUL && step->n_writes > 1) {
+        results[1] = graph_reduce(small, OP_SUM, ids[0], 1u << 2, &origin);
+    }
+    for (int i = 1; i < step->n_writes && node->op != OP_MATMUL; i++, index++) {
         while (node->op == OP_ATTENTION_GRAD && index >= 3 && !(node->attr.axes >> (index - 3) & 1)) {
             index++;
         }

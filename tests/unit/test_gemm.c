@@ -280,6 +280,58 @@ static void test_epilogue(void **state)
     }
 }
 
+// A bias, of either kind of element, reaches every row once and before the epilogue; sums are those of op(A).
+static void check_vectors(Size size, XvGemmKernel kernel, int mode, XvDtype type)
+{
+    bool trans_a = mode & 1, trans_b = mode & 2;
+    Problem plain = make_problem(size, trans_a, trans_b, 1), with = make_problem(size, trans_a, trans_b, 1);
+    float *bias = random_floats(size.n, 4), *sums = random_floats(size.m, 5);
+    uint16_t *narrow = calloc((size_t)size.n, sizeof *narrow);
+    int *calls = calloc((size_t)size.m, sizeof *calls);
+    Finish args = {&with.gemm, calls};
+    if (type != XV_F32) {
+        xv_store_floats(narrow, type, bias, size.n);
+        xv_load_floats(bias, narrow, (XvReading){.type = type}, size.n);
+    }
+    xv_gemm_with(&plain.gemm, kernel);
+    with.gemm.type_bias = type;
+    with.gemm.bias = type == XV_F32 ? (const void *)bias : narrow;
+    with.gemm.sums = sums;
+    with.gemm.epilogue = finish;
+    with.gemm.epilogue_args = &args;
+    xv_gemm_with(&with.gemm, kernel);
+    for (int64_t i = 0; i < size.m; i++) {
+        double sum = 0.0, absolute = 1.0;
+        for (int64_t k = 0; k < size.k; k++) {
+            double a = (double)(trans_a ? plain.a[k * plain.gemm.lda + i] : plain.a[i * plain.gemm.lda + k]);
+            sum += a;
+            absolute += fabs(a);
+        }
+        assert_true(fabs((double)sums[i] - sum) < 4e-7 * absolute);
+        for (int64_t j = 0; j < size.n; j++) {
+            int64_t at = i * plain.gemm.ldc + j;
+            assert_true(with.c[at] == 2.0f * (plain.c[at] + bias[j]));
+        }
+    }
+    free(bias);
+    free(sums);
+    free(narrow);
+    free(calls);
+    free_problem(&plain);
+    free_problem(&with);
+}
+
+static void test_vectors(void **state)
+{
+    (void)state;
+    for (int s = 0; s < N_SIZES * 16; s++) {
+        XvGemmKernel kernel = KERNELS[s / 4 % 4];
+        if (applies(kernel, s & 1, s & 2)) {
+            check_vectors(SIZES[s / 16], kernel, s & 3, s % 3 == 0 ? XV_BF16 : XV_F32);
+        }
+    }
+}
+
 // The numbers in a storage type; `values` become what was stored.
 static void *stored(float *values, int64_t count, XvReading reading)
 {
@@ -363,7 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kernels), cmocka_unit_test(test_batches),      cmocka_unit_test(test_rule),
         cmocka_unit_test(test_empty),   cmocka_unit_test(test_thread_count), cmocka_unit_test(test_epilogue),
-        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_vectors), cmocka_unit_test(test_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
