@@ -20,6 +20,7 @@ static Fusion *fusion_new(Arena *arena, const Graph *graph, bool is_fused)
     fusion->readers = arena_alloc(arena, n * sizeof *fusion->readers);
     fusion->accumulated = arena_alloc(arena, n * sizeof *fusion->accumulated);
     fusion->bias = arena_alloc(arena, n * sizeof *fusion->bias);
+    fusion->sums = arena_alloc(arena, n * sizeof *fusion->sums);
     fusion->alias = arena_alloc(arena, n * sizeof *fusion->alias);
     fusion->stamp = arena_alloc(arena, n * sizeof *fusion->stamp);
     fusion->stack = arena_alloc(arena, n * sizeof *fusion->stack);
@@ -103,7 +104,8 @@ static NodeId result_value(const Fusion *fusion, NodeId call, int index)
     for (NodeId id = call; id < fusion->graph->n_nodes; id++) {
         const Value *value = &fusion->values[id];
         const Node *other = fusion_node(fusion, id);
-        bool is_result = other->op == OP_RESULT ? other->attr.index == index : index == 0;
+        bool is_side = other->op == OP_RESULT || id == fusion->sums[call];
+        bool is_result = is_side ? other->op == OP_RESULT && other->attr.index == index : index == 0;
         if (value->role == ROLE_LIBRARY && value->call == call && is_result) {
             return id;
         }
@@ -134,15 +136,27 @@ static View transposed(const View *view)
     return result;
 }
 
-// The vector that a product adds to its rows.
-static View bias_view(Fusion *fusion, NodeId bias)
+// All elements of a dense view in a row.
+static View vector_view(const View *dense)
 {
-    const Reading all = operand_view(fusion, bias, NEED_DENSE);
-    return (View){.node = all.view.node,
-                  .offset = all.view.offset,
-                  .rank = 1,
-                  .dim = {shape_count(&fusion_node(fusion, bias)->shape)},
-                  .stride = {1}};
+    View view = {.node = dense->node, .offset = dense->offset, .rank = 1, .dim = {1}, .stride = {1}};
+    for (int i = 0; i < dense->rank; i++) {
+        view.dim[0] *= dense->dim[i];
+    }
+    return view;
+}
+
+// The vector that a product adds to its rows, and the sums that it makes.
+static void add_vectors(Fusion *fusion, NodeId product, View *reads, View *writes, Step *step)
+{
+    if (fusion->bias[product] != NO_NODE) {
+        const Reading bias = operand_view(fusion, fusion->bias[product], NEED_DENSE);
+        reads[step->n_reads++] = vector_view(&bias.view);
+    }
+    if (fusion->sums[product] != NO_NODE) {
+        const View sums = result_view(fusion, fusion->sums[product]);
+        writes[step->n_writes++] = vector_view(&sums);
+    }
 }
 
 static void matmul_views(View *reads, View *writes)
@@ -220,9 +234,7 @@ static Step call_step(Fusion *fusion, NodeId call)
     }
     if (node->op == OP_MATMUL) {
         matmul_views(reads, writes);
-    }
-    if (fusion->bias[call] != NO_NODE) {
-        reads[step.n_reads++] = bias_view(fusion, fusion->bias[call]);
+        add_vectors(fusion, call, reads, writes, &step);
     }
     step.reads = reads;
     step.writes = writes;
@@ -299,6 +311,7 @@ Program *fuse(Arena *arena, const Graph *graph, bool is_fused)
     fuse_places(fusion);
     role_collect_deps(fusion);
     fuse_groups(fusion);
+    fuse_sums(fusion);
     fuse_store(fusion);
     int n_units = 0;
     const Unit *units = fuse_order(fusion, &n_units);

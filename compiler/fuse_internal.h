@@ -4,6 +4,7 @@
 //   fuse_role.c     what every node is: kept in memory, computed in kernels, a library call, movement
 //   fuse_place.c    where library results and operands lie: strided views instead of copies
 //   fuse_group.c    groups of computed nodes with one iteration domain (fuse_bridge.c, fuse_merge.c)
+//   fuse_sums.c     sums that products make on the side
 //   fuse_store.c    which values of a group are stored and which are computed again where they are needed
 //   fuse_order.c    order of the steps
 //   fuse_items.c    a group's values as one graph of scalar expressions
@@ -108,6 +109,7 @@ typedef struct Fusion {
     NodeList *readers;    // per value: who reads it element by element (4 * node + input), for siblings
     NodeId *accumulated;  // per library op: the value it adds to, or NO_NODE
     NodeId *bias;   // per MATMUL: the vector that it adds to every row, or NO_NODE; its value is the ADD then
+    NodeId *sums;   // per MATMUL: the SUM over its first operand's rows that it makes as well, or NO_NODE
     NodeId *alias;  // per output: a stored node that is the same in memory, or NO_NODE
     uint32_t *stamp;  // per node: visited marks
     uint32_t now;
@@ -197,6 +199,9 @@ bool group_merge(Fusion *fusion, Side a, Side b);
 
 // fuse_group.c
 void fuse_groups(Fusion *fusion);
+
+// fuse_sums.c
+void fuse_sums(Fusion *fusion);
 
 // fuse_store.c
 void fuse_store(Fusion *fusion);

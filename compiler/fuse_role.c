@@ -245,7 +245,7 @@ void fuse_roles(Fusion *fusion)
         value->group = -1;
         value->call = node->op == OP_RESULT ? node->inputs[0] : node_is_library(fusion, id) ? id : NO_NODE;
         value->role = is_live[id] ? first_role(fusion, id, ops) : ROLE_DEAD;
-        fusion->accumulated[id] = fusion->bias[id] = NO_NODE;
+        fusion->accumulated[id] = fusion->bias[id] = fusion->sums[id] = NO_NODE;
         if (node->op == OP_MATMUL && node->n_inputs == 3 && is_live[id]) {
             fusion->accumulated[id] = node->inputs[2];
         }

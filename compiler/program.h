@@ -34,7 +34,9 @@ typedef struct Step {
                 // ATTENTION_GRAD: q, k, v, out, lse, d_out, biases; SCATTER_ADD: index, x;
                 // SAMPLE: weights; TOP_K, ALL_GATHER, OWN_ROWS: x
     int n_reads;
-    const View *writes;  // results in order (RESULT nodes give 1..)
+    const View
+        *writes;  // results in order (RESULT nodes give 1..); a second one of a MATMUL is [M], the sums of a
+                  // over K, of a single product
     int n_writes;
     bool accumulates;  // MATMUL adds to what writes[0] holds
     double flops;

@@ -115,7 +115,8 @@ void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
         run->device->has_failed = !xv_fail(&run->device->failure, "a product with a factor or an epilogue");
         return;
     }
-    if (!is_real(gemm->type_a) || !is_real(gemm->type_b) || !is_real(gemm->type_c) || !is_real(gemm->type_bias)) {
+    if (!is_real(gemm->type_a) || !is_real(gemm->type_b) || !is_real(gemm->type_c) ||
+        !is_real(gemm->type_bias)) {
         fail_type(run, "a product");
         return;
     }

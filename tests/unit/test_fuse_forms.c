@@ -166,8 +166,9 @@ static void test_mlp_training(void **state)
     NodeId x = layer_norm(&form, input_x(&form, shape2(10, 6)));
     NodeId y = linear(&form, graph_unary(form.graph, OP_GELU, linear(&form, x, 12), form.o), 6);
     const Program *program = form_train(&form, y);
-    // Norm; last bias gradient; gelu, its gradient and the first bias gradient; loss; gradient of the norm.
-    expect_steps(&form, program, 5, 6);
+    // Norm; gelu, its gradient and the first bias gradient; loss; gradient of the norm. The last bias gradient is a
+    // second result of a product.
+    expect_steps(&form, program, 4, 6);
     fixture_free(form.fixture);
 }
 
@@ -259,9 +260,9 @@ static void test_packed_attention_training(void **state)
     int keep = fixture_draw(form.fixture, shape4(2, 3, 5, 5));
     const Program *program = form_train(&form, linear(&form, packed_attention(&form, x, keep), 12));
     assert_int_equal(count_steps(program, STEP_ATTENTION_GRAD), 1);
-    // The three gradients are written into one buffer: no kernel but the table, the loss, the gradient of the
-    // last product's result with its bias, the sum of the qkv gradient, the layout of the table's.
-    expect_steps(&form, program, 5, 9);
+    // The three gradients are written into one buffer: no kernel but the table, the loss, the layout of the
+    // table's gradient.
+    expect_steps(&form, program, 3, 9);
     fixture_free(form.fixture);
 }
 
@@ -477,6 +478,51 @@ static void test_no_bias(void **state)
     fixture_free(form.fixture);
 }
 
+// dW = dy^T x with db = dy^T 1 as a second result, if nothing is computed from db.
+static const Program *product_with_sum(Form *form, bool is_used)
+{
+    NodeId x = input_x(form, shape2(12, 7));
+    NodeId dy = build_matmul(&form->build, input_x(form, shape2(12, 4)), input_x(form, shape2(4, 5)));
+    form_output(form, build_matmul(&form->build, build_transpose(&form->build, dy), x));
+    NodeId sum = graph_reduce(form->graph, OP_SUM, dy, 1, form->o);
+    form_output(form, build_reshape(&form->build, sum, 1, (int64_t[]){5}));
+    if (is_used) {
+        form_output(form, graph_unary(form->graph, OP_NEG, sum, form->o));
+    }
+    return form_run(form);
+}
+
+static void test_sum_beside_a_product(void **state)
+{
+    (void)state;
+    Form form = form_new(22);
+    const Program *program = product_with_sum(&form, false);
+    expect_steps(&form, program, 0, 2);
+    assert_int_equal(program->steps[1].n_writes, 2);
+    fixture_free(form.fixture);
+    form = form_new(23);
+    program = product_with_sum(&form, true);
+    expect_steps(&form, program, 2, 2);
+    fixture_free(form.fixture);
+}
+
+// Not where the product reads other columns, or reads them as rows.
+static void test_sum_of_other_columns(void **state)
+{
+    (void)state;
+    Form form = form_new(24);
+    NodeId dy = build_matmul(&form.build, input_x(&form, shape2(6, 4)), input_x(&form, shape2(4, 6)));
+    NodeId part =
+        graph_slice(form.graph, dy, (int64_t[]){0, 2}, (int64_t[]){1, 1}, &(Shape){2, {6, 4}}, form.o);
+    form_output(&form,
+                build_matmul(&form.build, build_transpose(&form.build, part), input_x(&form, shape2(6, 3))));
+    form_output(&form, build_matmul(&form.build, dy, input_x(&form, shape2(6, 3))));
+    form_output(&form, graph_reduce(form.graph, OP_SUM, dy, 1, form.o));
+    const Program *program = form_run(&form);
+    expect_steps(&form, program, 1, 3);
+    fixture_free(form.fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,6 +548,8 @@ int main(void)
         cmocka_unit_test(test_bias_of_a_product),
         cmocka_unit_test(test_bias_in_a_kernel),
         cmocka_unit_test(test_no_bias),
+        cmocka_unit_test(test_sum_beside_a_product),
+        cmocka_unit_test(test_sum_of_other_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

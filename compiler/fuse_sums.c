@@ -1,0 +1,113 @@
+// Sums over all rows that stand alone, as gradients of biases do where a library call makes what they sum, become a
+// second result of a product that reads the same rows: dW = dy^T x and db = dy^T 1. See fuse_internal.h.
+#include "compiler/fuse_internal.h"
+
+// The columns [columns, rows] of a matrix in memory, as a product or a sum reads them.
+typedef struct Columns {
+    NodeId storage;
+    int64_t offset;
+    int64_t columns, column_stride;
+    int64_t rows, row_stride;
+} Columns;
+
+// The dimensions in `axes` as one: any order will do, since all are summed.
+static bool join(const View *view, uint32_t axes, int64_t *extent, int64_t *stride)
+{
+    *extent = 1;
+    *stride = 0;
+    for (uint32_t left = axes; left != 0;) {
+        int least = -1;
+        for (int i = 0; i < view->rank; i++) {
+            bool is_less = (left >> i & 1) && (least < 0 || view->stride[i] < view->stride[least]);
+            least = is_less ? i : least;
+        }
+        left &= ~(1u << least);
+        if (view->dim[least] == 1) {
+            continue;
+        }
+        if (*extent > 1 && view->stride[least] != *extent * *stride) {
+            return false;
+        }
+        *stride = *extent == 1 ? view->stride[least] : *stride;
+        *extent *= view->dim[least];
+    }
+    return true;
+}
+
+static bool columns_of_sum(Fusion *fusion, NodeId sum, Columns *columns)
+{
+    const Node *node = fusion_node(fusion, sum);
+    uint32_t all = (1u << node->shape.rank) - 1;
+    Reading reading;
+    if (!find_view(fusion, node->inputs[0], NEED_STRIDES, &reading)) {
+        return false;
+    }
+    *columns = (Columns){.storage = reading.view.node, .offset = reading.view.offset};
+    return join(&reading.view, node->attr.axes, &columns->rows, &columns->row_stride) &&
+           join(&reading.view, all & ~node->attr.axes, &columns->columns, &columns->column_stride);
+}
+
+// The first operand of a single product that has room for sums and whose result lies in rows.
+static bool columns_of_product(Fusion *fusion, NodeId product, Columns *columns)
+{
+    const Node *node = fusion_node(fusion, product);
+    if (node->op != OP_MATMUL || fusion->values[product].role != ROLE_LIBRARY ||
+        fusion->sums[product] != NO_NODE) {
+        return false;
+    }
+    View result = result_view(fusion, product), all = operand_view(fusion, node->inputs[0], NEED_MATRIX).view,
+         a;
+    bool is_good = view_fits(&result, NEED_ROWS) && view_matrices(&all, &a) && a.dim[0] == 1;
+    *columns = (Columns){a.node, a.offset, a.dim[1], a.stride[1], a.dim[2], a.stride[2]};
+    return is_good;
+}
+
+static bool are_same(const Columns *a, const Columns *b)
+{
+    return a->storage == b->storage && a->offset == b->offset && a->columns == b->columns &&
+           a->column_stride == b->column_stride && a->rows == b->rows && a->row_stride == b->row_stride;
+}
+
+// Whether nothing but outputs depends on the value: then no other step can come to stand in a circle.
+static bool is_last(const Fusion *fusion, NodeId id)
+{
+    const NodeList *users = &fusion->values[id].users;
+    for (int i = 0; i < users->n_items; i++) {
+        if (fusion->values[users->items[i]].role != ROLE_MOVE || !is_last(fusion, users->items[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static NodeId lone_sum(const Fusion *fusion, int group)
+{
+    const Group *g = &fusion->groups[group];
+    if (g->is_gone || g->n_members != 1) {
+        return NO_NODE;
+    }
+    NodeId id = g->members[0].node;
+    bool is_sum = fusion_node(fusion, id)->op == OP_SUM && reduction_is_column(fusion, id);
+    return is_sum && fusion->values[id].places && is_last(fusion, id) ? id : NO_NODE;
+}
+
+void fuse_sums(Fusion *fusion)
+{
+    for (int i = 0; i < fusion->n_groups && fusion->is_fused; i++) {
+        NodeId sum = lone_sum(fusion, i);
+        Columns wanted, found;
+        if (sum == NO_NODE || !columns_of_sum(fusion, sum, &wanted)) {
+            continue;
+        }
+        for (NodeId id = 0; id < fusion->graph->n_nodes; id++) {
+            if (columns_of_product(fusion, id, &found) && are_same(&wanted, &found)) {
+                fusion->sums[id] = sum;
+                fusion->values[sum].role = ROLE_LIBRARY;
+                fusion->values[sum].call = id;
+                fusion->values[sum].group = -1;
+                fusion->groups[i].is_gone = true;
+                break;
+            }
+        }
+    }
+}
