@@ -40,9 +40,9 @@ help:  ## list the targets
 deps:  ## install what the build needs (Debian and Ubuntu; sudo when not root)
 	@sh tests/deps.sh
 
-deps-cuda:  ## fetch NVIDIA's run-time compiler and disassembler (Python packages, 105 MB) into build/cuda, for tests
+deps-cuda:  ## fetch NVIDIA's compiler, disassembler and NCCL (Python packages, 360 MB) into build/cuda, for tests
 	python3 -m pip install --quiet --no-deps --upgrade --target $(BUILD)/cuda nvidia-cuda-nvrtc==13.0.88 \
-	    nvidia-cuda-nvdisasm==13.2.51
+	    nvidia-cuda-nvdisasm==13.2.51 nvidia-nccl-cu13==2.30.7
 
 $(BUILD)/xvlmc: $(COMPILER_OBJECTS) $(BUILD)/libxv.a
 	$(CC) $(SANITIZE) -fopenmp -o $@ $(COMPILER_OBJECTS) $(BUILD)/libxv.a $(COMPILER_LIBS) -ldl
@@ -120,8 +120,15 @@ $(STANDIN)_blas/libcublasLt.so.13: tests/driver/libcublasLt.c $(STANDIN)/libcuda
 	ln -sf libnvrtc.so.13 $(@D)/libnvrtc-builtins.so.13.0
 	$(CC) $(STANDIN_FLAGS) -Wl,-Bsymbolic,-rpath,'$$ORIGIN' -o $@ $< $(STANDIN)/libcuda.so.1
 
+# A third has collectives.
+$(STANDIN)_ranks/libnccl.so.2: tests/driver/libnccl.c $(STANDIN)/libcuda.so.1 $(STANDIN)/libnvrtc.so.13
+	@mkdir -p $(@D)
+	ln -sf ../driver/libcuda.so.1 ../driver/libnvrtc.so.13 $(@D)
+	ln -sf libnvrtc.so.13 $(@D)/libnvrtc-builtins.so.13.0
+	$(CC) $(STANDIN_FLAGS) -Wl,-Bsymbolic,-rpath,'$$ORIGIN' -o $@ $< $(STANDIN)/libcuda.so.1
+
 standin: $(STANDIN)/libcuda.so.1 $(STANDIN)/libnvrtc.so.13 $(STANDIN)/libnvrtc-builtins.so.13.0 \
-    $(STANDIN)_blas/libcublasLt.so.13
+    $(STANDIN)_blas/libcublasLt.so.13 $(STANDIN)_ranks/libnccl.so.2
 
 unit: $(UNIT_TESTS) $(TEST_TOOLS) standin
 

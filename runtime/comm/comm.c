@@ -3,8 +3,8 @@
 
 #include "runtime/comm/launch.h"
 #include "runtime/comm/mpi_abi.h"
+#include "runtime/comm/threads.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,17 +28,13 @@ int xv_comm_world(const XvComm *comm)
     return comm ? comm->world : 1;
 }
 
-// MPI starts threads of its own; SIGINT and SIGTERM are for the thread that waits for them (interrupt.h).
 static bool initialise(const XvMpi *mpi, XvError *error)
 {
-    sigset_t awaited, before;
+    sigset_t before;
     int provided = 0;
-    sigemptyset(&awaited);
-    sigaddset(&awaited, SIGINT);
-    sigaddset(&awaited, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &awaited, &before);
+    xv_signals_hold(&before);
     int status = mpi->init_thread(NULL, NULL, XV_MPI_THREAD_FUNNELED, &provided);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    xv_signals_release(&before);
     if (status != 0) {
         return xv_fail(error, "%s cannot be initialised (status %d)", mpi->path, status);
     }
@@ -161,8 +157,8 @@ void xv_comm_sum_f64(const XvComm *comm, double *values, int count)
 
 bool xv_comm_agree(XvComm *comm, bool is_well, XvError *error)
 {
-    if (!comm) {
-        return is_well;
+    if (!comm || comm->has_failed) {
+        return comm ? false : is_well;
     }
     int32_t own = is_well;
     int32_t *all = calloc((size_t)comm->world, sizeof *all);
@@ -192,4 +188,9 @@ void xv_comm_fail(const XvComm *comm, int status)
         fflush(stdout);
         comm->mpi.abort(comm->mpi.world, status);
     }
+}
+
+void xv_comm_give_up(const XvComm *comm, const XvError *error)
+{
+    give_up(comm, error->text);
 }

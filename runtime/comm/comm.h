@@ -33,9 +33,12 @@ void xv_comm_sum(const XvComm *comm, float *values, int64_t count);
 void xv_comm_sum_f64(const XvComm *comm, double *values, int count);
 
 // Whether all ranks are well. If not, the message of the first unwell rank stays in its `error`, those of the others
-// become empty, and the world counts as failed together.
+// become empty, and the world counts as failed together: from then on this is false at once.
 bool xv_comm_agree(XvComm *comm, bool is_well, XvError *error);
 
 // Ends a process that has failed: after a failure that all ranks know of it returns, so that they end in order; after
 // one that the others do not know of it takes them down, since they may be waiting for this rank.
 void xv_comm_fail(const XvComm *comm, int status);
+
+// Ends all ranks with the message: where the others already wait for this rank in something that has no end.
+void xv_comm_give_up(const XvComm *comm, const XvError *error);

@@ -52,6 +52,19 @@ static bool read_launcher(const Launcher *launcher, XvLaunch *launch, XvError *e
                    launcher->rank, launch->rank, launcher->world, launch->world, launch->world - 1);
 }
 
+static bool read_local_rank(XvLaunch *launch, XvError *error)
+{
+    static const char *const names[] = {"LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID",
+                                        "SLURM_LOCALID"};
+    for (int i = 0; i < 4 && launch->world > 1; i++) {
+        if (getenv(names[i])) {
+            launch->local_name = names[i];
+            return read_number(names[i], 0, &launch->local_rank, error);
+        }
+    }
+    return true;
+}
+
 bool xv_launch_read(XvLaunch *launch, XvError *error)
 {
     XvLaunch heard[N_LAUNCHERS];
@@ -76,5 +89,5 @@ bool xv_launch_read(XvLaunch *launch, XvError *error)
     }
     *launch = first ? *first : (XvLaunch){.rank = 0, .world = 1};
     launch->is_open_mpi = heard[OPEN_MPI].rank_name != NULL;
-    return true;
+    return read_local_rank(launch, error);
 }

@@ -63,7 +63,7 @@ static bool is_named(const XvDeviceKind *kind, const char *name, int *ordinal)
         return false;
     }
     char *end = NULL;
-    long number = name[length] ? strtol(name + length + 1, &end, 10) : 0;
+    long number = name[length] ? strtol(name + length + 1, &end, 10) : -1;
     *ordinal = (int)number;
     return !end || (*end == 0 && end > name + length + 1 && number >= 0 && number < 1024);
 }
@@ -91,6 +91,14 @@ void xv_device_close(XvDevice *device)
         free(device->counts);
     }
     *device = (XvDevice){0};
+}
+
+bool xv_device_join(XvDevice *device, struct XvComm *comm, XvError *error)
+{
+    if (!comm || device->kind->is_host_memory) {
+        return true;
+    }
+    return device->kind->ranks->join(device, comm, error);
 }
 
 void xv_device_launch(XvDevice *device, const XvKernelLaunch *launch)

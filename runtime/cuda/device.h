@@ -39,8 +39,8 @@ typedef struct XvKernelLaunch {
 
 typedef struct XvDevice XvDevice;
 
-// Two queues of work: one for kernels, one for what is sent to the device meanwhile.
-typedef enum XvLane { XV_LANE_COMPUTE, XV_LANE_COPY, XV_N_LANES } XvLane;
+// Queues of work: one for kernels, one for what is sent to the device meanwhile, one for what ranks exchange.
+typedef enum XvLane { XV_LANE_COMPUTE, XV_LANE_COPY, XV_LANE_RANKS, XV_N_LANES } XvLane;
 
 // Work that the host does not wait for. Functions return false (or NULL) after a message. Marks are places in a lane;
 // recordings are lists of launches and copies of the compute lane that are started as one.
@@ -99,7 +99,7 @@ typedef struct XvUpdateTables XvUpdateTables;
 struct XvDevice {
     const XvDeviceKind *kind;
     const XvCudaProgram *program;
-    int ordinal;             // of several devices of the kind
+    int ordinal;             // of several devices of the kind; -1: chosen when it is opened
     void *state;             // of the kind
     XvUpdateTables *tables;  // of the optimizer; see update.h
     XvError failure;         // of the first launch that failed
@@ -108,10 +108,14 @@ struct XvDevice {
     int64_t *counts;     // launches of each kernel
 };
 
-// Opens the device of that name for the kernels of a program: "simt", "cuda", "cuda:1"; NULL is "cuda". False after a
-// message that says what is missing.
+// Opens the device of that name for the kernels of a program: "simt", "cuda", "cuda:1"; NULL is "cuda". Without a
+// number it is the first, or that of this rank among the ranks of the machine. False after a message that says what is
+// missing.
 bool xv_device_open(XvDevice *device, const char *name, const XvCudaProgram *program, XvError *error);
 void xv_device_close(XvDevice *device);
+
+// Makes the device one of a world of several ranks. Every rank comes here at once; false on all when one cannot.
+bool xv_device_join(XvDevice *device, struct XvComm *comm, XvError *error);
 
 void xv_device_launch(XvDevice *device, const XvKernelLaunch *launch);
 

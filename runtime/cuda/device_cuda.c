@@ -2,6 +2,7 @@
 // host must see is waited for.
 #include "runtime/cuda/device_cuda.h"
 
+#include "runtime/comm/launch.h"
 #include "runtime/cuda/cubins.h"
 
 #include <stdio.h>
@@ -35,6 +36,9 @@ static void cuda_close(XvDevice *device)
         return;
     }
     const XvDriver *driver = &cuda->driver;
+    xv_nccl_close(cuda->nccl, !device->has_failed);
+    xv_cuda_async.mark_free(device, cuda->computed);
+    xv_cuda_async.mark_free(device, cuda->averaged);
     xv_blaslt_close(cuda->blas);
     cuda_release(device, cuda->workspace);
     for (int i = 0; i < cuda->n_modules; i++) {
@@ -57,6 +61,23 @@ static void cuda_close(XvDevice *device)
     device->state = NULL;
 }
 
+// One GPU a rank, by its place among the ranks of this machine, or the only one that the rank is shown.
+static bool choose_ordinal(XvDevice *device, int count, XvError *error)
+{
+    XvLaunch launch;
+    if (device->ordinal >= 0) {
+        return device->ordinal < count ||
+               xv_fail(error, "there is no GPU %d; the driver sees %d", device->ordinal, count);
+    }
+    if (!xv_launch_read(&launch, error)) {
+        return false;
+    }
+    device->ordinal = count == 1 ? 0 : launch.local_rank;
+    return device->ordinal < count ||
+           xv_fail(error, "%s is %d, but the driver sees %d GPUs; every rank needs one of its own",
+                   launch.local_name, launch.local_rank, count);
+}
+
 static bool find_device(XvDevice *device, XvError *error)
 {
     XvCuda *cuda = device->state;
@@ -65,10 +86,8 @@ static bool find_device(XvDevice *device, XvError *error)
     if (!xv_cuda_good(device, d->device_count(&count), "cuDeviceGetCount", error)) {
         return false;
     }
-    if (device->ordinal >= count) {
-        return xv_fail(error, "there is no GPU %d; the driver sees %d", device->ordinal, count);
-    }
-    bool is_good = xv_cuda_good(device, d->device(&cuda->device, device->ordinal), "cuDeviceGet", error) &&
+    bool is_good = choose_ordinal(device, count, error) &&
+                   xv_cuda_good(device, d->device(&cuda->device, device->ordinal), "cuDeviceGet", error) &&
                    xv_cuda_good(device, d->device_name(cuda->name, (int)sizeof cuda->name, cuda->device),
                                 "cuDeviceGetName", error) &&
                    xv_cuda_good(device, d->device_attribute(&major, XV_CU_ATTRIBUTE_MAJOR, cuda->device),
@@ -251,4 +270,5 @@ const XvDeviceKind xv_device_cuda = {
     .wait = cuda_wait,
     .gemm = cuda_gemm,
     .async = &xv_cuda_async,
+    .ranks = &xv_cuda_ranks,
 };

@@ -1,10 +1,11 @@
 // The device "cuda": an NVIDIA GPU through its driver (driver.h), with kernels compiled for it at the first start
-// (cubins.h). One stream computes, a second one carries what is sent meanwhile.
+// (cubins.h). One stream computes, a second one carries what is sent meanwhile, a third one gradients between ranks.
 #pragma once
 
 #include "runtime/cuda/blaslt.h"
 #include "runtime/cuda/device.h"
 #include "runtime/cuda/driver.h"
+#include "runtime/cuda/nccl.h"
 
 typedef struct XvCuda {
     XvDriver driver;
@@ -15,13 +16,16 @@ typedef struct XvCuda {
     void *lanes[XV_N_LANES];  // streams
     void **modules;
     int n_modules;
-    void **functions;  // by number of the kernel
-    XvBlasLt *blas;    // NULL: not found
-    void *workspace;   // of blas
+    void **functions;           // by number of the kernel
+    XvBlasLt *blas;             // NULL: not found
+    void *workspace;            // of blas
+    XvNccl *nccl;               // of several ranks; NULL: one
+    void *computed, *averaged;  // marks: where gradients are ready to be averaged, where they are averaged
 } XvCuda;
 
 extern const XvDeviceKind xv_device_cuda;
-extern const XvAsync xv_cuda_async;  // device_cuda_async.c
+extern const XvAsync xv_cuda_async;        // device_cuda_async.c
+extern const XvDeviceRanks xv_cuda_ranks;  // device_cuda_ranks.c
 
-// Shared by the two files: a status of the driver as a message.
+// Shared by the files: a status of the driver as a message.
 bool xv_cuda_good(const XvDevice *device, int status, const char *call, XvError *error);

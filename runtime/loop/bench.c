@@ -353,8 +353,9 @@ int xv_command_bench(const XvCommand *command)
     bool is_ready =
         bench.seconds && xv_host_create(&bench.host, command->program,
                                         entry->train.run ? XV_HOST_TRAIN : XV_HOST_OBSERVE, entries, &error);
-    bench.host.comm = command->comm;
-    if (xv_comm_agree(command->comm, is_ready, &error)) {
+    is_ready =
+        xv_comm_agree(command->comm, is_ready, &error) && xv_host_join(&bench.host, command->comm, &error);
+    if (is_ready) {
         if (!is_alone) {
             measure_ceilings(&bench);
         }

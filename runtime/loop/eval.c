@@ -262,8 +262,8 @@ static bool run_ranking(Eval *eval, const XvTwoStage *stages, XvError *error)
     bool is_ready =
         xv_host_create(&eval->host, program, XV_HOST_OBSERVE, xv_two_stage_entries(program, stages), error) &&
         load_checkpoint(eval, error);
-    eval->host.comm = eval->command->comm;
-    return xv_comm_agree(eval->command->comm, is_ready, error) && rank_records(eval, stages, error);
+    return xv_comm_agree(eval->command->comm, is_ready, error) &&
+           xv_host_join(&eval->host, eval->command->comm, error) && rank_records(eval, stages, error);
 }
 
 static bool run_eval(Eval *eval, XvError *error)
@@ -282,10 +282,10 @@ static bool run_eval(Eval *eval, XvError *error)
     }
     bool is_ready =
         xv_host_create(&eval->host, program, XV_HOST_OBSERVE, entries, error) && load_checkpoint(eval, error);
-    if (!xv_comm_agree(eval->command->comm, is_ready, error)) {
+    if (!xv_comm_agree(eval->command->comm, is_ready, error) ||
+        !xv_host_join(&eval->host, eval->command->comm, error)) {
         return false;
     }
-    eval->host.comm = eval->command->comm;
     for (int i = program->n_entries - 1; i >= 0; i--) {
         const XvDataPath *path = records_path(eval, i);
         if (path && !evaluate_entry(eval, &program->entries[i], path, error)) {

@@ -98,6 +98,12 @@ bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEnt
     return true;
 }
 
+bool xv_host_join(XvHost *host, XvComm *comm, XvError *error)
+{
+    host->comm = comm;
+    return !host->device.kind || xv_device_join(&host->device, comm, error);
+}
+
 void xv_host_free(XvHost *host)
 {
     xv_mirror_free(host);

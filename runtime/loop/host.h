@@ -26,7 +26,7 @@ typedef struct XvHost {
     const XvProgram *program;
     XvRegion parameters, gradients, moment1, moment2, arena;
     XvDraw *draws;     // room for the draws of any graph
-    XvComm *comm;      // the ranks that run together, set by the caller; NULL after xv_host_create: one
+    XvComm *comm;      // the ranks that run together, see xv_host_join; NULL after xv_host_create: one
     bool is_local;     // runs leave the gradients of this rank alone, not the means over the ranks
     XvDevice device;   // of a program for the target cuda: runs the kernels; kind NULL for c
     XvMirror *mirror;  // of a device with memory of its own, see mirror.h; else kernels use the regions
@@ -40,6 +40,10 @@ bool xv_is_training(const XvEntry *entry);
 bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEntrySet entries,
                     XvError *error);
 void xv_host_free(XvHost *host);
+
+// Makes the host one of the ranks of comm; NULL: it stays alone. Every rank comes here at once; false on all of them
+// when one cannot.
+bool xv_host_join(XvHost *host, XvComm *comm, XvError *error);
 
 // The regions as arrays, to read and to change: what a device has changed is fetched first, and the device gets what is
 // there when it next runs. Everybody comes here: the data of a region alone may be old.

@@ -9,10 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+// What ranks tell each other; means over them say for all.
+typedef struct Numbers {
+    float losses[XV_QUEUE_LOSSES];
+    float wants_stop;
+} Numbers;
+
+enum { N_NUMBERS = sizeof(Numbers) / sizeof(float) };
+
 // What comes back from a step.
 typedef struct Report {
     XvUpdateState state;
-    float losses[XV_QUEUE_LOSSES];
+    Numbers own, means;  // the latter of several ranks
 } Report;
 
 // One step on its way. `block` holds rates, draws and inputs of the step, in the order of send_block.
@@ -33,7 +41,7 @@ struct XvQueue {
     XvHost *host;
     Slot slots[XV_QUEUE_STEPS];
     int first, count;
-    float *losses;          // on the device, of the step that runs
+    Numbers *numbers;       // on the device, of the step that runs: own, means
     Recording *recordings;  // per entry
 };
 
@@ -61,7 +69,8 @@ static size_t block_bytes(const XvProgram *program)
     size_t most = 0;
     for (int e = 0; e < program->n_entries; e++) {
         const XvGraph *graph = &program->entries[e].train;
-        size_t bytes = xv_mirror_aligned(sizeof(XvUpdate)) + xv_mirror_aligned(draw_bytes(graph));
+        size_t bytes = xv_mirror_aligned(sizeof(XvUpdate)) + xv_mirror_aligned(sizeof(float)) +
+                       xv_mirror_aligned(draw_bytes(graph));
         for (int i = 0; i < graph->n_inputs; i++) {
             bytes += xv_mirror_aligned(xv_value_bytes(&graph->inputs[i]));
         }
@@ -84,7 +93,7 @@ static bool open_slot(XvQueue *queue, Slot *slot, size_t bytes, XvError *error)
 static bool can_queue(const XvHost *host)
 {
     const XvProgram *program = host->program;
-    bool is_able = host->device.kind && host->device.kind->async && host->mirror && !host->comm;
+    bool is_able = host->device.kind && host->device.kind->async && host->mirror;
     for (int e = 0; e < program->n_entries; e++) {
         is_able = is_able && xv_entry_losses(&program->entries[e]) <= XV_QUEUE_LOSSES;
     }
@@ -103,9 +112,8 @@ bool xv_queue_open(XvQueue **opened, XvHost *host, XvError *error)
     }
     queue->host = host;
     queue->recordings = calloc((size_t)host->program->n_entries + 1, sizeof *queue->recordings);
-    queue->losses =
-        host->device.kind->allocate(&host->device, XV_QUEUE_LOSSES * sizeof *queue->losses, error);
-    bool is_open = queue->recordings && queue->losses;
+    queue->numbers = host->device.kind->allocate(&host->device, 2 * sizeof *queue->numbers, error);
+    bool is_open = queue->recordings && queue->numbers;
     for (int i = 0; i < XV_QUEUE_STEPS && is_open; i++) {
         is_open = open_slot(queue, &queue->slots[i], block_bytes(host->program), error);
     }
@@ -137,7 +145,7 @@ void xv_queue_close(XvQueue *queue)
         async->mark_free(device, slot->sent);
         async->mark_free(device, slot->done);
     }
-    device->kind->release(device, queue->losses);
+    device->kind->release(device, queue->numbers);
     free(queue->recordings);
     free(queue);
 }
@@ -149,6 +157,12 @@ int xv_queue_count(const XvQueue *queue)
 
 // Recording -------------------------------------------------------------------------------------------------------
 
+// By which all ranks judge a step alike.
+static const Numbers *judged(const XvQueue *queue)
+{
+    return queue->numbers + (queue->host->comm != NULL);
+}
+
 static XvDeviceUpdate update_of(const XvQueue *queue, const XvEntry *entry, double clip)
 {
     const XvMirror *mirror = queue->host->mirror;
@@ -159,23 +173,29 @@ static XvDeviceUpdate update_of(const XvQueue *queue, const XvEntry *entry, doub
                             .moment2 = mirror->moment2,
                             .has_gradient = entry->has_gradient,
                             .clip = clip,
-                            .losses = queue->losses,
+                            .losses = judged(queue)->losses,
                             .n_losses = xv_entry_losses(entry)};
 }
 
-// The losses of the graph side by side.
-static bool gather_losses(XvQueue *queue, const XvEntry *entry, XvError *error)
+// The losses of the graph side by side, and the means of all numbers.
+static bool gather_numbers(XvQueue *queue, const XvEntry *entry, XvError *error)
 {
     XvDevice *device = &queue->host->device;
+    const XvAsync *async = async_of(queue);
+    const XvDeviceRanks *ranks = device->kind->ranks;
     const char *arena = queue->host->mirror->arena;
+    Numbers *own = queue->numbers, *means = queue->numbers + 1;
     bool is_done = true;
     for (int i = 0; i < xv_entry_losses(entry) && is_done; i++) {
         const XvValue *loss = xv_graph_output(&entry->train, xv_entry_loss(entry, i));
-        is_done = loss ? async_of(queue)->copy(device, queue->losses + i, arena + loss->offset,
-                                               sizeof *queue->losses, error)
-                       : xv_fail(error, "the graph has no %s", xv_entry_loss(entry, i));
+        is_done =
+            loss ? async->copy(device, &own->losses[i], arena + loss->offset, sizeof own->losses[i], error)
+                 : xv_fail(error, "the graph has no %s", xv_entry_loss(entry, i));
     }
-    return is_done;
+    return is_done && (!queue->host->comm ||
+                       (async->copy(device, means, own, sizeof *own, error) &&
+                        ranks->average(device, means->losses, &(XvRange){0, N_NUMBERS}, 1, error) &&
+                        ranks->finish_averages(device, error)));
 }
 
 static void record(XvQueue *queue, const XvQueueStep *step)
@@ -192,7 +212,7 @@ static void record(XvQueue *queue, const XvQueueStep *step)
     XvRun run = xv_mirror_run(host);
     xv_device_clamp(device, host->program, run.parameters);
     entry->train.run(&run);
-    bool is_good = gather_losses(queue, entry, &error);
+    bool is_good = gather_numbers(queue, entry, &error);
     xv_device_update_launch(device, &update);
     *recording = (Recording){async_of(queue)->recorded(device, &error), step->clip};
     must(queue, is_good && recording->steps, &error);
@@ -230,7 +250,9 @@ static bool send_block(XvQueue *queue, Slot *slot, const XvQueueStep *step, XvEr
     XvHost *host = queue->host;
     const XvGraph *graph = &host->program->entries[step->entry].train;
     char *at = slot->pinned;
+    float wants_stop = step->wants_stop;
     put(&at, &step->rates, sizeof step->rates);
+    put(&at, &wants_stop, sizeof wants_stop);
     put(&at, host->draws, draw_bytes(graph));
     for (int i = 0; i < graph->n_inputs; i++) {
         const XvTensor *tensor = find_tensor(step, &graph->inputs[i], error);
@@ -258,6 +280,9 @@ static bool place_block(XvQueue *queue, const Slot *slot, XvError *error)
     bool is_done = async->follow(&host->device, XV_LANE_COMPUTE, slot->sent, error) &&
                    async->copy(&host->device, xv_device_rates(&host->device), at, sizeof(XvUpdate), error);
     at += xv_mirror_aligned(sizeof(XvUpdate));
+    is_done = is_done && (!host->comm ||
+                          async->copy(&host->device, &queue->numbers->wants_stop, at, sizeof(float), error));
+    at += xv_mirror_aligned(sizeof(float));
     size_t bytes = draw_bytes(graph);
     is_done = is_done && (bytes == 0 || async->copy(&host->device, host->mirror->draws, at, bytes, error));
     at += xv_mirror_aligned(bytes);
@@ -291,7 +316,7 @@ bool xv_queue_push(XvQueue *queue, const XvQueueStep *step, XvError *error)
          place_block(queue, slot, error) && async->replay(device, recording->steps, error) &&
              async->fetch(device, &slot->report->state, xv_device_update_state(device),
                           sizeof slot->report->state, error) &&
-             async->fetch(device, slot->report->losses, queue->losses, sizeof slot->report->losses, error) &&
+             async->fetch(device, &slot->report->own, queue->numbers, 2 * sizeof(Numbers), error) &&
              async->mark(device, slot->done, XV_LANE_COMPUTE, error),
          error);
     queue->count++;
@@ -303,10 +328,15 @@ XvQueueResult xv_queue_pop(XvQueue *queue)
     const Slot *slot = &queue->slots[queue->first];
     XvError error = {{0}};
     must(queue, async_of(queue)->wait_for(&queue->host->device, slot->done, &error), &error);
-    XvQueueResult result = {.entry = slot->entry, .step = slot->step, .norm = slot->report->state.norm};
+    const Numbers *own = &slot->report->own, *means = queue->host->comm ? &slot->report->means : own;
+    XvQueueResult result = {.entry = slot->entry,
+                            .step = slot->step,
+                            .norm = slot->report->state.norm,
+                            .wants_stop = queue->host->comm && means->wants_stop > 0};
     int n_losses = xv_entry_losses(&queue->host->program->entries[slot->entry]);
     for (int i = 0; i < n_losses; i++) {
-        result.losses[i] = (double)slot->report->losses[i];
+        result.losses[i] = (double)own->losses[i];
+        result.means[i] = (double)means->losses[i];
     }
     queue->first = (queue->first + 1) % XV_QUEUE_STEPS;
     queue->count--;

@@ -1,8 +1,8 @@
 // Training steps on their way through a device that works on its own. A step is one recording of everything it does
 // (clamps, the graph of its entry, clipping, the update), started as a whole, and the host waits for none of it: it
 // sends the inputs of the next steps while the device works on earlier ones, and reads what a step left when
-// several later ones are queued. At a loss or a norm that is not finite the device stops to update, so that the
-// parameters stay those of before that step whatever is queued behind it.
+// several later ones are queued. At a loss (of any rank) or a norm that is not finite the device stops to update, so
+// that the parameters stay those of before that step whatever is queued behind it.
 #pragma once
 
 #include "runtime/loop/host.h"
@@ -17,18 +17,22 @@ typedef struct XvQueueStep {
     int64_t step;  // its number, for messages
     const XvTensor *tensors;
     int n_tensors;
-    XvUpdate rates;  // gradient_scale is not used
-    double clip;     // largest norm; 0 or less: no clipping
+    XvUpdate rates;   // gradient_scale is not used
+    double clip;      // largest norm; 0 or less: no clipping
+    bool wants_stop;  // of this rank, for all to know
 } XvQueueStep;
 
 typedef struct XvQueueResult {
     int entry;
     int64_t step;
     double losses[XV_QUEUE_LOSSES];  // as xv_entry_loss counts them
+    double means[XV_QUEUE_LOSSES];   // the same over all ranks
     double norm;                     // of the gradients before clipping
+    bool wants_stop;                 // any rank
 } XvQueueResult;
 
-// *queue is NULL where steps cannot be queued: on a device without lanes, for several ranks. False after a message.
+// *queue is NULL where steps cannot be queued: on a device without lanes. The host has joined its ranks: what they have
+// to tell each other (gradients, losses, whether to stop) goes along with the steps. False after a message.
 bool xv_queue_open(XvQueue **queue, XvHost *host, XvError *error);
 void xv_queue_close(XvQueue *queue);
 

@@ -465,10 +465,9 @@ static bool prepare(Replay *replay, XvEntrySet *entries, XvError *error)
     bool is_ready = xv_replay_rank_view(&replay->inputs, comm, error) &&
                     find_fitting(replay, entries, &arena, error) &&
                     xv_host_create(&replay->host, program, use, arena, error) && load_weights(replay, error);
-    if (!xv_comm_agree(comm, is_ready, error)) {
+    if (!xv_comm_agree(comm, is_ready, error) || !xv_host_join(&replay->host, comm, error)) {
         return false;
     }
-    replay->host.comm = comm;
     *entries = xv_ranks_common(comm, *entries);
     replay->decoders = xv_ranks_common(comm, replay->decoders);
     // Parameters with a range are brought into it before a step; the official forward pass does the same.

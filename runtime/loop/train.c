@@ -199,8 +199,8 @@ static bool iterate(XvTrainRun *run, XvProgress *progress, XvError *error)
         if (!xv_trainer_iterate(&run->trainer, error)) {
             return false;
         }
-        bool is_stopping = xv_ranks_any(run->command->comm,
-                                        xv_is_interrupted(&run->interrupt) || is_time_over(run, progress));
+        bool wants_stop = xv_is_interrupted(&run->interrupt) || is_time_over(run, progress);
+        bool is_stopping = xv_trainer_stops(&run->trainer, wants_stop);
         if (!after_step(run, progress, is_stopping, error)) {
             return false;
         }

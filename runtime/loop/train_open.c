@@ -223,10 +223,10 @@ static bool open_trainer(XvTrainRun *run, uint64_t seed, XvError *error)
         return false;
     }
     run->is_listening = true;
-    if (!xv_trainer_create(&run->trainer, run->command->program, error)) {
+    if (!xv_trainer_create(&run->trainer, run->command->program, error) ||
+        !xv_host_join(&run->trainer.host, run->command->comm, error)) {
         return false;
     }
-    run->trainer.host.comm = run->command->comm;
     run->trainer.seed = seed;
     if (!xv_queue_open(&run->trainer.queue, &run->trainer.host, error) || !open_data(run, error)) {
         return false;

@@ -83,8 +83,8 @@ static void read_losses(XvTrainer *trainer, int e)
     }
 }
 
-// Averages the losses over the ranks and adds them to the meters.
-static bool take_losses(XvTrainer *trainer, const Update *update, XvError *error)
+// Adds the means of the losses over the ranks to the meters; `means` NULL: they are taken here.
+static bool take_losses(XvTrainer *trainer, const Update *update, const double *means, XvError *error)
 {
     int e = update->entry;
     const XvEntry *entry = &trainer->host.program->entries[e];
@@ -98,7 +98,11 @@ static bool take_losses(XvTrainer *trainer, const Update *update, XvError *error
                 update->step, xv_entry_loss(entry, i), entry->name, losses[i]);
         }
     }
-    xv_ranks_mean(trainer->host.comm, losses, n_losses);
+    if (means) {
+        memcpy(losses, means, (size_t)n_losses * sizeof *losses);
+    } else {
+        xv_ranks_mean(trainer->host.comm, losses, n_losses);
+    }
     for (int i = 0; i < n_losses; i++) {
         is_finite_everywhere = is_finite_everywhere && isfinite(losses[i]);
     }
@@ -143,7 +147,7 @@ static bool make_update(XvTrainer *trainer, int e, const XvTensor *tensors, int 
     xv_host_set_draws(host, entry, &entry->train, &(XvDrawMoment){trainer->seed, trainer->step, true});
     xv_host_run(host, &entry->train);
     read_losses(trainer, e);
-    if (!take_losses(trainer, &update, error)) {
+    if (!take_losses(trainer, &update, NULL, error)) {
         return false;
     }
     double norm = xv_optimizer_step(&trainer->optimizer, host, entry);
@@ -159,7 +163,9 @@ static bool land_update(XvTrainer *trainer, XvError *error)
     int n_losses = xv_entry_losses(&trainer->host.program->entries[update.entry]);
     memcpy(trainer->losses + trainer->meters.first[update.entry], result.losses,
            (size_t)n_losses * sizeof *result.losses);
-    return take_losses(trainer, &update, error) && take_norm(trainer, &update, result.norm, error);
+    trainer->has_heard_stop = trainer->has_heard_stop || result.wants_stop;
+    return take_losses(trainer, &update, result.means, error) &&
+           take_norm(trainer, &update, result.norm, error);
 }
 
 bool xv_trainer_settle(XvTrainer *trainer, XvError *error)
@@ -185,7 +191,8 @@ static bool start_update(XvTrainer *trainer, int e, const XvTensor *tensors, int
                         .tensors = tensors,
                         .n_tensors = n_tensors,
                         .rates = xv_optimizer_scalars(&trainer->optimizer, 0.0),
-                        .clip = trainer->optimizer.clip};
+                        .clip = trainer->optimizer.clip,
+                        .wants_stop = trainer->wants_stop};
     if (!xv_queue_push(trainer->queue, &step, error)) {
         return xv_fail_in(error, "data of entry %s", entry->name);
     }
@@ -239,6 +246,13 @@ bool xv_trainer_iterate(XvTrainer *trainer, XvError *error)
     }
     trainer->step++;
     return true;
+}
+
+bool xv_trainer_stops(XvTrainer *trainer, bool wants_stop)
+{
+    trainer->wants_stop = wants_stop;
+    return trainer->queue && trainer->host.comm ? trainer->has_heard_stop
+                                                : xv_ranks_any(trainer->host.comm, wants_stop);
 }
 
 void xv_trainer_reset_meters(XvTrainer *trainer)

@@ -26,10 +26,12 @@ typedef struct XvTrainer {
     double *losses;      // one per meter: those of the update that is being made
     int64_t *positions;  // of the data, [entries, ranks], as of the last xv_trainer_meet
     uint64_t seed;
-    int64_t step;        // iterations done
-    int64_t pairs;       // samples of all updates of all ranks since xv_trainer_create
-    double norm_sum;     // of gradient norms before clipping, over the updates of the main entry since the
-    int64_t norm_count;  // last reset
+    int64_t step;         // iterations done
+    int64_t pairs;        // samples of all updates of all ranks since xv_trainer_create
+    double norm_sum;      // of gradient norms before clipping, over the updates of the main entry since the
+    int64_t norm_count;   // last reset
+    bool wants_stop;      // of this rank, told to the others with the next update that is queued
+    bool has_heard_stop;  // with an update that has come back
 } XvTrainer;
 
 // Allocates everything; the sources are left empty for the caller to open.
@@ -45,6 +47,10 @@ bool xv_trainer_iterate(XvTrainer *trainer, XvError *error);
 // read or the trainer is saved. An update that was not finite is found here or by a later iteration, with its message;
 // no later one has changed the parameters.
 bool xv_trainer_settle(XvTrainer *trainer, XvError *error);
+
+// After an iteration: whether all ranks stop, because one of them wants to. Every rank has to come here, and all stop
+// after the same iteration; where updates are queued, some iterations after the wish.
+bool xv_trainer_stops(XvTrainer *trainer, bool wants_stop);
 
 // Whether the iteration number `step` runs an entry of this probability; a pure function.
 bool xv_is_entry_chosen(const XvEntry *entry, uint64_t seed, int64_t step);

@@ -24,8 +24,12 @@ int standin_planted(const char *name)
 
 __attribute__((destructor)) static void report(void)
 {
-    const char *path = getenv("STANDIN_REPORT");
-    FILE *file = path && *path ? fopen(path, "w") : NULL;
+    const char *setting = getenv("STANDIN_REPORT");
+    char path[4096] = "";
+    if (setting && *setting) {
+        snprintf(path, sizeof path, driver.device ? "%s.%d" : "%s", setting, driver.device);
+    }
+    FILE *file = *path ? fopen(path, "w") : NULL;
     if (file) {
         const Counts *c = &driver.counts;
         fprintf(
@@ -120,6 +124,40 @@ static void run_kernel(const Work *work)
     }
 }
 
+static void run_work(const Work *work);
+
+// The lane up to so many of its nodes.
+static void run_lane(Graph *graph, int index, int until)
+{
+    Lane *lane = &graph->lanes[index];
+    while (lane->next && lane->n_done < until && !driver.failed) {
+        const Work *node = lane->next;
+        lane->next = node->next;
+        lane->n_done++;
+        if (node->kind == WORK_WAIT) {
+            run_lane(graph, node->lane, node->position);
+        } else if (node->kind != WORK_RECORD) {
+            run_work(node);
+        }
+    }
+}
+
+// Lanes run one after the other, each as far as its waits allow, so that a wait that is missing shows. STANDIN_ORDER
+// is "late" (the stream of the capture first) or "early".
+static void run_graph(Graph *graph)
+{
+    const char *order = getenv("STANDIN_ORDER");
+    bool is_early = order && strcmp(order, "early") == 0;
+    for (int i = 0; i < graph->n_lanes; i++) {
+        graph->lanes[i].next = graph->lanes[i].first;
+        graph->lanes[i].n_done = 0;
+    }
+    for (int i = 0; i < graph->n_lanes; i++) {
+        int lane = is_early ? graph->n_lanes - 1 - i : i;
+        run_lane(graph, lane, graph->lanes[lane].n_nodes);
+    }
+}
+
 static void run_work(const Work *work)
 {
     switch (work->kind) {
@@ -133,11 +171,7 @@ static void run_work(const Work *work)
             standin_run_stream(work->event->stream, work->event, work->recording);
         }
         break;
-    case WORK_GRAPH:
-        for (const Work *node = work->graph->first; node && !driver.failed; node = node->next) {
-            run_work(node);
-        }
-        break;
+    case WORK_GRAPH: run_graph(work->graph); break;
     }
 }
 
@@ -149,6 +183,16 @@ void standin_free_work(Work *work)
     free(work->arguments);
     free(work->data);
     free(work);
+}
+
+void standin_free_nodes(Graph *graph)
+{
+    for (int i = 0; i < graph->n_lanes; i++) {
+        for (Work *work = graph->lanes[i].first, *next; work; work = next) {
+            next = work->next;
+            standin_free_work(work);
+        }
+    }
 }
 
 void standin_run_stream(Stream *stream, const Event *until, uint64_t recording)
@@ -201,7 +245,8 @@ int standin_enqueue(Stream *stream, const Work *work)
     *copy = *work;
     copy->next = NULL;
     Graph *graph = stream->capture;
-    Work **first = graph ? &graph->first : &stream->first, **last = graph ? &graph->last : &stream->last;
+    Lane *lane = graph ? &graph->lanes[stream->lane] : NULL;
+    Work **first = lane ? &lane->first : &stream->first, **last = lane ? &lane->last : &stream->last;
     if (*last) {
         (*last)->next = copy;
     } else {
@@ -210,11 +255,17 @@ int standin_enqueue(Stream *stream, const Work *work)
     *last = copy;
     if (graph) {
         graph->n_nodes++;
+        lane->n_nodes++;
         graph->n_kernels += work->kind == WORK_LAUNCH || work->kind == WORK_CALL;
     } else if (work->kind == WORK_LAUNCH || work->kind == WORK_CALL) {
         driver.counts.launches++;
     }
     return 0;
+}
+
+int standin_device(void)
+{
+    return driver.device;
 }
 
 int standin_call(void *stream, void (*work)(const void *data), const void *data, size_t bytes)

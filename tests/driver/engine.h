@@ -17,6 +17,9 @@ enum {
     NOT_READY = 600,
     LAUNCH_FAILED = 719,
     CAPTURE_UNSUPPORTED = 900,
+    CAPTURE_UNJOINED = 904,
+    CAPTURE_ISOLATION = 905,
+    MOST_LANES = 4,
     MOST_ARGUMENTS = 128,
     PAGE = 4096,
     MAJOR = 75,
@@ -56,6 +59,7 @@ struct Work {
     Event *event;
     uint64_t recording;  // WAIT: of the event when it was asked for; RECORD: the one it completes
     Graph *graph;
+    int lane, position;  // WAIT within a graph: for so many nodes of the lane
     void (*call)(const void *data);
     void *data;
     Work *next;
@@ -64,17 +68,28 @@ struct Work {
 typedef struct Stream {
     Work *first, *last;
     Graph *capture;  // NULL: not capturing
+    int lane;        // of the capture
     struct Stream *next;
 } Stream;
 
 struct Event {
     Stream *stream;                // of the last record
     uint64_t recorded, completed;  // numbers of recordings
+    Graph *capture;                // that it was recorded in, and after which node; NULL: in none
+    int lane, position;
 };
 
+// What one stream did while it was captured.
+typedef struct Lane {
+    Work *first, *last, *next;  // next: of a run
+    int n_nodes, n_done;
+    int n_joined;  // nodes that the stream of the capture has waited for
+} Lane;
+
+// Lane 0 is the stream of the capture; others joined it by waiting for its events.
 struct Graph {
-    Work *first, *last;
-    int n_kernels, n_nodes;
+    Lane lanes[MOST_LANES];
+    int n_lanes, n_kernels, n_nodes;
 };
 
 typedef struct Memory {
@@ -95,6 +110,7 @@ typedef struct Driver {
     XvSimtMachine *machine;
     void *kernels;
     XvSimt **current;
+    int device;
     int failed;  // status that every later call reports
     Counts counts;
     uint64_t recordings;
@@ -122,6 +138,9 @@ int standin_enqueue(Stream *stream, const Work *work);
 
 // The host waits: for a stream, or for a recording of an event.
 int standin_wait_for(Stream *stream, const Event *event, uint64_t recording);
+
+// The nodes of a graph.
+void standin_free_nodes(Graph *graph);
 
 // Runs the stream to its end, or until the event's recording is complete.
 void standin_run_stream(Stream *stream, const Event *until, uint64_t recording);

@@ -5,11 +5,12 @@
 //     results that are read too early are old, and pinned memory that is changed too early is sent changed;
 //   - the memory of the device can be touched only while its work runs: a host that follows such a pointer crashes;
 //   - arguments of kernels are copied when they are launched;
-//   - between capture_begin and capture_end nothing runs, and waiting is an error, as it is on a GPU.
+//   - between capture_begin and capture_end nothing runs, and waiting is an error, as it is on a GPU;
+//   - streams that join a capture run as far before or behind the others as their waits allow (STANDIN_ORDER).
 //
 // Kernels come from the module that STANDIN_KERNELS names (kernels_simt.so of a program). STANDIN_REPORT names a
-// file for counts at the end of the process. STANDIN_FAIL plants errors (standin.h), STANDIN_MEMORY limits the
-// memory in bytes.
+// file for counts at the end of the process (of GPU 1, "file.1"). STANDIN_DEVICES is the number of GPUs, 1 by
+// default. STANDIN_FAIL plants errors (standin.h), STANDIN_MEMORY limits the memory in bytes.
 #include "tests/driver/engine.h"
 
 #include <dlfcn.h>
@@ -47,6 +48,8 @@ int cuGetErrorName(int status, const char **name)
                  {700, "CUDA_ERROR_ILLEGAL_ADDRESS"},
                  {100, "CUDA_ERROR_NO_DEVICE"},
                  {999, "CUDA_ERROR_UNKNOWN"},
+                 {CAPTURE_UNJOINED, "CUDA_ERROR_STREAM_CAPTURE_UNJOINED"},
+                 {CAPTURE_ISOLATION, "CUDA_ERROR_STREAM_CAPTURE_ISOLATION"},
                  {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (names[i].status == status) {
@@ -63,18 +66,24 @@ int cuGetErrorString(int status, const char **text)
     return 0;
 }
 
+static int n_devices(void)
+{
+    const char *count = getenv("STANDIN_DEVICES");
+    return count ? atoi(count) : 1;
+}
+
 int cuDeviceGetCount(int *count)
 {
     ENTER("cuDeviceGetCount");
-    *count = 1;
+    *count = n_devices();
     return 0;
 }
 
 int cuDeviceGet(int *device, int ordinal)
 {
     ENTER("cuDeviceGet");
-    *device = 0;
-    return ordinal == 0 ? 0 : INVALID_VALUE;
+    *device = ordinal;
+    return ordinal >= 0 && ordinal < n_devices() ? 0 : INVALID_VALUE;
 }
 
 int cuDeviceGetName(char *name, int size, int device)
@@ -88,19 +97,20 @@ int cuDeviceGetAttribute(int *value, int attribute, int device)
 {
     ENTER("cuDeviceGetAttribute");
     *value = attribute == MAJOR ? 9 : attribute == MINOR ? 0 : 1;
-    return device == 0 ? 0 : INVALID_VALUE;
+    return device < n_devices() ? 0 : INVALID_VALUE;
 }
 
 int cuDevicePrimaryCtxRetain(void **context, int device)
 {
     ENTER("cuDevicePrimaryCtxRetain");
     *context = &driver;
-    return device == 0 ? 0 : INVALID_VALUE;
+    driver.device = device;
+    return device < n_devices() ? 0 : INVALID_VALUE;
 }
 
 int cuDevicePrimaryCtxRelease_v2(int device)
 {
-    return device == 0 ? 0 : INVALID_VALUE;
+    return device == driver.device ? 0 : INVALID_VALUE;
 }
 
 int cuCtxSetCurrent(void *context)
@@ -246,12 +256,37 @@ int cuStreamSynchronize(void *stream)
     return standin_wait_for(stream, NULL, 0);
 }
 
+// Within a capture: an event of the same capture; a stream that is not captured joins it.
+static int wait_in_capture(Stream *stream, const Event *event)
+{
+    Graph *graph = event->capture ? event->capture : stream->capture;
+    if (event->capture != graph || (stream->capture && stream->capture != graph)) {
+        return CAPTURE_ISOLATION;
+    }
+    if (!stream->capture) {
+        if (stream->first || graph->n_lanes == MOST_LANES) {
+            return CAPTURE_ISOLATION;
+        }
+        stream->capture = graph;
+        stream->lane = graph->n_lanes++;
+    }
+    Lane *lane = &graph->lanes[event->lane];
+    if (stream->lane == 0 && event->position > lane->n_joined) {
+        lane->n_joined = event->position;
+    }
+    return standin_enqueue(stream,
+                           &(Work){.kind = WORK_WAIT, .lane = event->lane, .position = event->position});
+}
+
 int cuStreamWaitEvent(void *stream, void *event, unsigned flags)
 {
     ENTER("cuStreamWaitEvent");
     const Event *e = event;
     if (flags || e->recorded == 0) {
         return flags ? INVALID_VALUE : 0;
+    }
+    if (((Stream *)stream)->capture || e->capture) {
+        return wait_in_capture(stream, e);
     }
     return standin_enqueue(stream, &(Work){.kind = WORK_WAIT, .event = event, .recording = e->recorded});
 }
@@ -273,9 +308,15 @@ int cuEventRecord(void *event, void *stream)
 {
     ENTER("cuEventRecord");
     Event *e = event;
+    Stream *s = stream;
     e->stream = stream;
     e->recorded = ++driver.recordings;
-    return standin_enqueue(stream, &(Work){.kind = WORK_RECORD, .event = event, .recording = e->recorded});
+    e->capture = s->capture;
+    e->lane = s->lane;
+    e->position = s->capture ? s->capture->lanes[s->lane].n_nodes : 0;
+    return e->capture ? 0
+                      : standin_enqueue(
+                            stream, &(Work){.kind = WORK_RECORD, .event = event, .recording = e->recorded});
 }
 
 int cuEventQuery(void *event)
@@ -385,16 +426,24 @@ int cuStreamBeginCapture_v2(void *stream, int mode)
         return INVALID_VALUE;
     }
     s->capture = calloc(1, sizeof *s->capture);
+    s->capture->n_lanes = 1;
+    s->lane = 0;
     return 0;
 }
 
 int cuStreamEndCapture(void *stream, void **graph)
 {
     ENTER("cuStreamEndCapture");
-    Stream *s = stream;
-    *graph = s->capture;
-    s->capture = NULL;
-    return *graph ? 0 : INVALID_VALUE;
+    Graph *captured = ((Stream *)stream)->capture;
+    bool is_joined = true;
+    for (int i = 1; captured && i < captured->n_lanes; i++) {
+        is_joined = is_joined && captured->lanes[i].n_joined == captured->lanes[i].n_nodes;
+    }
+    for (Stream *other = driver.streams; other; other = other->next) {
+        other->capture = other->capture == captured ? NULL : other->capture;
+    }
+    *graph = is_joined ? captured : NULL;
+    return *graph ? 0 : captured ? CAPTURE_UNJOINED : INVALID_VALUE;
 }
 
 int cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long long flags)
@@ -428,10 +477,7 @@ int cuGraphExecDestroy(void *executable)
     for (Stream *stream = driver.streams; stream; stream = stream->next) {
         standin_wait_for(stream, NULL, 0);
     }
-    for (Work *work = graph->first, *next; work; work = next) {
-        next = work->next;
-        standin_free_work(work);
-    }
+    standin_free_nodes(graph);
     free(graph);
     return 0;
 }

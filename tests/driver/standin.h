@@ -1,7 +1,10 @@
-// Shared by the stand-ins for NVIDIA's libraries (tests/driver/*.c): what libcublasLt.so needs of libcuda.so.
+// Shared by the stand-ins for NVIDIA's libraries (tests/driver/*.c): what the others need of libcuda.so.
 #pragma once
 
 #include <stddef.h>
+
+// The number of the GPU in use.
+int standin_device(void);
 
 // Queues `work(copy of the data)` on a stream, where it is run in its turn or captured into a graph.
 int standin_call(void *stream, void (*work)(const void *data), const void *data, size_t bytes);

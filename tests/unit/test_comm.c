@@ -13,8 +13,19 @@
 #include <string.h>
 
 static const char *const VARIABLES[] = {
-    "RANK",     "WORLD_SIZE",   "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK",
-    "PMI_SIZE", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "XV_MPI_LIBRARY",
+    "RANK",
+    "WORLD_SIZE",
+    "OMPI_COMM_WORLD_RANK",
+    "OMPI_COMM_WORLD_SIZE",
+    "PMI_RANK",
+    "PMI_SIZE",
+    "SLURM_PROCID",
+    "SLURM_STEP_NUM_TASKS",
+    "XV_MPI_LIBRARY",
+    "LOCAL_RANK",
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "SLURM_LOCALID",
 };
 enum { N_VARIABLES = sizeof VARIABLES / sizeof VARIABLES[0] };
 
@@ -69,6 +80,31 @@ static void test_no_launcher(void **state)
     setenv("WORLD_SIZE", "1", 1);
     unsetenv("RANK");
     assert_launch(0, 1, NULL);
+}
+
+static void test_local_ranks(void **state)
+{
+    static const char *const names[] = {"SLURM_LOCALID", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK",
+                                        "LOCAL_RANK"};
+    XvLaunch launch;
+    XvError error = {0};
+    (void)state;
+    setenv("LOCAL_RANK", "3", 1);
+    assert_true(xv_launch_read(&launch, &error));
+    assert_int_equal(launch.local_rank, 0);  // means nothing to one process
+    unsetenv("LOCAL_RANK");
+    set_pair("RANK", "5", "WORLD_SIZE", "8");
+    assert_true(xv_launch_read(&launch, &error));
+    assert_int_equal(launch.local_rank, 0);
+    assert_null(launch.local_name);
+    for (int i = 0; i < 4; i++) {
+        setenv(names[i], (const char *[]){"4", "5", "6", "7"}[i], 1);
+        assert_true(xv_launch_read(&launch, &error));
+        assert_int_equal(launch.local_rank, 4 + i);
+        assert_string_equal(launch.local_name, names[i]);
+    }
+    setenv("LOCAL_RANK", "-1", 1);
+    assert_refused("the environment variable LOCAL_RANK is \"-1\"");
 }
 
 static void test_launchers(void **state)
@@ -179,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_no_launcher, clear),
         cmocka_unit_test_setup(test_launchers, clear),
+        cmocka_unit_test_setup(test_local_ranks, clear),
         cmocka_unit_test_setup(test_open_mpi_is_noticed, clear),
         cmocka_unit_test_setup(test_contradictions, clear),
         cmocka_unit_test_setup(test_nonsense, clear),
