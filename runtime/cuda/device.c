@@ -22,7 +22,6 @@ static const char *const LIBRARY[XV_N_LIBRARY_KERNELS] = {
     [XV_KERNEL_MATMUL_F16] = "xv_matmul_f16",
     [XV_KERNEL_ATTENTION] = "xv_attention_forward",
     [XV_KERNEL_ATTENTION_GRAD] = "xv_attention_grad",
-    [XV_KERNEL_CLEAR] = "xv_clear",
     [XV_KERNEL_SCATTER_ADD] = "xv_scatter_add",
     [XV_KERNEL_SAMPLE] = "xv_sample",
     [XV_KERNEL_TOP_K] = "xv_top_k",

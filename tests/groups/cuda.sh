@@ -38,7 +38,7 @@ all_ran() {
 # library_ran NAME FOLDER: so are the library's, but for those that only other tests use.
 library_ran() {
     cut -d ' ' -f 1 "$2/kernels.txt" "$2/updates.txt" | sort -u > "$WORK/ran"
-    for kernel in xv_matmul xv_attention_forward xv_attention_grad xv_clear xv_scatter_add \
+    for kernel in xv_matmul xv_attention_forward xv_attention_grad xv_scatter_add \
         xv_sample xv_add_columns xv_update_squares xv_update_norm xv_update_adamw; do
         succeeds "$1: $kernel ran" grep -qx "$kernel" "$WORK/ran"
     done
