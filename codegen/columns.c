@@ -78,11 +78,13 @@ ColumnPlan plan_columns(Arena *arena, const Program *program)
     ColumnPlan *plan = &planner.plan;
     plan->sums = arena_alloc(arena, ((size_t)n_columns + 1) * sizeof *plan->sums);
     plan->n_before = arena_alloc(arena, ((size_t)program->n_steps + 1) * sizeof *plan->n_before);
+    plan->parts = arena_alloc(arena, ((size_t)program->n_steps + 1) * sizeof *plan->parts);
     for (int i = 0; i < program->n_steps; i++) {
         const Step *step = &program->steps[i];
+        int64_t parts = cuda_attention_floats(program, step);
         int n_here = step->kernel ? kernel_columns(step->kernel) : 0;
         int64_t floats = n_here > 0 ? cuda_scratch_floats(step->kernel) : 0;
-        if (must_finish(&planner, step, n_here, floats)) {
+        if (must_finish(&planner, step, n_here, floats + parts)) {
             finish(&planner);
         }
         plan->n_before[i] = planner.n_done;
@@ -90,7 +92,9 @@ ColumnPlan plan_columns(Arena *arena, const Program *program)
             plan->sums[plan->n_sums++] = (ColumnSum){i, j, planner.used + j * (floats / n_here)};
         }
         planner.used += floats;
-        plan->floats = planner.used > plan->floats ? planner.used : plan->floats;
+        plan->parts[i] = planner.used;
+        int64_t needed = planner.used + parts;
+        plan->floats = needed > plan->floats ? needed : plan->floats;
     }
     finish(&planner);
     plan->n_before[program->n_steps] = plan->n_sums;

@@ -15,6 +15,7 @@ typedef struct ColumnPlan {
     int n_sums;
     int *n_before;   // per step and once for the end: how many of the sums are complete before it
     int n_launches;  // that add sums
+    int64_t *parts;  // per step: where the sums of an ATTENTION_GRAD lie in the scratch memory, while it runs
     int64_t floats;  // of scratch memory
 } ColumnPlan;
 

@@ -91,3 +91,29 @@ int64_t cuda_scratch_floats(const Kernel *kernel)
 {
     return kernel_columns(kernel) * cuda_shape(kernel).chunks * kernel->lanes;
 }
+
+int64_t cuda_attention_chunks(const Program *program, const Step *step)
+{
+    enum { FIRST_BIAS = 6, BLOCKS = 528 };  // four on each of 132 multiprocessors
+    if (step->kind != STEP_ATTENTION_GRAD) {
+        return 0;
+    }
+    int64_t batch = step->reads[0].dim[0], heads = step->reads[0].dim[1], chunks = 0;
+    for (int i = FIRST_BIAS; i < step->n_reads; i++) {
+        bool is_wanted = program->graph->nodes[step->node].attr.axes >> (i - FIRST_BIAS) & 1u;
+        bool has_entries = step->reads[i].dim[0] > 1;  // which differ: no two can be added up
+        int64_t wanted = has_entries ? batch : (BLOCKS + heads - 1) / heads;
+        chunks = is_wanted && wanted > chunks ? wanted : chunks;
+    }
+    if (chunks == 0) {
+        return 0;
+    }
+    int64_t entries = chunks < batch ? (batch + chunks - 1) / chunks : 1;
+    return (batch + entries - 1) / entries;
+}
+
+int64_t cuda_attention_floats(const Program *program, const Step *step)
+{
+    int64_t chunks = cuda_attention_chunks(program, step);
+    return chunks > 0 ? chunks * step->reads[0].dim[1] * step->reads[0].dim[2] * step->reads[1].dim[2] : 0;
+}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compiler/kernel.h"
+#include "compiler/program.h"
 
 // Flat kernels give every (row, lane) a thread of its own. In others a team of threads shares a row: thread t of the
 // team has the lanes t, t + team, t + 2 team ..., `per_thread` of them at most. A team is 1, 2, 4 .. 32 lanes of a warp
@@ -24,3 +25,8 @@ bool cuda_is_column(const Kernel *kernel, int buffer);
 
 // Floats of the partial sums of column accumulators: [column][chunk][lane].
 int64_t cuda_scratch_floats(const Kernel *kernel);
+
+// Runs of batch entries whose gradients of scores an ATTENTION_GRAD adds up, for the gradients of its biases; 0 where
+// none is wanted, or for another step. And the floats of these sums.
+int64_t cuda_attention_chunks(const Program *program, const Step *step);
+int64_t cuda_attention_floats(const Program *program, const Step *step);

@@ -19,7 +19,7 @@ static const char *rendered(Emission *emission, const Program *program, const Ke
     return out_text(out);
 }
 
-static bool is_kernel_name_taken(const Emission *emission, const char *name)
+bool is_kernel_emitted(const Emission *emission, const char *name)
 {
     for (int i = 0; i < emission->n_kernels; i++) {
         if (strcmp(emission->kernels[i].name, name) == 0) {
@@ -35,13 +35,13 @@ static const char *kernel_name(Emission *emission, const Kernel *kernel)
     size_t size = strlen(base) + 24;
     char *name = arena_alloc(emission->arena, size);
     snprintf(name, size, "k_%s", base);
-    for (int i = 2; is_kernel_name_taken(emission, name); i++) {
+    for (int i = 2; is_kernel_emitted(emission, name); i++) {
         snprintf(name, size, "k_%s_%d", base, i);
     }
     return name;
 }
 
-static void remember_kernel(Emission *emission, const char *text, const char *name)
+void remember_kernel(Emission *emission, const char *text, const char *name)
 {
     if (emission->n_kernels == emission->kernel_capacity) {
         int capacity = emission->kernel_capacity ? 2 * emission->kernel_capacity : 256;

@@ -1,6 +1,5 @@
 // The target cuda: kernels.cu, and launches.c with a function for each kernel that hands it to the device, so that the
 // steps read the same as those of the target c.
-#include "codegen/batches.h"
 #include "codegen/columns.h"
 #include "codegen/cuda_shape.h"
 #include "codegen/emit_internal.h"
@@ -15,8 +14,11 @@ static int64_t scratch_floats(Arena *arena, const Program *program)
 static int launches(Arena *arena, const Program *program)
 {
     int count = plan_columns(arena, program).n_launches;
-    for (int i = 0; i < program->n_steps; i += batch_of_steps(program, i)) {
-        count++;
+    for (int i = 0; i < program->n_steps; i++) {
+        const Step *step = &program->steps[i];
+        bool is_two = (step->kind == STEP_SCATTER_ADD && !step->accumulates) ||
+                      cuda_attention_chunks(program, step) > 0;
+        count += is_two ? 2 : 1;
     }
     return count;
 }
@@ -112,6 +114,7 @@ void open_cuda_files(Emission *emission)
     emission->launches = emit_opened(emission->arena, "How each kernel of kernels.cu is launched.");
     out_line(emission->launches, "#include \"kernels.h\"");
     out_line(emission->launches, "");
+    emission->attentions = out_new(emission->arena);
 }
 
 static void emit_cuda_program(Emission *emission)
@@ -129,11 +132,20 @@ static void emit_cuda_program(Emission *emission)
     out_line(out, "__asm__(\".pushsection .rodata\\n.global kernel_text\\nkernel_text:\\n\"");
     out_line(out, "        \".incbin \\\"kernels.cu\\\"\\n.byte 0\\n.popsection\\n\");");
     out_line(out, "");
+    if (emission->n_attentions > 0) {
+        out_line(out, "static const XvCudaAttention attentions[] = {");
+        out_raw(out, out_text(emission->attentions));
+        out_line(out, "};");
+        out_line(out, "");
+    }
     out_line(out, "const XvCudaProgram cuda_program = {");
     out_line(out, "    .kernel_names = kernel_names, .n_kernels = %d,", emission->n_kernels);
     out_line(out, "    .beta1 = %.17g, .beta2 = %.17g, .epsilon = %.17g,", optimizer->beta1, optimizer->beta2,
              optimizer->epsilon);
     out_line(out, "    .kernel_text = kernel_text,");
+    if (emission->n_attentions > 0) {
+        out_line(out, "    .attentions = attentions, .n_attentions = %d,", emission->n_attentions);
+    }
     out_line(out, "};");
 }
 
@@ -150,7 +162,8 @@ static bool save_cuda_makefile(Emission *emission, const char *directory)
     out_line(out, "FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fopenmp -I$(XVLMC) $(CFLAGS)");
     out_line(out,
              "SIMT_FLAGS := -std=c++20 -DXV_SIMT -O1 -fPIC -Wall -Wextra -Werror -Wno-unused-function \\");
-    out_line(out, "    -Wno-unknown-pragmas -ffp-contract=off -I$(XVLMC)");
+    // Registers of a lane are set and read under the same condition, which g++ does not always follow.
+    out_line(out, "    -Wno-unknown-pragmas -Wno-maybe-uninitialized -ffp-contract=off -I$(XVLMC)");
     emit_rules(out, emission->task, "launches.o");
     out_line(out, "");
     out_line(out, "launches.o: kernels.cu");

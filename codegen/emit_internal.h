@@ -40,10 +40,19 @@ struct Emission {
     Out *kernel_sources;  // bodies
     Out *kernel_header;   // prototypes
     Out *launches;        // cuda: how each kernel is launched
+    Out *attentions;      // cuda: the table of the kernels of attention
+    int n_attentions;
 };
 
 // "models/swin.dsl:93" of a node, and the kernel's name in the sources (emitting it when it is new).
 const char *emitted_kernel(Emission *emission, const Program *program, const Step *step);
+
+// Whether a kernel of that name is there; adding one that is known by `text`.
+bool is_kernel_emitted(const Emission *emission, const char *name);
+void remember_kernel(Emission *emission, const char *text, const char *name);
+
+// cuda: the kernel that an ATTENTION or ATTENTION_GRAD needs, if it is new.
+void emit_cuda_attention(Emission *emission, const Program *program, const Step *step);
 
 void emit_steps(Emission *emission, Out *out, const Program *program, const char *name);
 void emit_tables(Out *out, Arena *arena, const Task *task, const Target *target);

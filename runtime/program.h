@@ -106,11 +106,23 @@ typedef struct XvRun {
 } XvRun;
 
 // What the target cuda adds; see runtime/cuda/device.h.
+// A kernel of attention, which is made for its shapes.
+typedef struct XvCudaAttention {
+    XvDtype type;
+    bool is_tf32;
+    int n_query, n_key, head_dim, value_dim, n_biases;
+    bool has_keep;
+    bool is_grad, has_parts;  // gradient; of a bias as well
+    int kernel;               // number among the program's kernels
+} XvCudaAttention;
+
 typedef struct XvCudaProgram {
     const char *const *kernel_names;  // of kernels.cu, in the order of their numbers
     int n_kernels;
     double beta1, beta2, epsilon;  // of AdamW
     const char *kernel_text;       // kernels.cu
+    const XvCudaAttention *attentions;
+    int n_attentions;
 } XvCudaProgram;
 
 // One compiled graph: a straight list of kernel calls over one arena.

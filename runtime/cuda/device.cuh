@@ -2,6 +2,7 @@
 // semantics: CUDA (below, compiled by NVRTC) and the emulator (runtime/simt/simt.cuh, compiled by g++ with XV_SIMT).
 //
 //   XV_KERNEL(threads) name(...)   a kernel of blocks of `threads` threads; XV_ENTRY(name) after it makes it callable
+//   XV_KERNEL_FOR(threads, blocks) the same, with registers for so many blocks at once on a multiprocessor
 //   XV_IN(T, count), XV_OUT        parameter: a buffer of so many elements, read; read and written
 //   XvSpan<T>                      a buffer whose count is known at run time, in parameter structures
 //   XV_SHARED(T, name, count)      array in shared memory, on 16 bytes; XV_SHARED_REF(T) passes one on
@@ -30,6 +31,7 @@ typedef unsigned long long uint64_t;
 #define XV_FN static __device__ __forceinline__
 #define XV_INLINE_MEMBER __device__ __forceinline__
 #define XV_KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+#define XV_KERNEL_FOR(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 #define XV_ENTRY(name)
 #define XV_IN(T, count) const T *
 #define XV_OUT(T, count) T *

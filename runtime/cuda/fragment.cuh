@@ -52,26 +52,26 @@ template <bool BY_K, bool IS_A, class E> XV_FN void xv_tile_fragment(uint32_t (&
     xv_load_matrix<BY_K>(to, tile.at, tile.first + (BY_K ? k * tile.pitch + i : i * tile.pitch + k));
 }
 
-// c += a b for fragments of A and a tile of B [STEP, 8 N] of short elements.
-template <class KIND, int M, int N, bool B_BY_K>
+// c += a b for fragments of A and a tile of B [STEP, 8 USED] of short elements.
+template <class KIND, int USED, bool B_BY_K, int M, int N>
 XV_FN void xv_multiply_fragments(float (&c)[M][N][4], const uint32_t (&a)[M][4], const XvTile<KIND> &b)
 {
 #pragma unroll
-    for (int n = 0; n < N; n += 2) {
+    for (int n = 0; n < USED; n += 2) {
         uint32_t both[4];
         xv_tile_fragment<B_BY_K, false>(both, XvTile<KIND>{b.at, b.first + n * 8 * (B_BY_K ? 1 : b.pitch), b.pitch});
         const uint32_t left[2] = {both[0], both[1]}, right[2] = {both[2], both[3]};
 #pragma unroll
         for (int m = 0; m < M; m++) {
             xv_multiply<KIND>(c[m][n], a[m], left);
-            if (n + 1 < N) {
-                xv_multiply<KIND>(c[m][n + 1 < N ? n + 1 : n], a[m], right);
+            if (n + 1 < USED) {
+                xv_multiply<KIND>(c[m][n + 1 < USED ? n + 1 : n], a[m], right);
             }
         }
     }
 }
 
-template <int M, int N, bool A_BY_K, bool B_BY_K>
+template <int USED, bool A_BY_K, bool B_BY_K, int M, int N>
 XV_FN void xv_multiply_tf32_tiles(float (&c)[M][N][4], const XvTile<float> &a, const XvTile<float> &b)
 {
     const int g = (int)threadIdx.x % 32 / 4, t = (int)threadIdx.x % 4;
@@ -84,7 +84,7 @@ XV_FN void xv_multiply_tf32_tiles(float (&c)[M][N][4], const XvTile<float> &a, c
         }
     }
 #pragma unroll
-    for (int n = 0; n < N; n++) {
+    for (int n = 0; n < USED; n++) {
         const uint32_t columns[2] = {xv_float_bits(xv_tf32(xv_tile_float<B_BY_K>(b, 8 * n + g, t))),
                                      xv_float_bits(xv_tf32(xv_tile_float<B_BY_K>(b, 8 * n + g, t + 4)))};
 #pragma unroll
@@ -94,7 +94,7 @@ XV_FN void xv_multiply_tf32_tiles(float (&c)[M][N][4], const XvTile<float> &a, c
     }
 }
 
-template <int M, int N, bool A_BY_K, bool B_BY_K>
+template <int USED, bool A_BY_K, bool B_BY_K, int M, int N>
 XV_FN void xv_multiply_exact_tiles(float (&c)[M][N][4], const XvTile<float> &a, const XvTile<float> &b)
 {
     const int g = (int)threadIdx.x % 32 / 4, t = (int)threadIdx.x % 4;
@@ -107,7 +107,7 @@ XV_FN void xv_multiply_exact_tiles(float (&c)[M][N][4], const XvTile<float> &a, 
             rows[m][1] = xv_tile_float<A_BY_K>(a, 16 * m + g + 8, k);
         }
 #pragma unroll
-        for (int n = 0; n < N; n++) {
+        for (int n = 0; n < USED; n++) {
             const float left = xv_tile_float<B_BY_K>(b, 8 * n + 2 * t, k);
             const float right = xv_tile_float<B_BY_K>(b, 8 * n + 2 * t + 1, k);
 #pragma unroll
@@ -121,9 +121,9 @@ XV_FN void xv_multiply_exact_tiles(float (&c)[M][N][4], const XvTile<float> &a, 
     }
 }
 
-// c[m] += A B over DEPTH terms, A [16 M, DEPTH], B [DEPTH, 8 N]: B as i, k too, i counting columns. With an odd N a tile
-// of short elements has 8 columns more.
-template <class KIND, int DEPTH, bool A_BY_K, bool B_BY_K, int M, int N, class E>
+// c[m][0..USED-1] += A B over DEPTH terms, A [16 M, DEPTH], B [DEPTH, 8 USED]; element (i, k) of B is in column i. With
+// an odd USED a tile of short elements has 8 columns more.
+template <class KIND, int DEPTH, int USED, bool A_BY_K, bool B_BY_K, int M, int N, class E>
 XV_FN void xv_multiply_tiles(float (&c)[M][N][4], const XvTile<E> &a, const XvTile<E> &b)
 {
     constexpr int STEP = XvKind<KIND>::STEP;
@@ -138,11 +138,11 @@ XV_FN void xv_multiply_tiles(float (&c)[M][N][4], const XvTile<E> &a, const XvTi
                 const int first = a_step.first + 16 * m * (A_BY_K ? 1 : a.pitch);
                 xv_tile_fragment<A_BY_K, true>(rows[m], XvTile<E>{a.at, first, a.pitch});
             }
-            xv_multiply_fragments<KIND, M, N, B_BY_K>(c, rows, b_step);
+            xv_multiply_fragments<KIND, USED, B_BY_K>(c, rows, b_step);
         } else if constexpr (XvIsExact<KIND>::VALUE) {
-            xv_multiply_exact_tiles<M, N, A_BY_K, B_BY_K>(c, a_step, b_step);
+            xv_multiply_exact_tiles<USED, A_BY_K, B_BY_K>(c, a_step, b_step);
         } else {
-            xv_multiply_tf32_tiles<M, N, A_BY_K, B_BY_K>(c, a_step, b_step);
+            xv_multiply_tf32_tiles<USED, A_BY_K, B_BY_K>(c, a_step, b_step);
         }
     }
 }

@@ -10,5 +10,6 @@
 #include "runtime/cuda/matmul.cuh"
 #include "runtime/cuda/attention.cuh"
 #include "runtime/cuda/attention_grad.cuh"
+#include "runtime/cuda/attention_bias.cuh"
 #include "runtime/cuda/rows.cuh"
 #include "runtime/cuda/optimizer.cuh"

@@ -10,16 +10,13 @@
 // alpha must be 1; epilogues are not supported. The device's own library comes first, the generated kernel second.
 void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm);
 
-// head_dim and value_dim are at most 128.
+// The program must have a kernel for the shapes and types; head_dim and value_dim are at most 128.
 void xv_cuda_attention(const XvRun *run, const XvAttention *attention);
 
-// The forward problem must hold out and lse as the forward pass left them.
+// The forward problem must hold lse as the forward pass left it.
 void xv_cuda_attention_grad(const XvRun *run, const XvAttentionGrad *grad);
 
 void xv_cuda_scatter_add_rows(const XvRun *run, const XvRows *rows, bool is_cleared);
-
-// The same for at most XV_SCATTER_MAX (runtime/cuda/tasks.h) tables that have nothing in common, in one launch.
-void xv_cuda_scatter_add_tables(const XvRun *run, const XvRows *tables, int n_tables, bool is_cleared);
 
 void xv_cuda_sample_categorical(const XvRun *run, const float *weights, int64_t n_rows, int64_t n,
                                 const XvDraw *draw, int32_t *index);

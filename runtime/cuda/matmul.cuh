@@ -89,7 +89,7 @@ XV_FN void xv_matmul_multiply(float (&c)[2][4][4], XV_SHARED_REF(E) a, XV_SHARED
     constexpr int narrow = XvMatmulPitch<E>::VALUE;
     const XvTile<E> rows = {a, first + (A_BY_K ? i : i * narrow), A_BY_K ? XV_MATMUL_WIDE : narrow};
     const XvTile<E> columns = {b, first + (B_BY_K ? j : j * narrow), B_BY_K ? XV_MATMUL_WIDE : narrow};
-    xv_multiply_tiles<KIND, XV_MATMUL_DEPTH, A_BY_K, B_BY_K>(c, rows, columns);
+    xv_multiply_tiles<KIND, XV_MATMUL_DEPTH, 4, A_BY_K, B_BY_K>(c, rows, columns);
 }
 
 // The part of the sum of a row of A that is in the tile.

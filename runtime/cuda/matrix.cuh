@@ -4,6 +4,7 @@
 //   XvBf16, XvF16           an element; becomes a float by itself, is made of one by XvBf16(x), to nearest even
 //   xv_tf32(x)              x with 10 bits of fraction, to nearest, ties away from zero
 //   xv_pair<T>(x, y)        two elements in a register, x in the lower half
+//   xv_store_pair           a pair to a buffer of elements' bits, on four bytes
 //   xv_load_matrix          four 8 x 8 matrices of two-byte elements; lane l names the start of row l % 8 of matrix l / 8,
 //                           on 16 bytes. Register i gets of matrix i, in row l / 4, elements 2 (l % 4) and the next; with
 //                           IS_TRANSPOSED of its transpose.
@@ -106,6 +107,12 @@ template <bool IS_TRANSPOSED, class T> XV_FN void xv_load_matrix(uint32_t (&to)[
                      : "r"(at)
                      : "memory");
     }
+}
+
+// Elements `at` and the next, on four bytes.
+XV_FN void xv_store_pair(const XvSpan<uint16_t> &to, int64_t at, uint32_t pair)
+{
+    *(uint32_t *)(to.at + at) = pair;
 }
 
 // Elements from..from+16/sizeof(T)-1 of the source; without is_inside zeros, and nothing is read.

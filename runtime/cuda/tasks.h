@@ -47,8 +47,9 @@ enum { XV_MATMUL_TILE = 64, XV_MATMUL_THREADS = 128 };
 
 // A view [batch, head, row, :] whose rows are contiguous.
 typedef struct XvHeadsTask {
-    XV_SPAN(float) data;
+    XvResult data;
     int64_t batch, head, row;
+    int64_t is_wide;  // every row starts on 16 bytes
 } XvHeadsTask;
 
 // Added to the scores: element [b / divisor % modulus, h, i, j]; stride zero broadcasts.
@@ -58,52 +59,78 @@ typedef struct XvBiasTask {
     int64_t divisor, modulus;
 } XvBiasTask;
 
-// Attention and its gradient as in runtime/device/attention.h. The gradient also reads out and lse.
+// Attention and its gradient as in runtime/device/attention.h. The gradient reads lse; sizes are the kernel's own.
 typedef struct XvAttentionTask {
-    int64_t batch, heads, n_query, n_key, head_dim, value_dim;
+    int64_t batch, heads;
     XvHeadsTask q, k, v, out;
     XvBiasTask bias[2];
     XV_SPAN(float) lse;             // [batch, heads, n_query], or NULL
     XV_SPAN(const XvDraw) keep;     // one draw, or NULL
     XvHeadsTask d_out, dq, dk, dv;  // gradient only
-    int32_t n_biases;
+    // Gradient of biases only: what the scores' gradients of a block add up to, [chunk, head, n_query, n_key].
+    XV_SPAN(float) parts;
+    int64_t per_chunk;  // batch entries of a block
     float scale;
+    int32_t unused;
 } XvAttentionTask;
 
-enum { XV_ATTENTION_ROWS = 4, XV_ATTENTION_THREADS = 128, XV_ATTENTION_MAX_DIM = 128 };
+#if defined(XV_KERNEL) && !defined(XV_SIMT)
+#define XV_SHAPE_FN static constexpr __device__
+#elif defined(XV_KERNEL)
+#define XV_SHAPE_FN static constexpr
+#else
+#define XV_SHAPE_FN static inline
+#endif
 
-// d[c, h, i, j] of one bias: dense, row-major, 1 for dimensions that the bias broadcasts.
+// How many rows a tile of attention may have so that those of the gradient fit into 48 kB of shared memory: queries and
+// d_out, keys and values, scores, and two numbers per query. 0 when none fits.
+XV_SHAPE_FN int xv_attention_limit(int element_bytes, int dim, int value_dim, int n_query)
+{
+    int limit = 64, bytes = 0;
+    do {
+        int width = (dim + 15) / 16 * 16 + (value_dim + 15) / 16 * 16;
+        bytes = 2 * limit * (width * element_bytes + 32) + limit * (limit * element_bytes + 16);
+        bytes += (n_query + 2 * limit) * 8;
+    } while (bytes > 49152 && (limit = limit > 16 ? limit / 2 : 0) > 0);
+    return limit;
+}
+
+// Rows of a tile when `n` are cut into as few and as equal tiles as the limit allows.
+XV_SHAPE_FN int xv_attention_rows(int n, int limit)
+{
+    int tiles = limit > 0 ? (n + limit - 1) / limit : 1;
+    return ((n + tiles - 1) / tiles + 15) / 16 * 16;
+}
+
+enum { XV_ATTENTION_MAX_DIM = 128 };
+
+// d[c, h, i, j] of one bias, dense and row-major, 1 for dimensions that the bias broadcasts: the sum of all parts that
+// share an element.
 typedef struct XvBiasGradTask {
     XV_SPAN(float) d;
     int64_t entries, heads, queries, keys;
-    int64_t blocks;
+    int64_t divisor, modulus;
+    int64_t blocks;  // 0: not wanted
 } XvBiasGradTask;
 
-// The blocks of the gradient's one launch: those of queries, those of keys, those of each bias.
-typedef struct XvAttentionGradTask {
-    int64_t query_blocks, key_blocks;
-    XvBiasGradTask bias[2];  // without blocks where no gradient is wanted
-} XvAttentionGradTask;
+typedef struct XvAttentionBiasTask {
+    XV_SPAN(const float)
+    parts;  // [chunks, heads, n_query, n_key]; a chunk is one batch entry where entries > 1
+    int64_t chunks, heads, n_query, n_key;
+    XvBiasGradTask bias[2];
+} XvAttentionBiasTask;
+
+enum { XV_ATTENTION_BIAS_THREADS = 128 };
 
 enum { XV_ROWS_THREADS = 128 };  // of the kernels of rows.cuh
 
-// table[index[i],:] += rows[i,:] in the order of i, indices outside 0..n_rows-1 skipped; a table that is not added to
-// starts as zeros. Blocks own a row and some columns.
+// table[index[i],:] += rows[i,:] in the order of i, indices outside 0..n_rows-1 skipped.
 typedef struct XvScatterTask {
     XV_SPAN(float) table;
     XV_SPAN(const int32_t) index;
     XV_SPAN(const float) rows;
     int64_t n_rows, width, count;
-    int64_t row_stride, column_stride;  // of rows
-    int64_t first_block, column_blocks;
 } XvScatterTask;
-
-enum { XV_SCATTER_COLUMNS = 1024, XV_SCATTER_MAX = 16 };  // columns of a block, tables of a launch
-
-typedef struct XvScatterTablesTask {
-    XvScatterTask tables[XV_SCATTER_MAX];
-    int32_t n_tables, is_added;
-} XvScatterTablesTask;
 
 // index[r] drawn from row r of weights [n_rows, n].
 typedef struct XvSampleTask {

@@ -24,6 +24,7 @@ EMBED(xv_text_fragment, "runtime/cuda/fragment.cuh");
 EMBED(xv_text_matmul, "runtime/cuda/matmul.cuh");
 EMBED(xv_text_attention, "runtime/cuda/attention.cuh");
 EMBED(xv_text_attention_grad, "runtime/cuda/attention_grad.cuh");
+EMBED(xv_text_attention_bias, "runtime/cuda/attention_bias.cuh");
 EMBED(xv_text_rows, "runtime/cuda/rows.cuh");
 EMBED(xv_text_optimizer, "runtime/cuda/optimizer.cuh");
 
@@ -43,8 +44,9 @@ static const Text TEXTS[] = {
     {"integers.cuh", xv_text_integers, false},
     {"fragment.cuh", xv_text_fragment, false},
     {"matmul.cuh", xv_text_matmul, true},
-    {"attention.cuh", xv_text_attention, true},
-    {"attention_grad.cuh", xv_text_attention_grad, true},
+    {"attention.cuh", xv_text_attention, false},
+    {"attention_grad.cuh", xv_text_attention_grad, false},
+    {"attention_bias.cuh", xv_text_attention_bias, true},
     {"rows.cuh", xv_text_rows, true},
     {"optimizer.cuh", xv_text_optimizer, true},
 };

@@ -65,6 +65,10 @@ typedef struct XvAttentionGrad {
     XvHeads d_out;
     XvHeadsOut dq, dk, dv;
     float *d_bias[XV_MAX_BIASES];
+    // Target cuda, where a d_bias is wanted: memory for [n_chunks, heads, n_query, n_key], a chunk being a run of batch
+    // entries, a single one where a wanted bias differs from entry to entry. There lse of `forward` is read.
+    float *parts;
+    int64_t n_chunks;
 } XvAttentionGrad;
 
 void xv_attention_grad(const XvAttentionGrad *grad);

@@ -74,6 +74,15 @@ template <class T> static inline uint32_t xv_pair(float x, float y)
     return T(x).bits | (uint32_t)T(y).bits << 16;
 }
 
+static inline void xv_store_pair(const XvSpan<uint16_t> &to, int64_t at, uint32_t pair, XV_HERE)
+{
+    if ((uintptr_t)(to.at + at) % 4 != 0) {
+        xv_simt->fault(xv_simt, {file, line}, "element %lld of a buffer is not on 4 bytes", (long long)at);
+    }
+    to[XvIndex(at, file, line)] = (uint16_t)pair;
+    to[XvIndex(at + 1, file, line)] = (uint16_t)(pair >> 16);
+}
+
 // Matrices ------------------------------------------------------------------------------------------------------
 
 // 16 bytes of shared memory from an element on, read by the calling lane.

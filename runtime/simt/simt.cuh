@@ -29,6 +29,7 @@ struct XvIndex3 {
 // Kernels -------------------------------------------------------------------------------------------------------
 
 #define XV_KERNEL(threads) static void
+#define XV_KERNEL_FOR(threads, blocks) static void
 #define XV_ENTRY(name)                                                        \
     extern "C" void simt_##name(void **arguments);                            \
     extern "C" void simt_##name(void **arguments) { xv_simt_run(name, arguments); } \

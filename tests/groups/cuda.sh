@@ -3,15 +3,18 @@
 
 # emulated: the options with which the generated Makefiles compile kernels for the emulator.
 emulated="-std=c++20 -DXV_SIMT -O1 -fPIC -shared -Wall -Wextra -Werror -Wno-unused-function -Wno-unknown-pragmas
+    -Wno-maybe-uninitialized
     -ffp-contract=off -I. -include runtime/cuda/library.cuh"
 
 . tests/replay/steps.sh
 
 library() {
     # shellcheck disable=SC2086
-    succeeds "library kernels compile" "${CXX:-g++}" $emulated -x c++ /dev/null -o "$BUILD/tests/kernels_simt.so" &&
+    succeeds "library kernels compile" "${CXX:-g++}" $emulated -x c++ tests/simt/attention.cu \
+        -o "$BUILD/tests/kernels_simt.so" &&
         succeeds "library kernels" "$BUILD/tests/simt_library" &&
         succeeds "library kernels in all types" "$BUILD/tests/simt_types" &&
+        succeeds "attention in all types" "$BUILD/tests/simt_attention" &&
         succeeds "products of all types by cuBLASLt" env XV_CUDA_LIBRARIES="$PWD/$BUILD/tests/driver_blas" \
             STANDIN_KERNELS="$PWD/$BUILD/tests/kernels_simt.so" XV_CUBIN_CACHE="$WORK/cubins" \
             "$BUILD/tests/simt_types" cuda
@@ -38,8 +41,8 @@ all_ran() {
 # library_ran NAME FOLDER: so are the library's, but for those that only other tests use.
 library_ran() {
     cut -d ' ' -f 1 "$2/kernels.txt" "$2/updates.txt" | sort -u > "$WORK/ran"
-    for kernel in xv_matmul xv_attention_forward xv_attention_grad xv_scatter_add \
-        xv_sample xv_add_columns xv_update_squares xv_update_norm xv_update_adamw; do
+    for kernel in xv_matmul xv_attention_f32_.* xv_attention_grad_f32_.*_parts xv_attention_bias xv_clear \
+        xv_scatter_add xv_sample xv_add_columns xv_update_squares xv_update_norm xv_update_adamw; do
         succeeds "$1: $kernel ran" grep -qx "$kernel" "$WORK/ran"
     done
 }

@@ -8,47 +8,6 @@
 #include "runtime/base/random.h"
 #include "runtime/cuda/library.h"
 
-double value_of(const void *at, XvDtype type, int64_t index)
-{
-    const uint16_t *half = at;
-    const float *single = at;
-    return type == XV_F32    ? (double)single[index]
-           : type == XV_BF16 ? (double)xv_bf16_to_float(half[index])
-                             : (double)xv_f16_to_float(half[index]);
-}
-
-void *random_elements(XvDtype type, int64_t count, uint64_t key, double scale)
-{
-    uint16_t *half = check_memory((size_t)(count + 1) * 4);
-    float *single = (float *)half;
-    XvStream stream = xv_stream(key);
-    for (int64_t i = 0; i <= count; i++) {
-        float x = (float)(xv_stream_normal(&stream) * scale);
-        if (type == XV_F32) {
-            single[i] = x;
-        } else {
-            half[i] = type == XV_BF16 ? xv_bf16_from_float(x) : xv_f16_from_float(x);
-        }
-    }
-    return half;
-}
-
-double rounding_of(XvDtype type)
-{
-    return type == XV_F32 ? 0x1p-24 : type == XV_BF16 ? 0x1p-8 : 0x1p-11;
-}
-
-const char *type_name(XvDtype type, bool is_tf32)
-{
-    return is_tf32 ? "tf32" : type == XV_F32 ? "f32" : type == XV_BF16 ? "bf16" : "f16";
-}
-
-void finished(Check *check, XvDevice *device, const char *what)
-{
-    XvError error = {{0}};
-    check_that(check, xv_device_wait(device, &error), "%s: %s", what, error.text);
-}
-
 // The buffer as the device sees it.
 static void *sent(XvDevice *device, void *host, XvDtype type, int64_t count)
 {
