@@ -25,7 +25,7 @@ RUNTIME_OBJECTS := $(RUNTIME_SOURCES:%.c=$(BUILD)/%.o)
 TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard runtime/tools/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 UNIT_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/unit/test_*.c),$(wildcard tests/unit/*.c)))
-TEST_TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
+TEST_TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c)) $(BUILD)/tests/against_c
 
 .PHONY: all help deps deps-cuda demo demo-long demo-run test unit standin format lint asan tsan fuzz golden bench \
     gpu-bundle gpu-check install clean
@@ -92,6 +92,9 @@ $(patsubst %.c,$(BUILD)/%.o,$(wildcard dsl/*.c)) $(GRAMMAR_OBJECTS): $(BUILD)/ds
 $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_HELPERS) $(BUILD)/libcompiler.a $(BUILD)/libxv.a
 	$(CC) $(SANITIZE) -fopenmp -o $@ $< $(UNIT_HELPERS) $(BUILD)/libcompiler.a $(BUILD)/libxv.a -lcmocka \
 	    $(COMPILER_LIBS) $(RUNTIME_LIBS)
+
+$(BUILD)/tests/against_c: $(BUILD)/tests/simt/against_c.o $(BUILD)/libcompiler.a $(BUILD)/libxv.a
+	$(CC) $(SANITIZE) -fopenmp -rdynamic -Wl,-u,xv_keep_row -Wl,-u,xv_add_chunks -o $@ $^ $(COMPILER_LIBS) $(RUNTIME_LIBS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(BUILD)/libxv.a
 	$(CC) $(SANITIZE) -fopenmp -o $@ $< $(BUILD)/libxv.a $(RUNTIME_LIBS)

@@ -1,5 +1,6 @@
 // The target cuda: kernels.cu, and launches.c with a function for each kernel that hands it to the device, so that the
 // steps read the same as those of the target c.
+#include "codegen/batches.h"
 #include "codegen/columns.h"
 #include "codegen/cuda_shape.h"
 #include "codegen/emit_internal.h"
@@ -14,11 +15,8 @@ static int64_t scratch_floats(Arena *arena, const Program *program)
 static int launches(Arena *arena, const Program *program)
 {
     int count = plan_columns(arena, program).n_launches;
-    for (int i = 0; i < program->n_steps; i++) {
-        const Step *step = &program->steps[i];
-        bool is_two = (step->kind == STEP_SCATTER_ADD && !step->accumulates) ||
-                      cuda_attention_chunks(program, step) > 0;
-        count += is_two ? 2 : 1;
+    for (int i = 0; i < program->n_steps; i += batch_of_steps(program, i)) {
+        count += cuda_attention_chunks(program, &program->steps[i]) > 0 ? 2 : 1;
     }
     return count;
 }

@@ -1,4 +1,5 @@
 // The step of a graph as a straight list of calls, and the table of its values. See runtime/device/*.h for the calls.
+#include "codegen/batches.h"
 #include "codegen/buckets.h"
 #include "codegen/columns.h"
 #include "codegen/cuda_shape.h"
@@ -279,18 +280,48 @@ static void attention_grad_step(StepWriter *writer, const Step *step)
     out_line(out, "    .dv = %s});", heads_text(writer, &step->writes[2]));
 }
 
-static void scatter_add_step(StepWriter *writer, const Step *step)
+// The stride of all dimensions but the last, which fuse has made sure of.
+static int64_t leading_stride(const View *view)
+{
+    for (int i = view->rank - 2; i >= 0; i--) {
+        if (view->dim[i] > 1) {
+            return view->stride[i];
+        }
+    }
+    return 1;
+}
+
+// ".table = ..., ..." of XvRows.
+static const char *rows_text(StepWriter *writer, const Step *step)
 {
     const Graph *graph = writer->program->graph;
     const Node *node = &graph->nodes[step->node];
+    const View *rows = &step->reads[1];
     int64_t count = shape_count(&graph->nodes[node->inputs[0]].shape);
     int64_t width = shape_count(&node->shape) / (node->shape.dim[0] ? node->shape.dim[0] : 1);
-    out_line(writer->out, "%s&(XvRows){.table = %s, .n_rows = %lld, .width = %lld,",
-             call_text(writer, "scatter_add_rows"), view_text(writer, &step->writes[0]),
-             (long long)node->shape.dim[0], (long long)width);
-    out_line(writer->out, "    .index = %s, .rows = %s, .count = %lld}, %s);",
-             view_text(writer, &step->reads[0]), view_text(writer, &step->reads[1]), (long long)count,
-             step->accumulates ? "false" : "true");
+    bool is_matrix = node->shape.rank == 2;
+    return text_of(writer,
+                   ".table = %s, .n_rows = %lld, .width = %lld, .index = %s, .rows = %s, .count = %lld,\n"
+                   "        .row_stride = %lld, .column_stride = %lld",
+                   view_text(writer, &step->writes[0]), (long long)node->shape.dim[0], (long long)width,
+                   view_text(writer, &step->reads[0]), view_text(writer, rows), (long long)count,
+                   (long long)(is_matrix ? leading_stride(rows) : width),
+                   (long long)(is_matrix && width > 1 ? rows->stride[rows->rank - 1] : 1));
+}
+
+static void scatter_add_step(StepWriter *writer, const Step *step)
+{
+    out_line(writer->out, "%s&(XvRows){%s}, %s);", call_text(writer, "scatter_add_rows"),
+             rows_text(writer, step), step->accumulates ? "false" : "true");
+}
+
+static void scatter_add_steps(StepWriter *writer, const Step *steps, int n)
+{
+    out_line(writer->out, "xv_cuda_scatter_add_tables(run, (XvRows[]){");
+    for (int i = 0; i < n; i++) {
+        out_line(writer->out, "    {%s},", rows_text(writer, &steps[i]));
+    }
+    out_line(writer->out, "}, %d, true);", n);
 }
 
 static void sample_step(StepWriter *writer, const Step *step)
@@ -383,13 +414,18 @@ void emit_steps(Emission *emission, Out *out, const Program *program, const char
     if (!uses_run(program)) {
         out_line(out, "(void)run;");
     }
-    for (int i = 0; i < program->n_steps; i++) {
+    for (int i = 0, n = 1; i < program->n_steps; i += n) {
+        n = is_cuda ? batch_of_steps(program, i) : 1;
         if (is_cuda) {
-            add_columns(&writer, i);
+            add_columns(&writer, i + n - 1);
         }
         average_buckets(&writer, i);
         note_place(&writer, program->steps[i].node);
-        emit_step(&writer, &program->steps[i]);
+        if (n > 1) {
+            scatter_add_steps(&writer, &program->steps[i], n);
+        } else {
+            emit_step(&writer, &program->steps[i]);
+        }
     }
     if (is_cuda) {
         add_columns(&writer, program->n_steps);

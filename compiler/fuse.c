@@ -224,7 +224,7 @@ static Step call_step(Fusion *fusion, NodeId call)
     View *reads = arena_alloc(fusion->arena, ((size_t)step.n_reads + 1) * sizeof *reads);
     View *writes = arena_alloc(fusion->arena, MAX_RANK * sizeof *writes);
     for (int i = 0; i < step.n_reads; i++) {
-        reads[i] = operand_view(fusion, node->inputs[i], operand_need(node->op, i)).view;
+        reads[i] = operand_view(fusion, node->inputs[i], operand_need(node, i)).view;
     }
     for (int i = 0; i < MAX_RANK; i++) {
         NodeId value = result_value(fusion, call, i);
@@ -311,6 +311,7 @@ Program *fuse(Arena *arena, const Graph *graph, bool is_fused)
     fuse_places(fusion);
     role_collect_deps(fusion);
     fuse_groups(fusion);
+    fuse_early(fusion);
     fuse_sums(fusion);
     fuse_store(fusion);
     int n_units = 0;

@@ -4,6 +4,7 @@
 //   fuse_role.c     what every node is: kept in memory, computed in kernels, a library call, movement
 //   fuse_place.c    where library results and operands lie: strided views instead of copies
 //   fuse_group.c    groups of computed nodes with one iteration domain (fuse_bridge.c, fuse_merge.c)
+//   fuse_early.c    small copies that are made at the start, as one kernel
 //   fuse_sums.c     sums that products make on the side
 //   fuse_store.c    which values of a group are stored and which are computed again where they are needed
 //   fuse_order.c    order of the steps
@@ -141,18 +142,28 @@ bool node_is_dear(const Fusion *fusion, NodeId id);  // more than a few instruct
 NodeId chain_base(const Fusion *fusion, NodeId id);
 // Makes a movement node a copy: a member of a group.
 void role_make_copy(Fusion *fusion, NodeId id);
+// Whether nothing but outputs depends on the value.
+bool value_is_last(const Fusion *fusion, NodeId id);
 void role_collect_deps(Fusion *fusion);
 
 // fuse_place.c
 // What a library call asks of an operand or a result: rows or columns of unit stride, unit stride in the last
-// dimension, any strides, row-major without gaps. NEED_ROWS: a matrix whose rows have unit stride.
-typedef enum Need { NEED_MATRIX, NEED_ROWS, NEED_UNIT_LAST, NEED_STRIDES, NEED_DENSE } Need;
+// dimension, any strides, row-major without gaps. NEED_ROWS: a matrix whose rows have unit stride. NEED_LEADING: all
+// dimensions but the last are one of uniform stride.
+typedef enum Need {
+    NEED_MATRIX,
+    NEED_ROWS,
+    NEED_UNIT_LAST,
+    NEED_LEADING,
+    NEED_STRIDES,
+    NEED_DENSE,
+} Need;
 
 void fuse_places(Fusion *fusion);
 const IndexExpr *place_address(Fusion *fusion, const Place *place, const Access *access);
 Place *place_add(Fusion *fusion, NodeId value, NodeId storage, const PathStep *path, int n_path);
 void place_itself(Fusion *fusion, NodeId value);  // its own row-major storage, if it has no such place yet
-Need operand_need(Op op, int input);
+Need operand_need(const Node *node, int input);
 Need result_need(Op op, int result);
 
 // fuse_view.c: strided windows.
@@ -199,6 +210,9 @@ bool group_merge(Fusion *fusion, Side a, Side b);
 
 // fuse_group.c
 void fuse_groups(Fusion *fusion);
+
+// fuse_early.c
+void fuse_early(Fusion *fusion);
 
 // fuse_sums.c
 void fuse_sums(Fusion *fusion);

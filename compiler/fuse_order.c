@@ -2,6 +2,8 @@
 // last node, so that gradients are computed where their operands die; see fuse_internal.h.
 #include "compiler/fuse_internal.h"
 
+enum { MAX_TOGETHER = 8, SMALL_ELEMENTS = 1 << 18 };
+
 typedef struct Order {
     Fusion *fusion;
     Unit *units;
@@ -59,7 +61,7 @@ static void add_call_unit(Order *order, NodeId call)
     int n_operands = node->op == OP_MATMUL ? 2 : node->n_inputs;
     for (int i = 0; i < n_operands; i++) {
         list_add_once(fusion, &unit->reads,
-                      operand_view(fusion, node->inputs[i], operand_need(node->op, i)).value);
+                      operand_view(fusion, node->inputs[i], operand_need(node, i)).value);
     }
     if (fusion->bias[call] != NO_NODE) {
         list_add_once(fusion, &unit->reads, operand_view(fusion, fusion->bias[call], NEED_DENSE).value);
@@ -72,6 +74,38 @@ static void add_call_unit(Order *order, NodeId call)
         unit->key = fusion->accumulated[call] > call ? fusion->accumulated[call] : call;
     }
     order->unit_of[call] = order->n_units++;
+}
+
+// A small table's gradient that nothing waits for.
+static bool may_wait(const Order *order, const Unit *unit)
+{
+    const Fusion *fusion = order->fusion;
+    if (unit->group >= 0 || fusion_node(fusion, unit->call)->op != OP_SCATTER_ADD) {
+        return false;
+    }
+    const Node *node = fusion_node(fusion, unit->call);
+    return fusion->accumulated[unit->call] == NO_NODE && value_is_last(fusion, unit->call) &&
+           shape_count(&fusion_node(fusion, node->inputs[1])->shape) <= SMALL_ELEMENTS &&
+           shape_count(&node->shape) <= SMALL_ELEMENTS;
+}
+
+// Such calls wait for each other, a few at a time, so that a target can make one launch of them.
+static void gather_small_calls(Order *order)
+{
+    Unit *waiting[MAX_TOGETHER];
+    int n_waiting = 0;
+    for (int i = 0; i < order->n_units; i++) {
+        if (may_wait(order, &order->units[i])) {
+            waiting[n_waiting++] = &order->units[i];
+        }
+        for (int j = 0; n_waiting == MAX_TOGETHER && j < MAX_TOGETHER; j++) {
+            waiting[j]->key = waiting[MAX_TOGETHER - 1]->key;
+        }
+        n_waiting %= MAX_TOGETHER;
+    }
+    for (int j = 0; j + 1 < n_waiting; j++) {
+        waiting[j]->key = waiting[n_waiting - 1]->key;
+    }
 }
 
 static int producer_of(const Order *order, NodeId value)
@@ -145,6 +179,9 @@ static void collect_units(Order *order)
         if (fusion->values[id].call == id && fusion->values[id].role != ROLE_DEAD) {
             add_call_unit(order, id);
         }
+    }
+    if (fusion->is_fused) {
+        gather_small_calls(order);
     }
     for (int i = 0; i < order->n_units; i++) {
         for (int j = 0; j < order->units[i].reads.n_items; j++) {

@@ -51,12 +51,13 @@ void place_itself(Fusion *fusion, NodeId value)
     }
 }
 
-Need operand_need(Op op, int input)
+Need operand_need(const Node *node, int input)
 {
-    switch (op) {
+    switch (node->op) {
     case OP_MATMUL: return NEED_MATRIX;
     case OP_ATTENTION: return input < 3 ? NEED_UNIT_LAST : NEED_STRIDES;
     case OP_ATTENTION_GRAD: return input == 4 ? NEED_DENSE : input < 6 ? NEED_UNIT_LAST : NEED_STRIDES;
+    case OP_SCATTER_ADD: return input == 1 && node->shape.rank == 2 ? NEED_LEADING : NEED_DENSE;
     default: return NEED_DENSE;
     }
 }
@@ -435,7 +436,7 @@ static void place_operands(Fusion *fusion)
         }
         int n_operands = node->op == OP_MATMUL ? 2 : node->n_inputs;
         for (int i = 0; i < n_operands; i++) {
-            make_readable(fusion, node->inputs[i], operand_need(node->op, i));
+            make_readable(fusion, node->inputs[i], operand_need(node, i));
         }
         if (fusion->bias[id] != NO_NODE) {
             make_readable(fusion, fusion->bias[id], NEED_DENSE);

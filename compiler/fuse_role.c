@@ -261,6 +261,17 @@ void role_make_copy(Fusion *fusion, NodeId id)
     fusion->values[id].role = ROLE_COMPUTE;
 }
 
+bool value_is_last(const Fusion *fusion, NodeId id)
+{
+    const NodeList *users = &fusion->values[id].users;
+    for (int i = 0; i < users->n_items; i++) {
+        if (fusion->values[users->items[i]].role != ROLE_MOVE || !value_is_last(fusion, users->items[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 // Dependencies ---------------------------------------------------------------------------------------------------
 
 static void add_bases(Fusion *fusion, NodeId id, NodeList *deps);

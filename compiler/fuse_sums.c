@@ -68,18 +68,7 @@ static bool are_same(const Columns *a, const Columns *b)
            a->column_stride == b->column_stride && a->rows == b->rows && a->row_stride == b->row_stride;
 }
 
-// Whether nothing but outputs depends on the value: then no other step can come to stand in a circle.
-static bool is_last(const Fusion *fusion, NodeId id)
-{
-    const NodeList *users = &fusion->values[id].users;
-    for (int i = 0; i < users->n_items; i++) {
-        if (fusion->values[users->items[i]].role != ROLE_MOVE || !is_last(fusion, users->items[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
+// Nothing may depend on it: then no other step can come to stand in a circle.
 static NodeId lone_sum(const Fusion *fusion, int group)
 {
     const Group *g = &fusion->groups[group];
@@ -88,7 +77,7 @@ static NodeId lone_sum(const Fusion *fusion, int group)
     }
     NodeId id = g->members[0].node;
     bool is_sum = fusion_node(fusion, id)->op == OP_SUM && reduction_is_column(fusion, id);
-    return is_sum && fusion->values[id].places && is_last(fusion, id) ? id : NO_NODE;
+    return is_sum && fusion->values[id].places && value_is_last(fusion, id) ? id : NO_NODE;
 }
 
 void fuse_sums(Fusion *fusion)

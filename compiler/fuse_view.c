@@ -75,6 +75,23 @@ bool view_matrices(const View *view, View *matrices)
     return true;
 }
 
+// Whether one stride leads through all dimensions but the last.
+static bool is_leading(const View *view)
+{
+    int64_t count = 1, stride = 0;
+    for (int i = view->rank - 2; i >= 0; i--) {
+        if (view->dim[i] == 1) {
+            continue;
+        }
+        if (count > 1 && view->stride[i] != count * stride) {
+            return false;
+        }
+        stride = count == 1 ? view->stride[i] : stride;
+        count *= view->dim[i];
+    }
+    return true;
+}
+
 // Whether rows with unit stride lie at a distance that keeps them apart.
 static bool is_matrix(const View *view, int row, int column)
 {
@@ -102,6 +119,7 @@ bool view_fits(const View *view, Need need)
         return view_matrices(view, &matrices) && (is_matrix(&matrices, 1, 2) || is_matrix(&matrices, 2, 1));
     case NEED_ROWS: return view_matrices(view, &matrices) && is_matrix(&matrices, 1, 2);
     case NEED_UNIT_LAST: return view->dim[view->rank - 1] == 1 || view->stride[view->rank - 1] == 1;
+    case NEED_LEADING: return is_leading(view);
     case NEED_DENSE: return is_dense(view);
     case NEED_STRIDES: return true;
     }

@@ -21,7 +21,6 @@ static const char *const LIBRARY[XV_N_LIBRARY_KERNELS] = {
     [XV_KERNEL_MATMUL_BF16] = "xv_matmul_bf16",
     [XV_KERNEL_MATMUL_F16] = "xv_matmul_f16",
     [XV_KERNEL_ATTENTION_BIAS] = "xv_attention_bias",
-    [XV_KERNEL_CLEAR] = "xv_clear",
     [XV_KERNEL_SCATTER_ADD] = "xv_scatter_add",
     [XV_KERNEL_SAMPLE] = "xv_sample",
     [XV_KERNEL_TOP_K] = "xv_top_k",

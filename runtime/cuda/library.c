@@ -106,20 +106,34 @@ void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
 
 // Rows ----------------------------------------------------------------------------------------------------------
 
+void xv_cuda_scatter_add_tables(const XvRun *run, const XvRows *tables, int n_tables, bool is_cleared)
+{
+    XvScatterTablesTask task = {.n_tables = n_tables, .is_added = !is_cleared};
+    int64_t blocks = 0;
+    for (int i = 0; i < n_tables; i++) {
+        const XvRows *t = &tables[i];
+        bool is_dense = t->row_stride == 0;
+        int64_t row_stride = is_dense ? t->width : t->row_stride;
+        int64_t column_stride = is_dense ? 1 : t->column_stride;
+        int64_t extent_of_rows = (t->count - 1) * row_stride + (t->width - 1) * column_stride + 1;
+        task.tables[i] = (XvScatterTask){.table = xv_span_of(t->table, t->n_rows * t->width),
+                                         .index = xv_span_of(t->index, t->count),
+                                         .rows = xv_span_of(t->rows, extent_of_rows),
+                                         .n_rows = t->n_rows,
+                                         .width = t->width,
+                                         .count = t->count,
+                                         .row_stride = row_stride,
+                                         .column_stride = column_stride,
+                                         .first_block = blocks,
+                                         .column_blocks = xv_pieces(t->width, XV_SCATTER_COLUMNS)};
+        blocks += t->n_rows * task.tables[i].column_blocks;
+    }
+    xv_launch_library(run, XV_KERNEL_SCATTER_ADD, blocks, XV_ROWS_THREADS, (void *[]){&task});
+}
+
 void xv_cuda_scatter_add_rows(const XvRun *run, const XvRows *rows, bool is_cleared)
 {
-    int64_t elements = rows->n_rows * rows->width;
-    XvScatterTask task = {.table = xv_span_of(rows->table, elements),
-                          .index = xv_span_of(rows->index, rows->count),
-                          .rows = xv_span_of(rows->rows, rows->count * rows->width),
-                          .n_rows = rows->n_rows,
-                          .width = rows->width,
-                          .count = rows->count};
-    if (is_cleared) {
-        xv_launch_library(run, XV_KERNEL_CLEAR, xv_pieces(elements, XV_ROWS_THREADS), XV_ROWS_THREADS,
-                          (void *[]){&task.table});
-    }
-    xv_launch_library(run, XV_KERNEL_SCATTER_ADD, rows->count, XV_ROWS_THREADS, (void *[]){&task});
+    xv_cuda_scatter_add_tables(run, rows, 1, is_cleared);
 }
 
 void xv_cuda_sample_categorical(const XvRun *run, const float *weights, int64_t n_rows, int64_t n,

@@ -18,6 +18,9 @@ void xv_cuda_attention_grad(const XvRun *run, const XvAttentionGrad *grad);
 
 void xv_cuda_scatter_add_rows(const XvRun *run, const XvRows *rows, bool is_cleared);
 
+// The same for at most XV_SCATTER_MAX (runtime/cuda/tasks.h) tables that have nothing in common, in one launch.
+void xv_cuda_scatter_add_tables(const XvRun *run, const XvRows *tables, int n_tables, bool is_cleared);
+
 void xv_cuda_sample_categorical(const XvRun *run, const float *weights, int64_t n_rows, int64_t n,
                                 const XvDraw *draw, int32_t *index);
 

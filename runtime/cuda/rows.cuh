@@ -1,37 +1,38 @@
 // Scatter, sampling and the ends of column sums; semantics of runtime/device/rows.h.
 
-XV_KERNEL(XV_ROWS_THREADS) xv_clear(XvSpan<float> values)
-{
-    const int64_t i = (int64_t)blockIdx.x * XV_ROWS_THREADS + threadIdx.x;
-    if (i < values.count) {
-        values[i] = 0.0f;
-    }
-}
-XV_ENTRY(xv_clear)
+constexpr int XV_ROWS_WARPS = (int)XV_ROWS_THREADS / 32;
 
-// A block owns the row that position i names, if no earlier position names it; later positions follow in order.
-XV_KERNEL(XV_ROWS_THREADS) xv_scatter_add(XvScatterTask task)
+// A block looks through all indices for its row of a table; a thread keeps its columns, so sums are in order.
+XV_KERNEL(XV_ROWS_THREADS) xv_scatter_add(XvScatterTablesTask task)
 {
-    XV_SHARED(int, is_earlier, XV_ROWS_THREADS / 32);
-    const int64_t position = blockIdx.x, row = task.index[position];
-    bool is_taken = row < 0 || row >= task.n_rows;
-    for (int64_t j = threadIdx.x; j < position && !is_taken; j += XV_ROWS_THREADS) {
-        is_taken = task.index[j] == row;
+    XV_SHARED(uint32_t, named, XV_ROWS_WARPS);
+    int which = 0;
+    while (which + 1 < task.n_tables && task.tables[which + 1].first_block <= (int64_t)blockIdx.x) {
+        which++;
     }
-    const bool is_any = xv_any(0xffffffffu, is_taken);
-    if (threadIdx.x % 32 == 0) {
-        is_earlier[threadIdx.x / 32] = is_any;
+    const XvScatterTask &t = task.tables[which];
+    const int64_t block = (int64_t)blockIdx.x - t.first_block, row = block / t.column_blocks;
+    const int64_t left = block % t.column_blocks * XV_SCATTER_COLUMNS, first = left + threadIdx.x;
+    const int64_t end = left + XV_SCATTER_COLUMNS < t.width ? left + XV_SCATTER_COLUMNS : t.width;
+    for (int64_t c = first; c < end && !task.is_added; c += XV_ROWS_THREADS) {
+        t.table[row * t.width + c] = 0.0f;
     }
-    xv_sync_block();
-    for (int warp = 0; warp < XV_ROWS_THREADS / 32; warp++) {
-        if (is_earlier[warp]) {
-            return;
+    for (int64_t base = 0; base < t.count; base += XV_ROWS_THREADS) {
+        const int64_t mine = base + threadIdx.x;
+        const uint32_t vote = xv_ballot(0xffffffffu, mine < t.count && t.index[mine] == row);
+        if (threadIdx.x % 32 == 0) {
+            named[threadIdx.x / 32] = vote;
         }
-    }
-    for (int64_t j = position; j < task.count; j++) {
-        for (int64_t c = threadIdx.x; task.index[j] == row && c < task.width; c += XV_ROWS_THREADS) {
-            task.table[row * task.width + c] += task.rows[j * task.width + c];
+        xv_sync_block();
+        for (int warp = 0; warp < XV_ROWS_WARPS; warp++) {
+            for (uint32_t votes = named[warp], bit = 0; votes != 0; votes >>= 1, bit++) {
+                const int64_t position = base + warp * 32 + bit;
+                for (int64_t c = first; (votes & 1) && c < end; c += XV_ROWS_THREADS) {
+                    t.table[row * t.width + c] += t.rows[position * t.row_stride + c * t.column_stride];
+                }
+            }
         }
+        xv_sync_block();
     }
 }
 XV_ENTRY(xv_scatter_add)

@@ -124,13 +124,23 @@ enum { XV_ATTENTION_BIAS_THREADS = 128 };
 
 enum { XV_ROWS_THREADS = 128 };  // of the kernels of rows.cuh
 
-// table[index[i],:] += rows[i,:] in the order of i, indices outside 0..n_rows-1 skipped.
+// table[index[i],:] += rows[i,:] in the order of i, indices outside 0..n_rows-1 skipped; a table that is not added to
+// starts as zeros. Blocks own a row and some columns.
 typedef struct XvScatterTask {
     XV_SPAN(float) table;
     XV_SPAN(const int32_t) index;
     XV_SPAN(const float) rows;
     int64_t n_rows, width, count;
+    int64_t row_stride, column_stride;  // of rows
+    int64_t first_block, column_blocks;
 } XvScatterTask;
+
+enum { XV_SCATTER_COLUMNS = 1024, XV_SCATTER_MAX = 16 };  // columns of a block, tables of a launch
+
+typedef struct XvScatterTablesTask {
+    XvScatterTask tables[XV_SCATTER_MAX];
+    int32_t n_tables, is_added;
+} XvScatterTablesTask;
 
 // index[r] drawn from row r of weights [n_rows, n].
 typedef struct XvSampleTask {

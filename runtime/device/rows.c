@@ -40,16 +40,25 @@ static void clear_table(const XvRows *rows)
 // The columns [first, end) of all rows.
 static void scatter_columns(const XvRows *rows, int64_t first, int64_t end)
 {
+    bool is_dense = rows->row_stride == 0;
+    int64_t row_stride = is_dense ? rows->width : rows->row_stride;
+    int64_t column_stride = is_dense ? 1 : rows->column_stride;
     for (int64_t i = 0; i < rows->count; i++) {
         int64_t row = rows->index[i];
         if (row < 0 || row >= rows->n_rows) {
             continue;
         }
         float *to = rows->table + row * rows->width;
-        const float *from = rows->rows + i * rows->width;
+        const float *from = rows->rows + i * row_stride;
+        if (column_stride == 1) {
 #pragma omp simd
+            for (int64_t j = first; j < end; j++) {
+                to[j] += from[j];
+            }
+            continue;
+        }
         for (int64_t j = first; j < end; j++) {
-            to[j] += from[j];
+            to[j] += from[j * column_stride];
         }
     }
 }

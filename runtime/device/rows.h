@@ -11,6 +11,7 @@ typedef struct XvRows {
     const int32_t *index;  // [count]
     float *rows;           // [count, width]
     int64_t count;
+    int64_t row_stride, column_stride;  // of `rows` where they are scattered; 0: without gaps
 } XvRows;
 
 // rows[i,:] = table[index[i],:]; zeros for no row. Reads `table`.

@@ -321,9 +321,13 @@ bool xv_simt_launch(XvSimtMachine *machine, const XvSimtLaunch *launch, char *me
     memcpy(simt->grid, launch->grid, sizeof simt->grid);
     *launch->current = simt;
     bool is_good = true;
+    uint32_t every = launch->every > 1 ? launch->every : 1;
     for (uint32_t z = 0; z < launch->grid[2] && is_good; z++) {
         for (uint32_t y = 0; y < launch->grid[1] && is_good; y++) {
             for (uint32_t x = 0; x < launch->grid[0] && is_good; x++) {
+                if (x % every != 0 && x + 1 < launch->grid[0]) {
+                    continue;
+                }
                 simt->block[0] = x;
                 simt->block[1] = y;
                 simt->block[2] = z;

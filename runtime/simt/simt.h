@@ -80,6 +80,7 @@ typedef struct XvSimtLaunch {
     uint32_t grid[3];
     uint32_t threads;  // of a block, in one dimension
     void **arguments;
+    uint32_t every;  // of the blocks along grid[0] every so many and the last are run; 0 or 1: all
 } XvSimtLaunch;
 
 typedef struct XvSimtMachine XvSimtMachine;
@@ -88,7 +89,7 @@ typedef struct XvSimtMachine XvSimtMachine;
 XvSimtMachine *xv_simt_open(void);
 void xv_simt_close(XvSimtMachine *machine);
 
-// Runs all blocks in order. False after a fault, with the message in `message`.
+// Runs the blocks in order. False after a fault, with the message in `message`.
 bool xv_simt_launch(XvSimtMachine *machine, const XvSimtLaunch *launch, char *message, size_t size);
 
 #ifdef __cplusplus

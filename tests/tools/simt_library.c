@@ -135,6 +135,42 @@ static void scatter(Check *check, const XvRun *run)
     }
 }
 
+// Several tables in a launch: one wider than a block's columns, one whose rows lie as columns, one of a column.
+static void scatter_tables(Check *check, const XvRun *run)
+{
+    enum { COUNT = 130 };
+    static const int64_t SIZES[][2] = {{3, 1100}, {9, 20}, {5, 1}};
+    int32_t *index = check_memory(COUNT * sizeof *index);
+    for (int i = 0; i < COUNT; i++) {
+        index[i] = i * 5 % 13 % 10 - 1;
+    }
+    for (int is_cleared = 0; is_cleared < 2; is_cleared++) {
+        XvRows tables[3];
+        float *want[3];
+        for (int i = 0; i < 3; i++) {
+            int64_t n_rows = SIZES[i][0], width = SIZES[i][1];
+            want[i] = random_floats(n_rows * width, 7);
+            tables[i] = (XvRows){.table = want[i],
+                                 .n_rows = n_rows,
+                                 .width = width,
+                                 .index = index,
+                                 .rows = random_floats(COUNT * width, 8 + (uint64_t)i),
+                                 .count = COUNT,
+                                 .row_stride = i == 1 ? 1 : width,
+                                 .column_stride = i == 1 ? COUNT : 1};
+            float *got = copy_of(want[i], n_rows * width);
+            xv_scatter_add_rows(&tables[i], is_cleared);
+            tables[i].table = got;
+        }
+        xv_cuda_scatter_add_tables(run, tables, 3, is_cleared);
+        finished(check, run->device, "scatter to tables");
+        for (int i = 0; i < 3; i++) {
+            size_t bytes = (size_t)(SIZES[i][0] * SIZES[i][1]) * sizeof(float);
+            check_that(check, memcmp(tables[i].table, want[i], bytes) == 0, "table %d differs", i);
+        }
+    }
+}
+
 static void sample(Check *check, const XvRun *run)
 {
     enum { ROWS = 200, COUNT = 37 };
@@ -181,6 +217,7 @@ int main(void)
     XvRun run = {.device = &device};
     gemms(&check, &run);
     scatter(&check, &run);
+    scatter_tables(&check, &run);
     sample(&check, &run);
     top_k(&check, &run);
     xv_device_close(&device);

@@ -407,7 +407,8 @@ static void check_views(const Step *step)
             assert_true(is_row_major || ((view->dim[1] == 1 || view->stride[1] == 1) && i < step->n_reads));
         } else if (step->kind == STEP_SCATTER_ADD || step->kind == STEP_SAMPLE || step->kind == STEP_TOP_K) {
             int64_t stride = 1;
-            for (int j = last; j >= 0; j--) {
+            bool is_dense = step->kind != STEP_SCATTER_ADD || i != 1 || view->rank == 1;
+            for (int j = last; is_dense && j >= 0; j--) {
                 assert_true(view->dim[j] == 1 || view->stride[j] == stride);
                 stride *= view->dim[j];
             }

@@ -161,6 +161,28 @@ static void test_scatter(void **state)
     omp_set_num_threads(before);
 }
 
+// Rows that lie as columns, with gaps.
+static void test_scatter_strides(void **state)
+{
+    (void)state;
+    for (int w = 0; w < 5; w++) {
+        Rows r = make_rows(50, WIDTHS[w], 300);
+        float *expected = random_floats(50 * WIDTHS[w], 1), *turned = random_floats(WIDTHS[w] * 310, 4);
+        for (int64_t i = 0; i < 300 * WIDTHS[w]; i++) {
+            turned[i % WIDTHS[w] * 310 + i / WIDTHS[w]] = r.values[i];
+        }
+        scatter_plainly(&r, expected, w % 2 == 0);
+        r.rows.rows = turned;
+        r.rows.row_stride = 1;
+        r.rows.column_stride = 310;
+        xv_scatter_add_rows(&r.rows, w % 2 == 0);
+        assert_memory_equal(expected, r.table, (size_t)(50 * WIDTHS[w]) * sizeof(float));
+        free(expected);
+        free(turned);
+        free_rows(&r);
+    }
+}
+
 static void test_sample(void **state)
 {
     (void)state;
@@ -256,10 +278,15 @@ static void test_sum_squares(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keep),   cmocka_unit_test(test_keep_without_randomness),
-        cmocka_unit_test(test_gather), cmocka_unit_test(test_scatter),
-        cmocka_unit_test(test_sample), cmocka_unit_test(test_sample_edges),
-        cmocka_unit_test(test_top_k),  cmocka_unit_test(test_sum_squares),
+        cmocka_unit_test(test_keep),
+        cmocka_unit_test(test_keep_without_randomness),
+        cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_scatter),
+        cmocka_unit_test(test_scatter_strides),
+        cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_sample_edges),
+        cmocka_unit_test(test_top_k),
+        cmocka_unit_test(test_sum_squares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,412 @@
+// Every kernel of a task's program, as the target cuda writes it, on the emulator against the same kernel as the target
+// c writes it: against_c FOLDER MODEL.dsl TASK BATCH. Both texts are rendered from one kernel of the compiler, written to
+// FOLDER, compiled (CC, CXX) and run on the same random numbers. A task at the published sizes and a small batch shows
+// every kernel that it has at any batch, since the batch is nothing but a constant in their texts.
+//
+// Kernels with more elements than a budget run some of their blocks; what these wrote is compared. Sums over all rows
+// (column accumulators) are compared where all blocks ran.
+#include "codegen/cuda_shape.h"
+#include "codegen/dialect.h"
+#include "compiler/elaborate.h"
+#include "compiler/pipeline.h"
+#include "dsl/parse.h"
+#include "runtime/base/random.h"
+#include "runtime/device/kernels.h"
+#include "runtime/simt/simt.h"
+#include "tests/tools/check.h"
+
+#include <dlfcn.h>
+
+enum { BUDGET = 60000, COLUMN_BUDGET = 300000, MAX_BUFFERS = 128, SIDES = 2 };
+
+typedef enum Side { SIDE_C, SIDE_CUDA } Side;
+
+// A kernel of the program; those of equal CUDA text are one.
+typedef struct Case {
+    const Graph *graph;
+    const Kernel *kernel;
+    const char *text;
+    char name[16];
+} Case;
+
+typedef struct Comparison {
+    Arena *arena;
+    Case *cases;
+    int n_cases, capacity;
+    void *modules[SIDES];
+    XvSimtMachine *machine;
+    Check check;
+    int n_whole;  // kernels of which all blocks ran
+} Comparison;
+
+// Programs --------------------------------------------------------------------------------------------------------
+
+static void add_case(Comparison *comparison, const Graph *graph, const Kernel *kernel)
+{
+    Out *out = out_new(comparison->arena);
+    render_kernel(out, &dialect_cuda, graph, kernel, "@");
+    const char *text = out_text(out);
+    for (int i = 0; i < comparison->n_cases; i++) {
+        if (strcmp(comparison->cases[i].text, text) == 0) {
+            return;
+        }
+    }
+    if (comparison->n_cases == comparison->capacity) {
+        comparison->capacity = comparison->capacity ? 2 * comparison->capacity : 256;
+        comparison->cases =
+            realloc(comparison->cases, (size_t)comparison->capacity * sizeof *comparison->cases);
+        if (!comparison->cases) {
+            check_stop("out of memory");
+        }
+    }
+    Case *added = &comparison->cases[comparison->n_cases];
+    *added = (Case){.graph = graph, .kernel = kernel, .text = text};
+    snprintf(added->name, sizeof added->name, "k%d", comparison->n_cases++);
+}
+
+static Task *compiled(Arena *arena, char **argv)
+{
+    Interner *names = interner_new(arena);
+    Diag diag = {.stream = stderr};
+    ParseContext context = {arena, names, &diag};
+    const AstFile *files = load_files(&context, argv[2]);
+    ElaborateOptions options = {.model = "model", .task = intern(names, argv[3]), .batch = atoi(argv[4])};
+    Task *task = files ? elaborate(arena, names, &diag, files, &options) : NULL;
+    if (!task) {
+        check_stop("%s: the task %s does not compile", argv[2], argv[3]);
+    }
+    pipeline_run(arena, names, task, &(PipelineOptions){.is_fused = true, .stream = stdout});
+    return task;
+}
+
+static void add_cases(Comparison *comparison, const Program *program)
+{
+    for (int i = 0; i < program->n_steps; i++) {
+        if (program->steps[i].kernel) {
+            add_case(comparison, program->graph, program->steps[i].kernel);
+        }
+    }
+}
+
+static void add_task(Comparison *comparison, const Task *task)
+{
+    for (int i = 0; i < task->n_entries; i++) {
+        if (task->entries[i].train) {
+            add_cases(comparison, task->entries[i].train);
+        }
+        add_cases(comparison, task->entries[i].observe);
+    }
+}
+
+// Texts and modules -----------------------------------------------------------------------------------------------
+
+static int count_arguments(const Kernel *kernel)
+{
+    int draws[MAX_KERNEL_DRAWS];
+    return kernel->n_buffers + render_draws(kernel, draws, MAX_KERNEL_DRAWS) + (kernel_columns(kernel) > 0);
+}
+
+// What makes functions of one type of all kernels: the arguments as an array.
+static void write_entry(Comparison *comparison, Out *out, const Case *item, Side side)
+{
+    if (side == SIDE_CUDA) {
+        out_line(out, "XV_ENTRY(%s)", item->name);
+        return;
+    }
+    const char *arguments = "";
+    for (int i = 0; i < count_arguments(item->kernel); i++) {
+        arguments = arena_format(comparison->arena, "%s%sarguments[%d]", arguments, i ? ", " : "", i);
+    }
+    out_line(out, "void simt_%s(void **arguments)", item->name);
+    out_open(out, "");
+    out_line(out, "%s(%s);", item->name, arguments);
+    out_close(out, "");
+}
+
+static void *loaded(Comparison *comparison, const char *folder, Side side)
+{
+    static const char *const names[] = {"against.c", "against.cu"};
+    static const char *const commands[] = {
+        "${CC:-gcc} -std=c11 -D_GNU_SOURCE -O2 -fopenmp -fno-math-errno -fno-trapping-math -I. -fPIC -shared "
+        "-w %s/against.c -o %s/against_c.so",
+        "${CXX:-g++} -std=c++20 -DXV_SIMT -O1 -fPIC -shared -I. -Wall -Wextra -Werror -Wno-unused-function "
+        "-Wno-unknown-pragmas -ffp-contract=off -include runtime/cuda/library.cuh -x c++ %s/against.cu "
+        "-o %s/against_cu.so"};
+    static const char *const modules[] = {"against_c.so", "against_cu.so"};
+    Out *out = out_new(comparison->arena);
+    if (side == SIDE_C) {
+        out_line(out, "#include \"runtime/device/kernels.h\"");
+    }
+    for (int i = 0; i < comparison->n_cases; i++) {
+        const Case *item = &comparison->cases[i];
+        render_kernel(out, side == SIDE_C ? &dialect_c : &dialect_cuda, item->graph, item->kernel,
+                      item->name);
+        write_entry(comparison, out, item, side);
+    }
+    if (!out_save(out, check_path(folder, names[side])) ||
+        system(arena_format(comparison->arena, commands[side], folder, folder)) != 0) {
+        check_stop("%s does not compile", names[side]);
+    }
+    void *module = dlopen(check_path(folder, modules[side]), RTLD_NOW | RTLD_LOCAL);
+    if (!module) {
+        check_stop("%s", dlerror());
+    }
+    return module;
+}
+
+// Runs ------------------------------------------------------------------------------------------------------------
+
+// The memory of one run: a copy of all buffers for each side.
+typedef struct Run {
+    const Kernel *kernel;
+    char *before[MAX_BUFFERS], *memory[SIDES][MAX_BUFFERS];
+    float *scratch[SIDES];
+    XvDraw draws[MAX_KERNEL_DRAWS];
+    int n_draws;
+    CudaShape shape;
+    uint32_t every;
+} Run;
+
+static size_t size_of(Dtype dtype)
+{
+    return dtype == DTYPE_BOOL ? 1 : 4;
+}
+
+// Numbers around 1; indices, labels and truth values are 0 or 1, which every table has.
+static void fill(char *memory, Dtype dtype, int64_t count, XvStream *stream)
+{
+    float *numbers = (float *)(void *)memory;
+    int32_t *integers = (int32_t *)(void *)memory;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t word = xv_stream_u32(stream);
+        if (dtype == DTYPE_F32) {
+            numbers[i] = (float)((double)word * 0x1p-31 - 1);
+        } else if (dtype == DTYPE_I32) {
+            integers[i] = (int32_t)(word & 1);
+        } else {
+            memory[i] = (char)(word & 1);
+        }
+    }
+}
+
+static void prepare_buffer(Run *run, int i, XvStream *stream)
+{
+    const KernelBuffer *buffer = &run->kernel->buffers[i];
+    int64_t count = shape_count(&buffer->shape);
+    size_t bytes = (size_t)count * size_of(buffer->dtype);
+    run->before[i] = check_memory(bytes);
+    fill(run->before[i], buffer->dtype, count, stream);
+    for (int side = 0; side < SIDES; side++) {
+        run->memory[side][i] = check_memory(bytes);
+        memcpy(run->memory[side][i], run->before[i], bytes);
+    }
+}
+
+static void prepare(Run *run, const Case *item)
+{
+    const Kernel *kernel = item->kernel;
+    XvStream stream = xv_stream(xv_key(20, (uint64_t)kernel_rows(kernel)));
+    *run = (Run){.kernel = kernel, .shape = cuda_shape(kernel)};
+    if (kernel->n_buffers > MAX_BUFFERS) {
+        check_stop("%s has %d buffers", item->name, kernel->n_buffers);
+    }
+    for (int i = 0; i < kernel->n_buffers; i++) {
+        prepare_buffer(run, i, &stream);
+    }
+    int draws[MAX_KERNEL_DRAWS];
+    run->n_draws = render_draws(kernel, draws, MAX_KERNEL_DRAWS);
+    for (int i = 0; i < run->n_draws; i++) {
+        run->draws[i] = (XvDraw){.key = (uint64_t)i + 7, .threshold = 1u << 30, .scale = 4.0f / 3};
+    }
+    run->scratch[SIDE_C] = check_memory((size_t)render_scratch_floats(kernel) * sizeof(float));
+    run->scratch[SIDE_CUDA] = check_memory((size_t)cuda_scratch_floats(kernel) * sizeof(float));
+    int64_t elements = kernel_rows(kernel) * kernel->lanes;
+    for (int i = 0; i < kernel->n_reduce_dims; i++) {
+        elements *= kernel->reduce_dims[i];
+    }
+    int budget = kernel_columns(kernel) > 0 ? COLUMN_BUDGET : BUDGET;
+    run->every = (uint32_t)(elements / budget + 1);
+}
+
+static void release(Run *run)
+{
+    for (int i = 0; i < run->kernel->n_buffers; i++) {
+        free(run->before[i]);
+        free(run->memory[SIDE_C][i]);
+        free(run->memory[SIDE_CUDA][i]);
+    }
+    free(run->scratch[SIDE_C]);
+    free(run->scratch[SIDE_CUDA]);
+}
+
+// The arguments: of C all buffers by address, of CUDA the address of each argument, without sums over all rows.
+static void set_arguments(Run *run, Side side, void **pointers, void **arguments)
+{
+    int count = 0;
+    for (int i = 0; i < run->kernel->n_buffers; i++) {
+        if (side == SIDE_C || !cuda_is_column(run->kernel, i)) {
+            pointers[count++] = run->memory[side][i];
+        }
+    }
+    for (int i = 0; i < run->n_draws; i++) {
+        pointers[count++] = &run->draws[i];
+    }
+    pointers[count++] = run->scratch[side];
+    for (int i = 0; i < count; i++) {
+        arguments[i] = side == SIDE_C ? pointers[i] : (void *)&pointers[i];
+    }
+}
+
+static XvSimtKernel kernel_of(const Comparison *comparison, const Case *item, Side side)
+{
+    char symbol[32];
+    snprintf(symbol, sizeof symbol, "simt_%s", item->name);
+    void *address = dlsym(comparison->modules[side], symbol);
+    if (!address) {
+        check_stop("%s", dlerror());
+    }
+    XvSimtKernel kernel;
+    memcpy(&kernel, &address, sizeof kernel);
+    return kernel;
+}
+
+static bool launch(Comparison *comparison, Run *run, const Case *item)
+{
+    void *pointers[MAX_BUFFERS + MAX_KERNEL_DRAWS + 1], *arguments[MAX_BUFFERS + MAX_KERNEL_DRAWS + 1];
+    set_arguments(run, SIDE_C, pointers, arguments);
+    kernel_of(comparison, item, SIDE_C)(arguments);
+    set_arguments(run, SIDE_CUDA, pointers, arguments);
+    void *address = dlsym(comparison->modules[SIDE_CUDA], "xv_simt_current");
+    XvSimt **(*current)(void);
+    memcpy(&current, &address, sizeof current);
+    XvSimtLaunch launched = {.name = item->kernel->name,
+                             .kernel = kernel_of(comparison, item, SIDE_CUDA),
+                             .current = current(),
+                             .grid = {(uint32_t)run->shape.blocks, 1, 1},
+                             .threads = (uint32_t)run->shape.threads,
+                             .arguments = arguments,
+                             .every = run->every};
+    char message[1024];
+    bool is_good = xv_simt_launch(comparison->machine, &launched, message, sizeof message);
+    check_that(&comparison->check, is_good, "%s", message);
+    return is_good;
+}
+
+// Comparisons -----------------------------------------------------------------------------------------------------
+
+static double value_of(const char *memory, Dtype dtype, int64_t i)
+{
+    const float *numbers = (const float *)(const void *)memory;
+    const int32_t *integers = (const int32_t *)(const void *)memory;
+    return dtype == DTYPE_F32 ? (double)numbers[i] : dtype == DTYPE_I32 ? integers[i] : memory[i];
+}
+
+// Numbers that are the same up to the order of sums and the rounding of elementary functions.
+static bool is_close(double got, double want, double largest)
+{
+    if (!isfinite(got) || !isfinite(want)) {
+        return (isnan(got) && isnan(want)) || got == want;
+    }
+    return fabs(got - want) <= 2e-5 * largest + 1e-4 * fabs(want);
+}
+
+static void compare_values(Comparison *comparison, const Case *item, const char *what, const double *got,
+                           const double *want, int64_t count)
+{
+    double largest = 0;
+    int64_t wrong = 0, at = 0;
+    for (int64_t i = 0; i < count; i++) {
+        largest = isfinite(want[i]) && fabs(want[i]) > largest ? fabs(want[i]) : largest;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        if (!is_close(got[i], want[i], largest)) {
+            at = wrong++ ? at : i;
+        }
+    }
+    check_that(&comparison->check, wrong == 0, "%s (%s), %s: %lld of %lld differ, [%lld] is %.9g, C has %.9g",
+               item->kernel->name, item->name, what, (long long)wrong, (long long)count, (long long)at,
+               count > 0 ? got[at] : 0, count > 0 ? want[at] : 0);
+}
+
+// What the blocks wrote: all of a buffer, or where it is no longer what it was. How many elements that is.
+static int64_t compare_buffer(Comparison *comparison, const Case *item, const Run *run, int i)
+{
+    const KernelBuffer *buffer = &run->kernel->buffers[i];
+    int64_t count = shape_count(&buffer->shape), written = 0;
+    size_t size = size_of(buffer->dtype);
+    double *got = check_memory((size_t)count * sizeof *got),
+           *want = check_memory((size_t)count * sizeof *want);
+    const char *cuda = run->memory[SIDE_CUDA][i];
+    for (int64_t j = 0; j < count; j++) {
+        size_t place = (size_t)j * size;
+        if (run->every == 1 || memcmp(cuda + place, run->before[i] + place, size) != 0) {
+            got[written] = value_of(cuda, buffer->dtype, j);
+            want[written++] = value_of(run->memory[SIDE_C][i], buffer->dtype, j);
+        }
+    }
+    compare_values(comparison, item, "a buffer", got, want, written);
+    free(got);
+    free(want);
+    return written;
+}
+
+static void compare_column(Comparison *comparison, const Case *item, const Run *run, int column)
+{
+    int64_t lanes = run->kernel->lanes;
+    double *got = check_memory((size_t)lanes * sizeof *got),
+           *want = check_memory((size_t)lanes * sizeof *want);
+    const char *sums = run->memory[SIDE_C][cuda_column(run->kernel, column)->buffer];
+    for (int64_t c = 0; c < lanes; c++) {
+        got[c] = 0;
+        want[c] = value_of(sums, DTYPE_F32, c);
+        for (int64_t chunk = 0; chunk < run->shape.chunks; chunk++) {
+            got[c] += (double)run->scratch[SIDE_CUDA][(column * run->shape.chunks + chunk) * lanes + c];
+        }
+    }
+    compare_values(comparison, item, "a sum over rows", got, want, lanes);
+    free(got);
+    free(want);
+}
+
+static void compare(Comparison *comparison, const Case *item, const Run *run)
+{
+    int64_t written = kernel_columns(run->kernel);
+    for (int i = 0; i < run->kernel->n_buffers; i++) {
+        if (run->kernel->buffers[i].kind != BUFFER_READ && !cuda_is_column(run->kernel, i)) {
+            written += compare_buffer(comparison, item, run, i);
+        }
+    }
+    check_that(&comparison->check, written > 0, "%s (%s) writes nothing", item->kernel->name, item->name);
+    for (int i = 0; run->every == 1 && i < kernel_columns(run->kernel); i++) {
+        compare_column(comparison, item, run, i);
+    }
+    comparison->n_whole += run->every == 1;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 5) {
+        check_stop("usage: against_c FOLDER MODEL.dsl TASK BATCH");
+    }
+    Comparison comparison = {.arena = arena_new(), .machine = xv_simt_open()};
+    if (!comparison.machine) {
+        check_stop("out of memory");
+    }
+    add_task(&comparison, compiled(comparison.arena, argv));
+    for (int side = 0; side < SIDES; side++) {
+        comparison.modules[side] = loaded(&comparison, argv[1], (Side)side);
+    }
+    for (int i = 0; i < comparison.n_cases; i++) {
+        Run run;
+        prepare(&run, &comparison.cases[i]);
+        if (launch(&comparison, &run, &comparison.cases[i])) {
+            compare(&comparison, &comparison.cases[i], &run);
+        }
+        release(&run);
+    }
+    printf("%d kernels ran, %d with all their blocks\n", comparison.n_cases, comparison.n_whole);
+    xv_simt_close(comparison.machine);
+    free(comparison.cases);
+    arena_free(comparison.arena);
+    return check_finish(&comparison.check, argv[3]);
+}
