@@ -26,9 +26,11 @@ typedef struct Spelling {
 
 typedef struct Dialect {
     const char *name;
-    const Spelling *spelling;    // by Op
-    const char *type[3];         // by Dtype: of variables
-    const char *stored_type[3];  // by Dtype: of buffer elements
+    const Spelling *spelling;              // by Op
+    const char *type[DTYPE_COUNT];         // of variables
+    const char *stored_type[DTYPE_COUNT];  // of buffer elements
+    // Of two-byte types, as calls of one argument: an element as a float, a float as an element, a float rounded.
+    const char *widened[DTYPE_COUNT], *narrowed[DTYPE_COUNT], *rounded[DTYPE_COUNT];
     const char *narrow_index,
         *wide_index;              // type of indices where all buffers have less than 2^31 elements, else
     const char *lane_slot;        // subscript of lane buffers within a lane loop

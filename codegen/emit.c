@@ -159,13 +159,18 @@ Out *emit_opened(Arena *arena, const char *purpose)
 
 static Out *parameter_macros(Arena *arena, const Task *task)
 {
-    Out *out = emit_opened(arena, "Places of the parameters (p_) and of their gradients (g_).");
+    Out *out = emit_opened(
+        arena,
+        "Places of the parameters (p_), of their copies in two bytes (c_) and of their gradients (g_).");
     out_line(out, "#pragma once");
     out_line(out, "");
     for (int i = 0; i < task->n_parameters + task->n_packs; i++) {
         const char *name = name_identifier(arena, task->parameters[i].name, false);
         long long offset = (long long)task->offsets[i];
         out_line(out, "#define p_%s (run->parameters + %lld)", name, offset);
+        if (precision_dtype(task->precision) != DTYPE_F32) {
+            out_line(out, "#define c_%s (run->copies + %lld)", name, offset);
+        }
         out_line(out, "#define g_%s (run->gradients + %lld)", name, offset);
     }
     return out;
@@ -265,6 +270,8 @@ static void open_kernel_files(Emission *emission)
     out_line(header, "#define XV_AT_F32(offset) ((float *)(void *)(run->arena + (offset)))");
     out_line(header, "#define XV_AT_I32(offset) ((int32_t *)(void *)(run->arena + (offset)))");
     out_line(header, "#define XV_AT_U8(offset) ((uint8_t *)(void *)(run->arena + (offset)))");
+    out_line(header, "#define XV_AT_BF16(offset) ((uint16_t *)(void *)(run->arena + (offset)))");
+    out_line(header, "#define XV_AT_F16(offset) ((uint16_t *)(void *)(run->arena + (offset)))");
     out_line(header, "");
     emission->kernel_header = header;
     if (!is_c) {
@@ -293,9 +300,8 @@ static bool save_graphs(Emission *emission, const char *directory)
 static bool save_c_files(Emission *emission, const char *directory)
 {
     Out *header = emission->kernel_header;
-    out_line(header,
-             "void update(float *parameters, const float *gradients, float *moment1, float *moment2,");
-    out_line(header, "            const uint8_t *has_gradient, const XvUpdate *rates);");
+    out_line(header, "void update(const XvUpdateRegions *regions, const uint8_t *has_gradient,");
+    out_line(header, "            const XvUpdate *rates);");
     Out *update = emit_opened(emission->arena, "One optimizer step.");
     out_line(update, "#include \"kernels.h\"");
     out_line(update, "");

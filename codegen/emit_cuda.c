@@ -24,10 +24,16 @@ static int launches(Arena *arena, const Program *program)
 // "const float *" of a buffer as the steps pass it.
 static const char *host_type(const KernelBuffer *buffer)
 {
-    static const char *const read[] = {
-        [DTYPE_F32] = "const float *", [DTYPE_I32] = "const int32_t *", [DTYPE_BOOL] = "const uint8_t *"};
-    static const char *const written[] = {
-        [DTYPE_F32] = "float *", [DTYPE_I32] = "int32_t *", [DTYPE_BOOL] = "uint8_t *"};
+    static const char *const read[] = {[DTYPE_F32] = "const float *",
+                                       [DTYPE_I32] = "const int32_t *",
+                                       [DTYPE_BOOL] = "const uint8_t *",
+                                       [DTYPE_BF16] = "const uint16_t *",
+                                       [DTYPE_F16] = "const uint16_t *"};
+    static const char *const written[] = {[DTYPE_F32] = "float *",
+                                          [DTYPE_I32] = "int32_t *",
+                                          [DTYPE_BOOL] = "uint8_t *",
+                                          [DTYPE_BF16] = "uint16_t *",
+                                          [DTYPE_F16] = "uint16_t *"};
     return buffer->kind == BUFFER_READ ? read[buffer->dtype] : written[buffer->dtype];
 }
 

@@ -52,7 +52,19 @@ static const char *storage_text(StepWriter *writer, NodeId node)
     }
     const Parameter *parameter = &writer->emission->task->parameters[storage->parameter];
     const char *name = name_identifier(writer->emission->arena, parameter->name, false);
-    return text_of(writer, "%s_%s", storage->region == REGION_PARAMETER ? "p" : "g", name);
+    static const char *const prefixes[] = {
+        [REGION_PARAMETER] = "p", [REGION_COPY] = "c", [REGION_GRADIENT] = "g"};
+    return text_of(writer, "%s_%s", prefixes[storage->region], name);
+}
+
+static Dtype view_dtype(const StepWriter *writer, const View *view)
+{
+    return writer->program->graph->nodes[view->node].dtype;
+}
+
+static const char *type_text(Dtype dtype)
+{
+    return dtype == DTYPE_BF16 ? "XV_BF16" : dtype == DTYPE_F16 ? "XV_F16" : "XV_F32";
 }
 
 static const char *view_text(StepWriter *writer, const View *view)
@@ -191,6 +203,15 @@ static void matmul_step(StepWriter *writer, const Step *step)
              call_text(writer, "gemm"), (long long)result->dim[last - 1], (long long)result->dim[last],
              (long long)a_view->dim[last], a.is_transposed ? "true" : "false",
              b.is_transposed ? "true" : "false");
+    Dtype types[3] = {view_dtype(writer, a_view), view_dtype(writer, &step->reads[1]),
+                      view_dtype(writer, result)};
+    if (dtype_is_low(types[0]) || dtype_is_low(types[1]) || dtype_is_low(types[2])) {
+        out_line(out, "    .type_a = %s, .type_b = %s, .type_c = %s,", type_text(types[0]),
+                 type_text(types[1]), type_text(types[2]));
+    }
+    if (writer->program->graph->nodes[step->node].attr.is_tf32) {
+        out_line(out, "    .is_tf32 = true,");
+    }
     out_line(out, "    .accumulate = %s, .batch = %lld, .a = %s, .b = %s,",
              step->accumulates ? "true" : "false", batch, a.pointer, b.pointer);
     out_line(
@@ -234,6 +255,12 @@ static void attention_problem(StepWriter *writer, const Step *step, int biases)
     const char *keep = node->attr.index >= 0 ? text_of(writer, "&run->draws[%d]", node->attr.index) : "NULL";
     out_line(out, "    .scale = (float)%.9g, .keep = %s, .n_biases = %d,", node->attr.number, keep,
              step->n_reads - biases);
+    if (dtype_is_low(view_dtype(writer, q))) {
+        out_line(out, "    .type = %s,", type_text(view_dtype(writer, q)));
+    }
+    if (node->attr.is_tf32) {
+        out_line(out, "    .is_tf32 = true,");
+    }
     attention_biases(writer, step, biases);
     out_line(out, "    .q = %s,", heads_text(writer, q));
     out_line(out, "    .k = %s,", heads_text(writer, &step->reads[1]));
@@ -373,8 +400,11 @@ static void emit_step(StepWriter *writer, const Step *step)
 
 static void emit_values(StepWriter *writer)
 {
-    static const char *const macros[] = {
-        [DTYPE_F32] = "XV_AT_F32", [DTYPE_I32] = "XV_AT_I32", [DTYPE_BOOL] = "XV_AT_U8"};
+    static const char *const macros[] = {[DTYPE_F32] = "XV_AT_F32",
+                                         [DTYPE_I32] = "XV_AT_I32",
+                                         [DTYPE_BOOL] = "XV_AT_U8",
+                                         [DTYPE_BF16] = "XV_AT_BF16",
+                                         [DTYPE_F16] = "XV_AT_F16"};
     const Program *program = writer->program;
     out_line(writer->out, "// Values in the arena: bytes from its start, chosen by the memory plan.");
     for (NodeId id = 0; id < program->graph->n_nodes; id++) {

@@ -33,6 +33,9 @@ static void emit_parameters(Out *out, Arena *arena, const Task *task)
                  "     .init = %s, .init_a = %.17g, .init_b = %.17g, .is_trainable = %s, .has_decay = %s,",
                  INIT_NAMES[p->init], p->init_a, p->init_b, p->is_trainable ? "true" : "false",
                  p->has_decay ? "true" : "false");
+        if (task->has_copy[i]) {
+            out_line(out, "     .has_copy = true,");
+        }
         if (p->has_zero_row) {
             out_line(out, "     .has_zero_row = true, .zero_row = %lld,", (long long)p->zero_row);
         }
@@ -317,6 +320,10 @@ void emit_tables(Out *out, Arena *arena, const Task *task, const Target *target)
     out_line(out, "const XvProgram xv_program = {");
     out_line(out, "    .model = \"%s\", .task = \"%s\", .target = \"%s\", .config = config, .ranks = %d,",
              task->model, task->name, target->name, task->ranks);
+    out_line(out, "    .precision = \"%s\", .copy_type = %s,", precision_name(task->precision),
+             task->precision == PRECISION_BF16   ? "XV_BF16"
+             : task->precision == PRECISION_FP16 ? "XV_F16"
+                                                 : "XV_F32");
     out_line(out, "    .parameters = parameters, .n_parameters = %d, .parameter_count = %lld,",
              task->n_parameters, (long long)task->parameter_count);
     out_line(out, "    .aliases = %s, .n_aliases = %d, .buffers = %s, .n_buffers = %d,",

@@ -180,9 +180,14 @@ static const char *subscript(Rendering *rendering, const IndexExpr *index)
 
 // Scalar expressions --------------------------------------------------------------------------------------------
 
+static bool is_float(Dtype dtype)
+{
+    return dtype == DTYPE_F32 || dtype_is_low(dtype);
+}
+
 static const char *number_text(Rendering *rendering, double number, Dtype dtype)
 {
-    if (dtype != DTYPE_F32) {
+    if (!is_float(dtype)) {
         return render_format(rendering, "%lld", (long long)number);
     }
     if (isinf(number)) {
@@ -219,6 +224,8 @@ static const char *load_text(Rendering *rendering, const ScalarExpr *expr, int p
     const char *name = rendering->buffer_names[expr->buffer];
     const char *guard = guard_text(rendering, expr->guard);
     const char *load = render_format(rendering, "%s[%s]", name, subscript(rendering, expr->index));
+    const char *widened = rendering->dialect->widened[expr->dtype];
+    load = widened ? render_format(rendering, "%s(%s)", widened, load) : load;
     if (!guard) {
         return load;
     }
@@ -231,8 +238,14 @@ static const char *op_text(Rendering *rendering, const ScalarExpr *expr, int pre
 {
     if (expr->op == OP_CAST) {
         Dtype from = expr->args[0]->dtype;
-        if (from == expr->dtype || (from == DTYPE_BOOL && expr->dtype == DTYPE_I32)) {
+        bool is_exact = dtype_is_low(from) && expr->dtype == DTYPE_F32;
+        if (from == expr->dtype || is_exact || (from == DTYPE_BOOL && expr->dtype == DTYPE_I32)) {
             return render_scalar(rendering, expr->args[0], precedence);
+        }
+        if (dtype_is_low(expr->dtype)) {
+            const char *text = render_format(rendering, "%s(%s)", rendering->dialect->rounded[expr->dtype],
+                                             render_scalar(rendering, expr->args[0], PRECEDENCE_SELECT));
+            return parenthesised(rendering, text, PRECEDENCE_UNARY, precedence);
         }
         if (expr->dtype == DTYPE_BOOL) {
             const char *tested = render_scalar(rendering, expr->args[0], PRECEDENCE_ADD);
@@ -244,7 +257,7 @@ static const char *op_text(Rendering *rendering, const ScalarExpr *expr, int pre
         return parenthesised(rendering, text, PRECEDENCE_UNARY, precedence);
     }
     const Spelling *spelling = &rendering->dialect->spelling[expr->op];
-    bool is_integer = expr->args[0]->dtype != DTYPE_F32 && spelling->integer;
+    bool is_integer = !is_float(expr->args[0]->dtype) && spelling->integer;
     const char *pattern = is_integer ? spelling->integer : spelling->text;
     if (!pattern) {
         XV_BUG("op %s has no spelling for target %s", op_info(expr->op)->name, rendering->dialect->name);
@@ -350,6 +363,15 @@ static const char *accumulate_text(Rendering *rendering, const Statement *statem
     return render_format(rendering, "%s = %s > %s ? %s : %s;", name, value, name, value, name);
 }
 
+// What is stored of a value. Rounding and writing two bytes are one.
+static const char *stored_text(Rendering *rendering, const ScalarExpr *value)
+{
+    const char *narrowed = rendering->dialect->narrowed[value->dtype];
+    bool is_rounding = narrowed && value->kind == SCALAR_OP && value->op == OP_CAST;
+    const char *text = render_scalar(rendering, is_rounding ? value->args[0] : value, PRECEDENCE_SELECT);
+    return narrowed ? render_format(rendering, "%s(%s)", narrowed, text) : text;
+}
+
 static const char *statement_text(Rendering *rendering, const Statement *statement)
 {
     const Dialect *dialect = rendering->dialect;
@@ -371,9 +393,9 @@ static const char *statement_text(Rendering *rendering, const Statement *stateme
                              rendering->dialect->lane_slot, value);
     }
     case STATEMENT_STORE: {
-        const char *value = render_scalar(rendering, statement->value, PRECEDENCE_SELECT);
         return render_format(rendering, "%s[%s] = %s;", rendering->buffer_names[statement->buffer],
-                             subscript(rendering, statement->index), value);
+                             subscript(rendering, statement->index),
+                             stored_text(rendering, statement->value));
     }
     }
     return "";

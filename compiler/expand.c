@@ -17,7 +17,7 @@ typedef struct Site {
 
 typedef void Definition(Site *site);
 
-static void define_stop_gradient(Site *site)
+static void define_identity(Site *site)
 {
     site->results[0] = site->inputs[0];
 }
@@ -146,7 +146,8 @@ static const struct {
     Definition *define;
     uint32_t mask;
 } DEFINITIONS[OP_COUNT] = {
-    [OP_STOP_GRADIENT] = {define_stop_gradient, EXPAND_SIMPLE},
+    [OP_STOP_GRADIENT] = {define_identity, EXPAND_SIMPLE},
+    [OP_KEPT] = {define_identity, EXPAND_SIMPLE},
     [OP_SOFTMAX] = {define_softmax, EXPAND_SIMPLE},
     [OP_LOG_SOFTMAX] = {define_log_softmax, EXPAND_SIMPLE},
     [OP_LAYER_NORM] = {define_layer_norm, EXPAND_SIMPLE},

@@ -92,7 +92,7 @@ static int64_t view_bytes(const Fusion *fusion, const View *view)
     for (int i = 0; i < view->rank; i++) {
         elements *= view->stride[i] == 0 ? 1 : view->dim[i];
     }
-    return elements * (fusion_node(fusion, view->node)->dtype == DTYPE_BOOL ? 1 : 4);
+    return elements * dtype_bytes(fusion_node(fusion, view->node)->dtype);
 }
 
 // Results of a call in order; for a sum that it makes, the sum.
@@ -268,9 +268,9 @@ static void store_node(const Fusion *fusion, Program *program, NodeId id)
         return;
     }
     storage->is_stored = true;
-    storage->bytes = shape_count(&node->shape) * (node->dtype == DTYPE_BOOL ? 1 : 4);
+    storage->bytes = shape_count(&node->shape) * dtype_bytes(node->dtype);
     if (node->op == OP_PARAM) {
-        storage->region = REGION_PARAMETER;
+        storage->region = dtype_is_low(node->dtype) ? REGION_COPY : REGION_PARAMETER;
         storage->parameter = node->attr.index;
     }
 }

@@ -49,6 +49,15 @@ static bool can_take(const Prepare *prepare, NodeId id)
     return prepare->uses[id] == 1 && class != CLASS_SOURCE && class != CLASS_MOVE && class != CLASS_RANDOM;
 }
 
+// A product like `of`, on other inputs.
+static NodeId product_of(Prepare *prepare, NodeId of, const NodeId *inputs, int n_inputs,
+                         const Origin *origin)
+{
+    const Node *node = &prepare->from->nodes[of];
+    Shape shape = node->shape;
+    return graph_add(prepare->to, OP_MATMUL, node->dtype, &shape, inputs, n_inputs, &node->attr, origin);
+}
+
 static void copy_product(Prepare *prepare, NodeId id)
 {
     const Node *node = &prepare->from->nodes[id];
@@ -57,9 +66,9 @@ static void copy_product(Prepare *prepare, NodeId id)
     NodeId b = prepare->map[node->inputs[1]];
     NodeId c = prepare->map[node->inputs[2]];
     if (prepare->is_sum[id] && can_take(prepare, node->inputs[2])) {
-        prepare->map[id] = graph_matmul(prepare->to, a, b, c, &origin);
+        prepare->map[id] = product_of(prepare, id, (NodeId[]){a, b, c}, 3, &origin);
     } else {
-        NodeId product = graph_matmul(prepare->to, a, b, NO_NODE, &origin);
+        NodeId product = product_of(prepare, id, (NodeId[]){a, b}, 2, &origin);
         prepare->map[id] = graph_binary(prepare->to, OP_ADD, product, c, &origin);
     }
 }
@@ -75,11 +84,12 @@ static bool copy_sum(Prepare *prepare, NodeId id)
         NodeId product = node->inputs[i];
         NodeId other = node->inputs[1 - i];
         const Node *matmul = &prepare->from->nodes[product];
-        if (matmul->op == OP_MATMUL && matmul->n_inputs == 2 && prepare->uses[product] == 1 &&
-            can_take(prepare, other)) {
+        if (matmul->op == OP_MATMUL && matmul->n_inputs == 2 && matmul->dtype == DTYPE_F32 &&
+            prepare->uses[product] == 1 && can_take(prepare, other)) {
             Origin origin = node_origin(prepare->from, id);
-            prepare->map[id] = graph_matmul(prepare->to, prepare->map[matmul->inputs[0]],
-                                            prepare->map[matmul->inputs[1]], prepare->map[other], &origin);
+            NodeId inputs[3] = {prepare->map[matmul->inputs[0]], prepare->map[matmul->inputs[1]],
+                                prepare->map[other]};
+            prepare->map[id] = product_of(prepare, product, inputs, 3, &origin);
             return true;
         }
     }

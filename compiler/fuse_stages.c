@@ -346,7 +346,7 @@ static void set_costs(const Stages *stages, Kernel *kernel)
         int64_t elements = shape_count(&buffer->shape);
         int64_t points = rows * loops * kernel->lanes;
         elements = elements < points ? elements : points;
-        kernel->bytes += elements * (buffer->dtype == DTYPE_BOOL ? 1 : 4);
+        kernel->bytes += elements * dtype_bytes(buffer->dtype);
     }
 }
 

@@ -1,5 +1,6 @@
 // Which computed values are stored; see fuse_internal.h. A value that only its own group needs stays in registers. One
-// that another group needs is stored, unless it is cheap to compute again from what is stored anyway.
+// that another group needs is stored, unless it is cheap to compute again from what is stored anyway. Rounding to two
+// bytes is for memory: a rounded value that another group needs is stored, never rounded again there.
 #include "compiler/fuse_internal.h"
 
 enum { MAX_AGAIN_OPS = 16 };
@@ -45,6 +46,12 @@ static bool is_seen(const Again *again, NodeId id)
     return false;
 }
 
+static bool is_rounding(const Fusion *fusion, NodeId id)
+{
+    const Node *node = fusion_node(fusion, id);
+    return fusion->values[id].role == ROLE_COMPUTE && node->op == OP_CAST && dtype_is_low(node->dtype);
+}
+
 static void visit_inputs(Fusion *fusion, NodeId id, Again *again);
 
 static void visit(Fusion *fusion, NodeId id, Again *again)
@@ -54,7 +61,10 @@ static void visit(Fusion *fusion, NodeId id, Again *again)
         return;
     }
     list_add(fusion, &again->seen, id);
-    if (value->places) {
+    if (value->places || is_rounding(fusion, id)) {
+        if (!value->places) {
+            list_add(fusion, &again->new_values, id);
+        }
         int64_t count = count_of(fusion, id);
         int64_t whole = count_of(fusion, again->value);
         again->loads += count < whole ? count : whole;
@@ -128,7 +138,8 @@ static void decide(Store *store, NodeId id)
         return;
     }
     Again again = {.value = id, .level = level_of(fusion, id)};
-    if (is_reduction(fusion, id) || !is_cheap_again(fusion, &again, n_groups, is_needed_here, largest)) {
+    bool is_kept = is_reduction(fusion, id) || is_rounding(fusion, id);
+    if (is_kept || !is_cheap_again(fusion, &again, n_groups, is_needed_here, largest)) {
         place_itself(fusion, id);
         return;
     }

@@ -15,6 +15,7 @@ void vjp_give(Vjp *vjp, int i, NodeId contribution)
 {
     if (vjp_wants(vjp, i)) {
         NodeId *sum = &vjp->gradients[vjp->node->inputs[i]];
+        vjp->is_sum[vjp->node->inputs[i]] = *sum != NO_NODE;
         *sum = *sum == NO_NODE ? contribution : build_add(&vjp->build, *sum, contribution);
     }
 }
@@ -23,6 +24,7 @@ void vjp_give_product(Vjp *vjp, int i, NodeId a, NodeId b)
 {
     if (vjp_wants(vjp, i)) {
         NodeId *sum = &vjp->gradients[vjp->node->inputs[i]];
+        vjp->is_sum[vjp->node->inputs[i]] = *sum != NO_NODE;
         *sum = graph_matmul(vjp->build.graph, a, b, *sum, &vjp->build.origin);
     }
 }
@@ -71,6 +73,13 @@ static Origin backward_origin(Arena *arena, const Graph *forward, NodeId id)
     return origin;
 }
 
+// The gradient of a node; marked where several contributions were added.
+static NodeId kept_sum(Vjp *vjp, NodeId id)
+{
+    NodeId d = vjp->gradients[id];
+    return vjp->is_sum[id] ? build_unary(&vjp->build, OP_KEPT, d) : d;
+}
+
 // From the loss down to, and without, the node `end`.
 static void walk(Vjp *vjp, const Graph *forward, NodeId loss, NodeId end)
 {
@@ -86,7 +95,7 @@ static void walk(Vjp *vjp, const Graph *forward, NodeId loss, NodeId end)
         vjp->build.origin = backward_origin(vjp->build.graph->arena, forward, id);
         vjp->node = node;
         vjp->self = id;
-        vjp->d = vjp->gradients[id];
+        vjp->d = kept_sum(vjp, id);
         rule(vjp);
     }
 }
@@ -122,7 +131,9 @@ Graph *grad(Arena *arena, const Graph *forward, NodeId loss)
         XV_BUG("the loss is %s%s, not one f32", dtype_name(node->dtype), shape_text(arena, &node->shape));
     }
     Graph *graph = copy_forward(arena, forward);
-    Vjp vjp = {.is_active = find_active(arena, forward, NO_NODE), .gradients = graph_new_map(arena, forward)};
+    Vjp vjp = {.is_active = find_active(arena, forward, NO_NODE),
+               .is_sum = arena_alloc(arena, (size_t)forward->n_nodes + 1),
+               .gradients = graph_new_map(arena, forward)};
     vjp.build.graph = graph;
     if (vjp.is_active[loss]) {
         Origin origin = backward_origin(arena, forward, loss);
@@ -138,6 +149,7 @@ NodeId grad_between(Graph *graph, NodeId score, NodeId target)
     XV_ASSERT(score >= 0 && score < graph->n_nodes && target >= 0 && target < graph->n_nodes);
     const Graph forward = *graph;  // growing leaves these nodes where they are
     Vjp vjp = {.is_active = find_active(graph->arena, &forward, target),
+               .is_sum = arena_alloc(graph->arena, (size_t)forward.n_nodes + 1),
                .gradients = graph_new_map(graph->arena, &forward)};
     vjp.build.graph = graph;
     if (!vjp.is_active[score]) {

@@ -11,6 +11,7 @@ typedef struct Vjp {
     NodeId d;               // gradient of its result, of its shape
     const bool *is_active;  // per forward node: what a gradient is wanted for lies behind it
     NodeId *gradients;      // per forward node: sum of the contributions so far, or NO_NODE
+    bool *is_sum;           // per forward node: there were several
 } Vjp;
 
 typedef void VjpRule(Vjp *vjp);

@@ -90,7 +90,7 @@ static void vjp_gelu(Vjp *vjp)
     vjp_give(vjp, 0, build_mul(&vjp->build, vjp->d, slope));
 }
 
-// Only f32 to f32 carries a gradient (see find_active).
+// A CAST: only f32 to f32 carries a gradient (see find_active).
 static void vjp_cast(Vjp *vjp)
 {
     vjp_give(vjp, 0, vjp->d);
@@ -317,13 +317,15 @@ static void vjp_layer_norm(Vjp *vjp)
     NodeId x = x_of(vjp);
     Shape shape = shape_of_input(vjp, 0), width = shape_of_input(vjp, 1);
     NormParts parts = build_norm_parts(build, x, vjp->node->attr.number);
+    parts.normalised = build_unary(build, OP_KEPT, parts.normalised);
     if (vjp_wants(vjp, 0)) {
         NodeId weight = graph_expand_to(build->graph, y_of(vjp), &shape, &build->origin);
         NodeId g = build_mul(build, vjp->d, weight);
         NodeId mean = build_grow(build, build_mean_last(build, g), x);
         NodeId slope = build_grow(build, build_mean_last(build, build_mul(build, g, parts.normalised)), x);
         NodeId inner = build_sub(build, build_sub(build, g, mean), build_mul(build, parts.normalised, slope));
-        vjp_give(vjp, 0, build_mul(build, build_grow(build, parts.rstd, x), inner));
+        NodeId d_x = build_mul(build, build_grow(build, parts.rstd, x), inner);
+        vjp_give(vjp, 0, build_unary(build, OP_KEPT, d_x));
     }
     if (vjp_wants(vjp, 1)) {
         NodeId product = build_mul(build, vjp->d, parts.normalised);
@@ -403,6 +405,7 @@ static VjpRule *const RULES[OP_COUNT] = {
     [OP_SIGMOID] = vjp_sigmoid,
     [OP_GELU] = vjp_gelu,
     [OP_CAST] = vjp_cast,
+    [OP_KEPT] = vjp_cast,
     [OP_ADD] = vjp_add,
     [OP_SUB] = vjp_sub,
     [OP_MUL] = vjp_mul,

@@ -6,9 +6,11 @@
 // of the old one. All memory belongs to the arena given to graph_new.
 //
 // Shapes and attributes of the ops (x, y are inputs, r is the result):
-//   INPUT          attr.index: entry input.               PARAM  attr.index: parameter.
+//   INPUT          attr.index: entry input.
+//   PARAM          attr.index: parameter; its master in f32 or, bf16 and f16, the copy of it that is kept up to date.
 //   CONST          attr.number in every element of any shape.  IOTA  attr.axis: r[..., i, ...] = i (i32).
-//   elementwise    all shapes equal; arithmetic f32 or i32, comparisons and logic give BOOL;
+//   elementwise    all shapes equal; arithmetic f32 or i32, comparisons and logic give BOOL; a sum of PADs of which
+//                  no two overlap may be bf16 or f16;
 //                  MAX/MIN gradient goes to the first input on ties; IDIV, MOD round towards minus infinity.
 //   WHERE          (bool, x, y).   CAST to r.dtype.
 //   SUM, REDUCE_MAX  attr.axes: bit mask; reduced extents become 1. ARGMAX: one axis, i32, first maximum.
@@ -19,7 +21,9 @@
 //   CONCAT         attr.axis.
 //   TAKE           (x [N, rest], index i32 [S]) -> [S, rest]; index in 0..N-1. S any rank.
 //   MATMUL         (a, b[, c]): a [batch, M, K], b [batch, K, N], equal ranks >= 2 and equal batch extents;
-//                  r = a b (+ c of r's shape: accumulated in place by the planner where c dies here).
+//                  r = a b (+ c of r's shape: accumulated in place by the planner where c dies here). a and b may be
+//                  f32, bf16 or f16 each; r likewise, f32 with c; sums are f32. attr.is_tf32: f32 operands are
+//                  rounded to tf32.
 //   SCATTER_ADD    (index i32 [S], x [S, rest]) -> [N, rest] with N = r.dim[0]; sums rows of equal index.
 //   TOP_K          (x f32 [R, C]) -> i32 [R, K], K <= C: where the K largest of each row are, largest first; of
 //                  equal ones the first.
@@ -30,9 +34,13 @@
 //   ATTENTION      (q [B,H,N,D], k [B,H,M,D], v [B,H,M,E][, bias...]): softmax(attr.number * q k^T + biases) v
 //                  -> [B,H,N,E]; a bias is [b,h,n,m] where h, n, m are full or 1 and b divides B (bias batch
 //                  = batch mod b); attr.index = draw of the dropout on the probabilities, or -1.
-//                  RESULT 1: log-sum-exp of the rows [B,H,N].
+//                  RESULT 1: log-sum-exp of the rows [B,H,N]. q, k, v and r have one dtype, f32, bf16 or f16; the
+//                  rest is f32. attr.is_tf32: q, k and v are rounded to tf32.
 //   ATTENTION_GRAD (q, k, v, out, lse, d_out[, bias...]) -> d_q; RESULT 1 d_k, 2 d_v, 3.. d_bias in order.
-//                  attr.axes: bit mask of the biases whose gradient is wanted.
+//                  attr.axes: bit mask of the biases whose gradient is wanted. q, k, v, out, d_out and their
+//                  gradients have one dtype; the rest is f32.
+//   KEPT           x; the precision pass may round it, for it is kept until the backward pass, or is a large part of
+//                  what that moves.
 //   KEEP           attr.index: draw; r is 0 or 1/(1-rate), f32.
 //   SAMPLE         (weights f32 [R, C]) -> i32 [R], attr.index: draw.
 //   ALL_GATHER     (x [B, rest]) -> [world * B, rest] in rank order, world = r.dim[0] / B. OWN_ROWS: its adjoint
@@ -49,7 +57,9 @@
 
 enum { MAX_RANK = 8 };
 
-typedef enum Dtype { DTYPE_F32, DTYPE_I32, DTYPE_BOOL } Dtype;
+// BF16 and F16 are storage types: arithmetic is done in F32, a CAST rounds to them (to nearest even), a CAST to F32 is
+// exact.
+typedef enum Dtype { DTYPE_F32, DTYPE_I32, DTYPE_BOOL, DTYPE_BF16, DTYPE_F16, DTYPE_COUNT } Dtype;
 
 typedef struct Shape {
     int rank;
@@ -95,6 +105,7 @@ typedef struct Attr {
     int32_t dims[MAX_RANK];   // PERMUTE
     int64_t start[MAX_RANK];  // SLICE, PAD, ROLL
     int64_t step[MAX_RANK];   // SLICE, PAD (>= 1)
+    bool is_tf32;             // MATMUL, ATTENTION, ATTENTION_GRAD
 } Attr;
 
 typedef struct Node {
@@ -219,7 +230,8 @@ NodeId graph_concat(Graph *graph, const NodeId *parts, int n_parts, int axis, co
 NodeId graph_take(Graph *graph, NodeId x, NodeId index, const Origin *origin);
 NodeId graph_scatter_add(Graph *graph, NodeId index, NodeId x, int64_t rows, const Origin *origin);
 NodeId graph_top_k(Graph *graph, NodeId x, int64_t k, const Origin *origin);
-NodeId graph_matmul(Graph *graph, NodeId a, NodeId b, NodeId accumulate, const Origin *origin);  // or NO_NODE
+// accumulate: or NO_NODE. The result is f32.
+NodeId graph_matmul(Graph *graph, NodeId a, NodeId b, NodeId accumulate, const Origin *origin);
 NodeId graph_result(Graph *graph, NodeId node, int index, const Origin *origin);
 
 void graph_output(Graph *graph, Sym name, OutputKind kind, NodeId node, int parameter);
@@ -232,3 +244,5 @@ Shape shape_scalar(void);
 // "[4, 12, 64]" into a buffer from the arena.
 const char *shape_text(Arena *arena, const Shape *shape);
 const char *dtype_name(Dtype dtype);
+int64_t dtype_bytes(Dtype dtype);  // of a stored element
+bool dtype_is_low(Dtype dtype);    // BF16, F16

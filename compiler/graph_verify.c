@@ -16,6 +16,12 @@ const char *same_dtype(const Graph *graph, Dtype wanted, Dtype found, const char
     return NULL;
 }
 
+const char *is_stored_float(const Graph *graph, Dtype found, const char *what)
+{
+    REQUIRE(found == DTYPE_F32 || dtype_is_low(found), "%s is %s, no float", what, dtype_name(found));
+    return NULL;
+}
+
 static const char *is_number(const Graph *graph, const Node *node)
 {
     REQUIRE(node->dtype != DTYPE_BOOL, "bool is no number");
@@ -40,6 +46,12 @@ static const char *check_index(const Graph *graph, const Node *node)
 static const char *check_float_index(const Graph *graph, const Node *node)
 {
     DELEGATE(same_dtype(graph, DTYPE_F32, node->dtype, "the result"));
+    return check_index(graph, node);
+}
+
+static const char *check_param(const Graph *graph, const Node *node)
+{
+    DELEGATE(is_stored_float(graph, node->dtype, "the result"));
     return check_index(graph, node);
 }
 
@@ -103,6 +115,7 @@ static const char *check_uniform(const Graph *graph, const Node *node)
 static const char *check_arithmetic(const Graph *graph, const Node *node)
 {
     DELEGATE(is_number(graph, node));
+    REQUIRE(!dtype_is_low(node->dtype) || node->op == OP_ADD, "arithmetic in %s", dtype_name(node->dtype));
     return check_uniform(graph, node);
 }
 
@@ -157,6 +170,7 @@ static const char *check_reduced_shape(const Graph *graph, const Node *node, uin
 static const char *check_reduce(const Graph *graph, const Node *node)
 {
     DELEGATE(is_number(graph, node));
+    REQUIRE(!dtype_is_low(node->dtype), "arithmetic in %s", dtype_name(node->dtype));
     DELEGATE(same_dtype(graph, node->dtype, input(graph, node, 0)->dtype, "the input"));
     return check_reduced_shape(graph, node, node->attr.axes);
 }
@@ -300,10 +314,10 @@ static const char *check_scatter_add(const Graph *graph, const Node *node)
 static const char *check_matmul(const Graph *graph, const Node *node)
 {
     REQUIRE(node->n_inputs == 2 || node->n_inputs == 3, "%d inputs", node->n_inputs);
-    for (int i = 0; i < node->n_inputs; i++) {
-        DELEGATE(same_dtype(graph, DTYPE_F32, input(graph, node, i)->dtype, "an input"));
+    for (int i = 0; i < 2; i++) {
+        DELEGATE(is_stored_float(graph, input(graph, node, i)->dtype, "an operand"));
     }
-    DELEGATE(same_dtype(graph, DTYPE_F32, node->dtype, "the result"));
+    DELEGATE(is_stored_float(graph, node->dtype, "the result"));
     const Shape *a = &input(graph, node, 0)->shape;
     const Shape *b = &input(graph, node, 1)->shape;
     REQUIRE(a->rank >= 2 && b->rank == a->rank, "ranks %d and %d", a->rank, b->rank);
@@ -315,6 +329,8 @@ static const char *check_matmul(const Graph *graph, const Node *node)
     REQUIRE(a->dim[a->rank - 1] == b->dim[a->rank - 2], "inner extents of %s and %s differ", text(graph, a),
             text(graph, b));
     if (node->n_inputs == 3) {
+        DELEGATE(same_dtype(graph, DTYPE_F32, input(graph, node, 2)->dtype, "the third input"));
+        DELEGATE(same_dtype(graph, DTYPE_F32, node->dtype, "a result that is added"));
         DELEGATE(same_shape(graph, &wanted, &input(graph, node, 2)->shape, "the third input"));
     }
     return same_shape(graph, &wanted, &node->shape, "the result");
@@ -348,7 +364,7 @@ static const char *check_own_rows(const Graph *graph, const Node *node)
 // ORDER OP: every op of op.def has a check.
 static Check *const CHECKS[OP_COUNT] = {
     [OP_INPUT] = check_index,
-    [OP_PARAM] = check_float_index,
+    [OP_PARAM] = check_param,
     [OP_CONST] = check_anything,
     [OP_IOTA] = check_iota,
     [OP_NEG] = check_arithmetic,
@@ -366,6 +382,7 @@ static Check *const CHECKS[OP_COUNT] = {
     [OP_NOT] = check_logic,
     [OP_CAST] = check_shapes_equal,
     [OP_STOP_GRADIENT] = check_uniform,
+    [OP_KEPT] = check_float,
     [OP_ADD] = check_arithmetic,
     [OP_SUB] = check_arithmetic,
     [OP_MUL] = check_arithmetic,
@@ -422,8 +439,7 @@ static const char *check_shape(const Graph *graph, const Shape *shape)
 const char *graph_node_fault(const Graph *graph, const Node *node, NodeId limit)
 {
     REQUIRE((unsigned)node->op < OP_COUNT, "there is no op %d", (int)node->op);
-    REQUIRE(node->dtype == DTYPE_F32 || node->dtype == DTYPE_I32 || node->dtype == DTYPE_BOOL, "no dtype %d",
-            (int)node->dtype);
+    REQUIRE((unsigned)node->dtype < DTYPE_COUNT, "no dtype %d", (int)node->dtype);
     DELEGATE(check_shape(graph, &node->shape));
     int arity = op_info(node->op)->arity;
     REQUIRE(arity < 0 || arity == node->n_inputs, "%d inputs instead of %d", node->n_inputs, arity);
@@ -481,6 +497,8 @@ static const char *check_tables(const Graph *graph, const Node *node)
 static const char *check_output(const Graph *graph, const Output *output)
 {
     REQUIRE(output->node >= 0 && output->node < graph->n_nodes, "there is no node %%%d", output->node);
+    REQUIRE(!dtype_is_low(graph->nodes[output->node].dtype), "outputs are not %s",
+            dtype_name(graph->nodes[output->node].dtype));
     if (output->kind != OUTPUT_GRADIENT) {
         REQUIRE(output->parameter == -1, "only gradients belong to a parameter");
         return NULL;

@@ -36,10 +36,13 @@ const char *check_cross_entropy(const Graph *graph, const Node *node)
 // q [B,H,N,D], k [B,H,M,D], v [B,H,M,E].
 static const char *check_heads(const Graph *graph, const Node *node)
 {
+    bool is_grad = node->op == OP_ATTENTION_GRAD;
     for (int i = 0; i < node->n_inputs; i++) {
-        DELEGATE(same_dtype(graph, DTYPE_F32, input(graph, node, i)->dtype, "an input"));
+        bool is_head = i < 3 || (is_grad && (i == 3 || i == 5));  // else lse or a bias
+        Dtype wanted = is_head ? node->dtype : DTYPE_F32;
+        DELEGATE(same_dtype(graph, wanted, input(graph, node, i)->dtype, "an input"));
     }
-    DELEGATE(same_dtype(graph, DTYPE_F32, node->dtype, "the result"));
+    DELEGATE(is_stored_float(graph, node->dtype, "the result"));
     for (int i = 0; i < 3; i++) {
         REQUIRE(input(graph, node, i)->shape.rank == 4, "q, k and v need rank 4");
     }
@@ -100,7 +103,8 @@ const char *check_result(const Graph *graph, const Node *node)
 {
     const Node *x = input(graph, node, 0);
     int index = node->attr.index;
-    DELEGATE(same_dtype(graph, DTYPE_F32, node->dtype, "the result"));
+    bool is_head = x->op == OP_ATTENTION_GRAD && index < 3;
+    DELEGATE(same_dtype(graph, is_head ? x->dtype : DTYPE_F32, node->dtype, "the result"));
     if (x->op == OP_ATTENTION) {
         REQUIRE(index == 1, "attention has no result %d", index);
         Shape rows = shape_of(3, x->shape.dim);

@@ -34,6 +34,7 @@ static inline const char *text(const Graph *graph, const Shape *shape)
 
 // `what` names the part in the sentence.
 const char *same_shape(const Graph *graph, const Shape *wanted, const Shape *found, const char *what);
+const char *is_stored_float(const Graph *graph, Dtype found, const char *what);  // f32, bf16, f16
 const char *same_dtype(const Graph *graph, Dtype wanted, Dtype found, const char *what);
 
 // Result and inputs are f32 of one shape.

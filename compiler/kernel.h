@@ -15,6 +15,9 @@
 // coordinates, the reduce coordinates, the lane, constants, and the values of integer expressions (TAKE), and are
 // simplified on construction with the known ranges of the variables.
 //
+// Values in a kernel are f32, i32 or bool. A value of dtype bf16 or f16 is an f32 that has been rounded to it: loads
+// widen, stores write two bytes, only CAST rounds.
+//
 // On CUDA a row is a block, a warp or a thread and lanes are its threads; ACCUMULATE then ends in a warp or block
 // reduction. Nothing in a kernel may depend on which.
 #pragma once

@@ -140,6 +140,10 @@ static const char *check_write(Check *check, const Statement *statement)
         return FAULT("store to buffer %d", statement->buffer);
     }
     const KernelBuffer *buffer = &kernel->buffers[statement->buffer];
+    if (buffer->dtype != statement->value->dtype) {
+        return FAULT("%s stored to buffer %d of %s", dtype_name(statement->value->dtype), statement->buffer,
+                     dtype_name(buffer->dtype));
+    }
     if (statement->index->low < 0 || statement->index->high >= shape_count(&buffer->shape)) {
         return FAULT("store outside of buffer %d", statement->buffer);
     }

@@ -25,6 +25,7 @@ static const char USAGE[] =
     "\n"
     "  --task NAME          one task instead of all\n"
     "  --target NAME        c (the default), or cuda for NVIDIA GPUs\n"
+    "  --precision NAME     fp32 (the default), tf32, bf16 or fp16: what products read and give\n"
     "  --config FILE        configuration, YAML or JSON, with the official names\n"
     "  --set KEY=VALUE      override one constant; may be repeated\n"
     "  --shapes FILE        bind symbolic dimensions from the tensors in a safetensors file\n"
@@ -49,6 +50,7 @@ typedef struct Options {
     int64_t batch, ranks;
     bool is_built, is_fused, is_verified;
     bool is_alone;  // one task is compiled
+    Precision precision;
     EmitStage emit;
 } Options;
 
@@ -133,6 +135,10 @@ static int take_option(Options *options, const char *name, const char *value)
         return emit_stage(value, &options->emit)
                    ? 0
                    : wrong_usage("--emit knows ast, graph, backward, fused and plan, not '%s'", value);
+    } else if (strcmp(name, "--precision") == 0) {
+        return precision_find(value, &options->precision)
+                   ? 0
+                   : wrong_usage("--precision takes fp32, tf32, bf16 or fp16, not '%s'", value);
     } else if (strcmp(name, "--target") == 0) {
         options->target = value;
         bool is_known = strcmp(value, "c") == 0 || strcmp(value, "cuda") == 0;
@@ -172,6 +178,9 @@ static int read_options(int argc, char **argv, Options *options)
         } else {
             options->model = argument;
         }
+    }
+    if (strcmp(options->target, "c") != 0 && options->precision != PRECISION_FP32) {
+        return wrong_usage("the target %s computes in fp32", options->target);
     }
     return options->model ? 0 : wrong_usage("%s", "no model given");
 }
@@ -332,7 +341,8 @@ static bool compile_task(Session *session, const Options *options, const AstFile
     if (!task) {
         return false;
     }
-    PipelineOptions pipeline = {options->is_fused, options->is_verified, options->emit, stdout};
+    PipelineOptions pipeline = {options->is_fused, options->is_verified, options->emit, stdout,
+                                options->precision};
     pipeline_run(session->arena, session->names, task, &pipeline);
     if (options->emit != EMIT_NOTHING && options->emit != EMIT_C) {
         return true;

@@ -9,6 +9,7 @@
 #include "compiler/kernel_verify.h"
 #include "compiler/pack.h"
 #include "compiler/plan.h"
+#include "compiler/precision.h"
 #include "compiler/program_print.h"
 #include "compiler/recognise.h"
 #include "compiler/rewrite.h"
@@ -47,6 +48,10 @@ static void show(const Pipeline *pipeline, const Graph *graph, EmitStage stage)
 static const Program *lowered(const Pipeline *pipeline, const Graph *graph)
 {
     const PipelineOptions *options = pipeline->options;
+    if (precision_dtype(options->precision) != DTYPE_F32) {
+        graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");  // CASTs would be in its way
+    }
+    graph = checked(pipeline, apply_precision(pipeline->arena, graph, options->precision), "precision");
     graph = checked(pipeline, expand(pipeline->arena, graph, EXPAND_SIMPLE), "expand");
     graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
     show(pipeline, graph, EMIT_BACKWARD);
@@ -123,6 +128,24 @@ static const uint8_t *gradient_marks(Arena *arena, const Task *task, const Progr
     return marks;
 }
 
+// Parameters, and members of packs, that a graph reads in two bytes.
+static void mark_copies(const Task *task, const Program *program, uint8_t *marks)
+{
+    for (NodeId id = 0; program && id < program->graph->n_nodes; id++) {
+        const Node *node = &program->graph->nodes[id];
+        if (node->op != OP_PARAM || !dtype_is_low(node->dtype)) {
+            continue;
+        }
+        const Parameter *parameter = &program->graph->parameters[node->attr.index];
+        for (int i = 0; i < parameter->n_members; i++) {
+            marks[parameter->members[i]] = 1;
+        }
+        if (node->attr.index < task->n_parameters) {
+            marks[node->attr.index] = 1;
+        }
+    }
+}
+
 void pipeline_run(Arena *arena, Interner *names, Task *task, const PipelineOptions *options)
 {
     Pipeline pipeline = {arena, names, options, packs_new(arena, names, task)};
@@ -132,5 +155,12 @@ void pipeline_run(Arena *arena, Interner *names, Task *task, const PipelineOptio
         entry->observe = observe_program(&pipeline, entry);
         entry->has_gradient = gradient_marks(arena, task, entry->train);
     }
+    uint8_t *has_copy = arena_alloc(arena, (size_t)task->n_parameters + 1);
+    for (int i = 0; i < task->n_entries; i++) {
+        mark_copies(task, task->entries[i].train, has_copy);
+        mark_copies(task, task->entries[i].observe, has_copy);
+    }
+    task->precision = options->precision;
+    task->has_copy = has_copy;
     packs_place(pipeline.packs, task);
 }

@@ -18,7 +18,8 @@ typedef struct PipelineOptions {
     bool is_verified;  // check the graph after every pass (--verify)
     EmitStage emit;    // print the state after this stage to `stream`
     FILE *stream;
+    Precision precision;
 } PipelineOptions;
 
-// Fills train, observe and has_gradient of every entry point.
+// Fills train, observe and has_gradient of every entry point, and what products read of parameters.
 void pipeline_run(Arena *arena, Interner *names, Task *task, const PipelineOptions *options);

@@ -43,13 +43,14 @@ typedef struct Step {
     int64_t bytes;
 } Step;
 
-typedef enum Region { REGION_ARENA, REGION_PARAMETER, REGION_GRADIENT } Region;
+// COPY: of parameters in two bytes, laid out like them.
+typedef enum Region { REGION_ARENA, REGION_PARAMETER, REGION_COPY, REGION_GRADIENT } Region;
 
 // Where the value of a node lives. Nodes without storage have is_stored false.
 typedef struct Storage {
     bool is_stored;
     Region region;
-    int parameter;   // PARAMETER, GRADIENT
+    int parameter;   // PARAMETER, COPY, GRADIENT
     int64_t offset;  // ARENA: bytes, multiple of 64, set by the memory plan
     int64_t bytes;
     int first_step, last_step;  // live range, set by the memory plan

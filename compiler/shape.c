@@ -49,12 +49,26 @@ const char *shape_text(Arena *arena, const Shape *shape)
     return arena_copy(arena, text, at);
 }
 
+// ORDER Dtype.
+static const struct {
+    const char *name;
+    int64_t bytes;
+} DTYPES[DTYPE_COUNT] = {
+    [DTYPE_F32] = {"f32", 4},   [DTYPE_I32] = {"i32", 4}, [DTYPE_BOOL] = {"bool", 1},
+    [DTYPE_BF16] = {"bf16", 2}, [DTYPE_F16] = {"f16", 2},
+};
+
 const char *dtype_name(Dtype dtype)
 {
-    switch (dtype) {
-    case DTYPE_F32: return "f32";
-    case DTYPE_I32: return "i32";
-    case DTYPE_BOOL: return "bool";
-    }
-    XV_BUG("no dtype %d", (int)dtype);
+    return DTYPES[dtype].name;
+}
+
+int64_t dtype_bytes(Dtype dtype)
+{
+    return DTYPES[dtype].bytes;
+}
+
+bool dtype_is_low(Dtype dtype)
+{
+    return dtype == DTYPE_BF16 || dtype == DTYPE_F16;
 }

@@ -62,7 +62,7 @@ static uint64_t node_hash(const Node *node)
     hash = mix(hash, sum);
     const Attr *attr = &node->attr;
     hash = mix(mix(hash, number_bits(attr->number)), (uint64_t)(uint32_t)attr->index);
-    hash = mix(mix(hash, (uint64_t)(uint32_t)attr->axis), attr->axes);
+    hash = mix(mix(hash, (uint64_t)(uint32_t)attr->axis), attr->axes + (attr->is_tf32 ? 1u << 31 : 0));
     for (int i = 0; i < node->shape.rank; i++) {
         uint64_t words = (uint64_t)attr->start[i] * 31 + (uint64_t)attr->step[i];
         hash = mix(hash, words * 31 + (uint64_t)attr->dims[i]);
@@ -74,7 +74,7 @@ static uint64_t node_hash(const Node *node)
 static bool attr_equal(const Attr *a, const Attr *b)
 {
     return number_bits(a->number) == number_bits(b->number) && a->index == b->index && a->axis == b->axis &&
-           a->axes == b->axes && memcmp(a->dims, b->dims, sizeof a->dims) == 0 &&
+           a->axes == b->axes && a->is_tf32 == b->is_tf32 && memcmp(a->dims, b->dims, sizeof a->dims) == 0 &&
            memcmp(a->start, b->start, sizeof a->start) == 0 && memcmp(a->step, b->step, sizeof a->step) == 0;
 }
 

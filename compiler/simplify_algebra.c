@@ -35,6 +35,15 @@ static NodeId constant(Simplifier *s, const Node *node, double number)
 
 // Constants -------------------------------------------------------------------------------------------------
 
+// To two bytes only what is exact in all of them: small integers.
+static double cast(Dtype to, double x)
+{
+    if (dtype_is_low(to)) {
+        return x == trunc(x) && fabs(x) <= 256 ? x : NAN;
+    }
+    return to == DTYPE_BOOL ? x != 0 : to == DTYPE_I32 ? trunc(x) : x;
+}
+
 static double fold_unary(Op op, Dtype to, double x)
 {
     switch (op) {
@@ -46,7 +55,8 @@ static double fold_unary(Op op, Dtype to, double x)
     case OP_ABS: return fabs(x);
     case OP_SIGN: return (x > 0) - (x < 0);
     case OP_NOT: return x == 0;
-    case OP_CAST: return to == DTYPE_BOOL ? x != 0 : to == DTYPE_I32 ? trunc(x) : x;
+    case OP_CAST: return cast(to, x);
+    case OP_KEPT:
     case OP_STOP_GRADIENT: return x;
     default: return NAN;
     }
@@ -88,7 +98,7 @@ static NodeId fold_constants(Simplifier *s, const Node *node)
     } else if (node->n_inputs == 2) {
         number = fold_binary(node->op, x, number_of(s, node, 1));
     }
-    double limit = node->dtype == DTYPE_F32 ? 3e38 : INT32_MAX;
+    double limit = node->dtype == DTYPE_F32 || dtype_is_low(node->dtype) ? 3e38 : INT32_MAX;
     return isfinite(number) && fabs(number) <= limit ? constant(s, node, number) : NO_NODE;
 }
 

@@ -447,8 +447,11 @@ static NodeId rule_matmul(Simplifier *s, const Node *node)
         return NO_NODE;
     }
     NodeId rows = build_reshape(&s->build, node->inputs[0], 2, (int64_t[]){n * node->shape.dim[rank - 2], K});
-    NodeId flat = build_matmul(&s->build, rows, build_reshape(&s->build, matrix, 2, (int64_t[]){K, N}));
-    return reshaped(s, flat, &node->shape);
+    NodeId inputs[2] = {rows, build_reshape(&s->build, matrix, 2, (int64_t[]){K, N})};
+    Shape flat = shape_of(2, (int64_t[]){n * node->shape.dim[rank - 2], N});
+    NodeId product =
+        graph_add(s->build.graph, OP_MATMUL, node->dtype, &flat, inputs, 2, &node->attr, &s->build.origin);
+    return reshaped(s, product, &node->shape);
 }
 
 NodeId simplify_move(Simplifier *s, const Node *node)

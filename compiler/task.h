@@ -1,6 +1,7 @@
 // A task as the elaborator leaves it and the pipeline finishes it: parameters, entry points, settings.
 #pragma once
 
+#include "compiler/precision.h"
 #include "compiler/program.h"
 
 typedef struct Alias {
@@ -84,4 +85,6 @@ typedef struct Task {
     const Decoder *decoders;
     int n_decoders;
     Optimizer optimizer;
+    Precision precision;
+    const uint8_t *has_copy;  // per parameter: products read it in two bytes; set by the pipeline
 } Task;

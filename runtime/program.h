@@ -38,6 +38,7 @@ typedef struct XvParameter {
     bool is_fresh;   // learning rate * lr_mult
     bool has_clamp;  // clamped in place before each step
     double clamp_low, clamp_high;
+    bool has_copy;      // products read it in two bytes, of XvProgram.copy_type
     bool has_zero_row;  // row zero_row of dimension 0 is zero when fresh
     int64_t zero_row;
     const char *source;  // "models/bert.dsl:12"
@@ -97,6 +98,7 @@ typedef struct XvRange {
 // Everything a generated function may touch.
 typedef struct XvRun {
     float *parameters;
+    uint16_t *copies;  // of parameters, in two bytes, at the same elements; NULL without any
     float *gradients;
     char *arena;
     const XvDraw *draws;        // one per draw of the graph
@@ -190,13 +192,23 @@ typedef struct XvLoadRule {
     const char *from;         // tensors of the checkpoint; NULL: such a checkpoint lacks them
 } XvLoadRule;
 
+// What an optimizer step reads and writes.
+typedef struct XvUpdateRegions {
+    float *parameters;
+    uint16_t *copies;  // or NULL
+    const float *gradients;
+    float *moment1, *moment2;
+} XvUpdateRegions;
+
 typedef struct XvProgram {
-    const char *model;   // "xvlm_base"
-    const char *task;    // "pretrain"
-    const char *target;  // "c"
-    const char *config;  // the resolved configuration as JSON, official names
-    int ranks;           // processes that the collectives of its graphs span; 0: there are none, and the
-                         // program runs on any number
+    const char *model;      // "xvlm_base"
+    const char *task;       // "pretrain"
+    const char *target;     // "c"
+    const char *precision;  // "fp32", "tf32", "bf16", "fp16": what products read and give
+    XvDtype copy_type;      // of the copies of parameters: BF16 or F16; F32: there are none
+    const char *config;     // the resolved configuration as JSON, official names
+    int ranks;              // processes that the collectives of its graphs span; 0: there are none, and the
+                            // program runs on any number
     const XvParameter *parameters;
     int n_parameters;
     int64_t parameter_count;  // elements of the parameter region, padding included
@@ -210,9 +222,9 @@ typedef struct XvProgram {
     int n_entries;
     const XvDecoder *decoders;
     int n_decoders;
-    // One optimizer step on the parameters that has_gradient marks. Moments are laid out like parameters.
-    void (*update)(float *parameters, const float *gradients, float *moment1, float *moment2,
-                   const uint8_t *has_gradient, const XvUpdate *update);
+    // One optimizer step on the parameters that has_gradient marks, and on their copies. Moments are laid out like
+    // parameters.
+    void (*update)(const XvUpdateRegions *regions, const uint8_t *has_gradient, const XvUpdate *update);
     const XvCudaProgram *cuda;  // target cuda: `update` is NULL, kernels run on a device; else NULL
 } XvProgram;
 

@@ -67,3 +67,13 @@ static inline float xv_tf32_round(float value)
     uint32_t rounded = (bits + 0x1000u) & ~0x1FFFu;
     return xv_float_of_bits((bits & 0x7F800000u) == 0x7F800000u ? bits : rounded);
 }
+
+static inline float xv_bf16_round(float value)
+{
+    return xv_bf16_to_float(xv_bf16_from_float(value));
+}
+
+static inline float xv_f16_round(float value)
+{
+    return xv_f16_to_float(xv_f16_from_float(value));
+}

@@ -1,6 +1,7 @@
 // Everything that generated kernels and steps call, in one include.
 #pragma once
 
+#include "runtime/base/half.h"
 #include "runtime/device/attention.h"
 #include "runtime/device/collective.h"
 #include "runtime/device/gemm.h"

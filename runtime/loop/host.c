@@ -39,7 +39,8 @@ size_t xv_arena_bytes(const XvProgram *program, XvHostUse use, XvEntrySet entrie
 static void warn_of_size(const XvHost *host)
 {
     double needed = (double)host->arena.bytes + (double)host->parameters.bytes +
-                    (double)host->gradients.bytes + (double)host->moment1.bytes + (double)host->moment2.bytes;
+                    (double)host->gradients.bytes + (double)host->moment1.bytes +
+                    (double)host->moment2.bytes + (host->copies ? (double)host->copies->region.bytes : 0.0);
     double there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     if (needed > there) {
         char a[XV_FORMAT_SIZE], b[XV_FORMAT_SIZE];
@@ -75,7 +76,7 @@ bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEnt
     bool is_created =
         xv_region_create(&host->parameters, bytes, "the parameters", error) &&
         xv_region_create(&host->arena, xv_arena_bytes(program, use, entries), "the arena", error) &&
-        create_draws(host, error);
+        xv_copies_create(&host->copies, program, error) && create_draws(host, error);
     if (is_created && use == XV_HOST_TRAIN) {
         is_created = xv_region_create(&host->gradients, bytes, "the gradients", error) &&
                      xv_region_create(&host->moment1, bytes, "the first moments", error) &&
@@ -113,6 +114,8 @@ void xv_host_free(XvHost *host)
     xv_region_free(&host->moment1);
     xv_region_free(&host->moment2);
     xv_region_free(&host->arena);
+    xv_copies_free(host->copies);
+    host->copies = NULL;
     free(host->draws);
     host->draws = NULL;
 }
@@ -126,6 +129,9 @@ static float *part_of(const XvHost *host, XvPart part, const XvRegion *region)
 
 float *xv_host_parameters(const XvHost *host)
 {
+    if (host->copies) {
+        host->copies->are_old = true;
+    }
     return part_of(host, XV_PART_PARAMETERS, &host->parameters);
 }
 
@@ -148,7 +154,7 @@ void xv_host_clamp(XvHost *host)
 {
     if (!host->mirror) {
         xv_weights_clamp(host->program, host->parameters.data);
-        return;
+        return;  // no parameter has both a clamp and a copy: products do not read scalars
     }
     xv_mirror_to_device(host, XV_PART_PARAMETERS, XV_PART_PARAMETERS);
     xv_device_clamp(&host->device, host->program, host->mirror->parameters);
@@ -234,7 +240,9 @@ void xv_host_run(XvHost *host, const XvGraph *graph)
         xv_mirror_run_graph(host, graph);
         return;
     }
+    xv_copies_refresh(host->copies, host->program, host->parameters.data);
     XvRun run = {.parameters = host->parameters.data,
+                 .copies = host->copies ? host->copies->region.data : NULL,
                  .gradients = host->gradients.data,
                  .arena = host->arena.data,
                  .draws = host->draws,

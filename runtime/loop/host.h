@@ -9,6 +9,7 @@
 #include "runtime/base/tensor.h"
 #include "runtime/comm/comm.h"
 #include "runtime/cuda/device.h"
+#include "runtime/loop/copies.h"
 #include "runtime/program.h"
 
 typedef enum XvHostUse {
@@ -25,6 +26,7 @@ typedef struct XvMirror XvMirror;
 typedef struct XvHost {
     const XvProgram *program;
     XvRegion parameters, gradients, moment1, moment2, arena;
+    XvCopies *copies;  // of parameters, see copies.h; NULL: the program has none
     XvDraw *draws;     // room for the draws of any graph
     XvComm *comm;      // the ranks that run together, see xv_host_join; NULL after xv_host_create: one
     bool is_local;     // runs leave the gradients of this rank alone, not the means over the ranks

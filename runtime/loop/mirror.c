@@ -51,6 +51,11 @@ static void *placed(char *memory, size_t *at, size_t bytes)
     return place;
 }
 
+static size_t copy_bytes(const XvHost *host)
+{
+    return host->copies ? host->copies->region.bytes : 0;
+}
+
 XvMirror *xv_mirror_create(XvHost *host, size_t n_draws, XvError *error)
 {
     XvMirror *mirror = calloc(1, sizeof *mirror);
@@ -61,7 +66,8 @@ XvMirror *xv_mirror_create(XvHost *host, size_t n_draws, XvError *error)
     size_t draw_bytes = n_draws * sizeof *mirror->draws;
     size_t bytes = xv_mirror_aligned(host->parameters.bytes) + xv_mirror_aligned(host->gradients.bytes) +
                    xv_mirror_aligned(host->moment1.bytes) + xv_mirror_aligned(host->moment2.bytes) +
-                   xv_mirror_aligned(draw_bytes) + xv_mirror_aligned(host->arena.bytes);
+                   xv_mirror_aligned(copy_bytes(host)) + xv_mirror_aligned(draw_bytes) +
+                   xv_mirror_aligned(host->arena.bytes);
     mirror->memory = host->device.kind->allocate(&host->device, bytes, error);
     if (!mirror->memory) {
         free(mirror);
@@ -72,6 +78,7 @@ XvMirror *xv_mirror_create(XvHost *host, size_t n_draws, XvError *error)
     mirror->gradients = placed(mirror->memory, &at, host->gradients.bytes);
     mirror->moment1 = placed(mirror->memory, &at, host->moment1.bytes);
     mirror->moment2 = placed(mirror->memory, &at, host->moment2.bytes);
+    mirror->copies = placed(mirror->memory, &at, copy_bytes(host));
     mirror->draws = placed(mirror->memory, &at, draw_bytes);
     mirror->arena = placed(mirror->memory, &at, host->arena.bytes);
     return mirror;
@@ -111,6 +118,19 @@ void xv_mirror_changed_on_host(const XvHost *host, XvPart part)
     }
 }
 
+// The copies of parameters that the device has just been given.
+static void send_copies(const XvHost *host)
+{
+    XvError error = {{0}};
+    if (host->copies) {
+        xv_copies_refresh(host->copies, host->program, host->parameters.data);
+        must(host,
+             host->device.kind->write(device_of(host), host->mirror->copies, host->copies->region.data,
+                                      host->copies->region.bytes, &error),
+             &error);
+    }
+}
+
 void xv_mirror_to_device(const XvHost *host, unsigned parts, unsigned written)
 {
     XvMirror *mirror = host->mirror;
@@ -123,6 +143,9 @@ void xv_mirror_to_device(const XvHost *host, unsigned parts, unsigned written)
                                           part.region->bytes, &error),
                  &error);
             mirror->newer_on_host &= ~(unsigned)part.part;
+            if (part.part == XV_PART_PARAMETERS) {
+                send_copies(host);
+            }
         }
     }
     mirror->newer_on_device |= written;
@@ -132,6 +155,7 @@ XvRun xv_mirror_run(const XvHost *host)
 {
     const XvMirror *mirror = host->mirror;
     return (XvRun){.parameters = mirror->parameters,
+                   .copies = mirror->copies,
                    .gradients = mirror->gradients,
                    .arena = mirror->arena,
                    .draws = mirror->draws,

@@ -15,6 +15,7 @@ typedef enum XvPart {
 struct XvMirror {
     char *memory;
     float *parameters, *gradients, *moment1, *moment2;  // the last three NULL without training
+    uint16_t *copies;                                   // of parameters; NULL: the program has none
     XvDraw *draws;
     char *arena;
     unsigned newer_on_host, newer_on_device;  // sets of XvPart; newer on neither side: equal

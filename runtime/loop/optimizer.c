@@ -70,7 +70,11 @@ double xv_optimizer_step(XvOptimizer *optimizer, XvHost *host, const XvEntry *en
     }
     if (!is_on_device) {
         XvUpdate update = xv_optimizer_scalars(optimizer, norm);
-        program->update(host->parameters.data, host->gradients.data, host->moment1.data, host->moment2.data,
+        program->update(&(XvUpdateRegions){.parameters = host->parameters.data,
+                                           .copies = host->copies ? host->copies->region.data : NULL,
+                                           .gradients = host->gradients.data,
+                                           .moment1 = host->moment1.data,
+                                           .moment2 = host->moment2.data},
                         entry->has_gradient, &update);
     }
     optimizer->updates++;

@@ -79,6 +79,7 @@ static double scalar(const Node *node, const double *x)
     case OP_GELU_GRAD: return gelu_slope(x[0]);
     case OP_NOT: return x[0] == 0;
     case OP_CAST: return cast(x[0], node->dtype);
+    case OP_KEPT:
     case OP_STOP_GRADIENT: return x[0];
     case OP_ADD: return x[0] + x[1];
     case OP_SUB: return x[0] - x[1];

@@ -223,6 +223,7 @@ static RowBuilder *const ROWS[OP_COUNT] = {
     [OP_SIGMOID] = row_unary,
     [OP_GELU] = row_unary,
     [OP_CAST] = row_cast,
+    [OP_KEPT] = row_unary,
     [OP_ADD] = row_binary,
     [OP_SUB] = row_binary,
     [OP_MUL] = row_binary,
