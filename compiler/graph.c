@@ -421,5 +421,7 @@ NodeId graph_result(Graph *graph, NodeId node, int index, const Origin *origin)
 {
     Shape shape = result_shape(graph, at(graph, node), index);
     Attr attr = {.index = index};
-    return graph_add(graph, OP_RESULT, DTYPE_F32, &shape, &node, 1, &attr, origin);
+    bool is_head = at(graph, node)->op == OP_ATTENTION_GRAD && index < 3;
+    Dtype dtype = is_head ? at(graph, node)->dtype : DTYPE_F32;
+    return graph_add(graph, OP_RESULT, dtype, &shape, &node, 1, &attr, origin);
 }

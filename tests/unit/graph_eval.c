@@ -1,6 +1,8 @@
 // The evaluator; see graph_eval.h. One function per family of ops, one loop over all elements in each.
 #include "tests/unit/graph_eval.h"
 
+#include "runtime/base/half.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -55,6 +57,13 @@ static double gelu(double x)
 static double gelu_slope(double x)
 {
     return 0.5 * (1 + erf(x * M_SQRT1_2)) + x * exp(-0.5 * x * x) / sqrt(2 * M_PI);
+}
+
+double eval_rounded(double x, Dtype dtype)
+{
+    return dtype == DTYPE_BF16  ? (double)xv_bf16_round((float)x)
+           : dtype == DTYPE_F16 ? (double)xv_f16_round((float)x)
+                                : x;
 }
 
 static double cast(double x, Dtype dtype)
@@ -467,7 +476,7 @@ static void eval_top_k(Eval *eval, const Node *node, double *r)
     }
 }
 
-static void eval_node(Eval *eval, NodeId id)
+static void eval_op(Eval *eval, NodeId id)
 {
     const Node *node = &eval->graph->nodes[id];
     if (node->op == OP_RESULT) {
@@ -496,6 +505,15 @@ static void eval_node(Eval *eval, NodeId id)
             eval_move(eval, node, r);
         }
         break;
+    }
+}
+
+static void eval_node(Eval *eval, NodeId id)
+{
+    const Node *node = &eval->graph->nodes[id];
+    eval_op(eval, id);
+    for (int64_t i = 0; dtype_is_low(node->dtype) && i < shape_count(&node->shape); i++) {
+        eval->values[id][i] = eval_rounded(eval->values[id][i], node->dtype);
     }
 }
 

@@ -11,6 +11,9 @@ typedef struct EvalData {
     const double *const *draws;  // KEEP factors (0 or 1 / (1 - rate)), SAMPLE results
 } EvalData;
 
-// The value of every node, in the arena. Collectives see ranks with equal data: ALL_GATHER repeats, OWN_ROWS
-// takes the first rows.
+// A float rounded to a storage type; other dtypes leave it.
+double eval_rounded(double x, Dtype dtype);
+
+// The value of every node, in the arena, rounded where its dtype is a storage type. Collectives see ranks with
+// equal data: ALL_GATHER repeats, OWN_ROWS takes the first rows.
 double **graph_eval(Arena *arena, const Graph *graph, const EvalData *data);
