@@ -194,13 +194,27 @@ static NodeId lone_product(const Fusion *fusion, NodeId id)
     return is_alone && node->shape.dim[node->shape.rank - 1] == n ? id : NO_NODE;
 }
 
-// ADD(a b, vector) that would be a kernel of its own: the call adds the vector. The ADD is the call's value.
+// The ADD that a value is, or that it rounds and nothing else reads; NO_NODE.
+static NodeId sum_below(const Fusion *fusion, NodeId id)
+{
+    const Node *node = fusion_node(fusion, id);
+    if (node->op == OP_CAST && dtype_is_low(node->dtype)) {
+        id = node->inputs[0];
+        bool is_alone = fusion->values[id].users.n_items == 1 && !fusion->values[id].is_output;
+        return is_alone && fusion_node(fusion, id)->op == OP_ADD ? id : NO_NODE;
+    }
+    return node->op == OP_ADD ? id : NO_NODE;
+}
+
+// ADD(a b, vector) that would be a kernel of its own: the call adds the vector. The ADD, or what rounds it, is the call's
+// value.
 static void find_biases(Fusion *fusion)
 {
     for (NodeId id = 0; fusion->is_fused && id < fusion->graph->n_nodes; id++) {
-        const Node *node = fusion_node(fusion, id);
-        if (node->op != OP_ADD || node->shape.rank == 0 || fusion->values[id].role != ROLE_COMPUTE ||
-            feeds_kernel(fusion, id)) {
+        NodeId sum = sum_below(fusion, id);
+        const Node *node = fusion_node(fusion, sum == NO_NODE ? id : sum);
+        if (sum == NO_NODE || node->shape.rank == 0 || fusion->values[id].role != ROLE_COMPUTE ||
+            fusion->values[sum].role != ROLE_COMPUTE || feeds_kernel(fusion, id)) {
             continue;
         }
         for (int i = 0; i < 2; i++) {
@@ -210,6 +224,7 @@ static void find_biases(Fusion *fusion)
             if (product != NO_NODE && vector != NO_NODE) {
                 fusion->bias[product] = vector;
                 fusion->values[product].role = ROLE_ABSORBED;
+                fusion->values[sum].role = ROLE_ABSORBED;
                 fusion->values[id].role = ROLE_LIBRARY;
                 fusion->values[id].call = product;
                 break;

@@ -34,12 +34,22 @@ static bool join(const View *view, uint32_t axes, int64_t *extent, int64_t *stri
     return true;
 }
 
+// What a sum adds up: two-byte elements that are widened for it are read as they are.
+static NodeId summed_by(const Fusion *fusion, NodeId sum)
+{
+    NodeId id = fusion_node(fusion, sum)->inputs[0];
+    const Node *node = fusion_node(fusion, id);
+    bool is_widened = node->op == OP_CAST && node->dtype == DTYPE_F32 &&
+                      dtype_is_low(fusion_node(fusion, node->inputs[0])->dtype);
+    return is_widened ? node->inputs[0] : id;
+}
+
 static bool columns_of_sum(Fusion *fusion, NodeId sum, Columns *columns)
 {
     const Node *node = fusion_node(fusion, sum);
     uint32_t all = (1u << node->shape.rank) - 1;
     Reading reading;
-    if (!find_view(fusion, node->inputs[0], NEED_STRIDES, &reading)) {
+    if (!find_view(fusion, summed_by(fusion, sum), NEED_STRIDES, &reading)) {
         return false;
     }
     *columns = (Columns){.storage = reading.view.node, .offset = reading.view.offset};
@@ -72,10 +82,19 @@ static bool are_same(const Columns *a, const Columns *b)
 static NodeId lone_sum(const Fusion *fusion, int group)
 {
     const Group *g = &fusion->groups[group];
-    if (g->is_gone || g->n_members != 1) {
+    if (g->is_gone || g->n_members > 2) {
         return NO_NODE;
     }
-    NodeId id = g->members[0].node;
+    NodeId id = g->members[g->n_members - 1].node;
+    if (g->n_members == 2) {  // the other one only widens what is summed
+        NodeId widened = g->members[0].node;
+        bool is_for_sum = fusion_node(fusion, id)->op == OP_SUM &&
+                          fusion_node(fusion, id)->inputs[0] == widened && summed_by(fusion, id) != widened &&
+                          !fusion->values[widened].places && fusion->values[widened].users.n_items == 1;
+        if (!is_for_sum) {
+            return NO_NODE;
+        }
+    }
     bool is_sum = fusion_node(fusion, id)->op == OP_SUM && reduction_is_column(fusion, id);
     return is_sum && fusion->values[id].places && value_is_last(fusion, id) ? id : NO_NODE;
 }
@@ -95,6 +114,9 @@ void fuse_sums(Fusion *fusion)
                 fusion->values[sum].call = id;
                 fusion->values[sum].group = -1;
                 fusion->groups[i].is_gone = true;
+                if (fusion->groups[i].n_members == 2) {
+                    fusion->values[fusion->groups[i].members[0].node].role = ROLE_ABSORBED;
+                }
                 break;
             }
         }

@@ -158,9 +158,10 @@ Reading operand_view(Fusion *fusion, NodeId node, Need need)
     return reading;
 }
 
-// The reshapes between a product and the ADD that is its value, from the product on.
+// The reshapes between a product and the ADD that is its value, or below it, from the product on.
 static int steps_to_sum(const Fusion *fusion, NodeId product, NodeId sum, PathStep *steps)
 {
+    sum = fusion_node(fusion, sum)->op == OP_CAST ? fusion_node(fusion, sum)->inputs[0] : sum;
     for (int i = 0; i < 2; i++) {
         int n = 0;
         NodeId id = fusion_node(fusion, sum)->inputs[i];

@@ -73,6 +73,7 @@ typedef struct Lowering {
     bool *is_low;        // its value is a rounded one
     bool *has_product;   // the result of a product, or a sum with one
     bool *is_gradient;   // it only goes into the gradient of a parameter
+    bool *has_late;      // of a product: its result is rounded when a bias has been added
 } Lowering;
 
 // Analysis --------------------------------------------------------------------------------------------------------
@@ -100,6 +101,70 @@ static void find_gradients(Lowering *lowering, Arena *arena)
             bool passes = lowering->is_gradient[id] && (adds || is_mover(node, i));
             is_used[node->inputs[i]] = true;
             is_spoilt[node->inputs[i]] |= !passes;
+        }
+    }
+}
+
+// Per node, whether everything that reads it, where it lies, asks for it rounded; and how often it is read.
+static void find_asked(const Lowering *lowering, bool *is_asked, int *uses)
+{
+    const Graph *graph = lowering->from;
+    for (NodeId id = 0; id < graph->n_nodes; id++) {
+        is_asked[id] = true;
+    }
+    for (int i = 0; i < graph->n_outputs; i++) {
+        is_asked[graph->outputs[i].node] = false;
+    }
+    for (NodeId id = graph->n_nodes - 1; id >= 0; id--) {
+        const Node *node = &graph->nodes[id];
+        const Rule *rule = &RULES[node->op];
+        for (int i = 0; i < node->n_inputs; i++) {
+            bool asks = rule->asks == ASKS_ROUNDED && node->op != OP_KEPT && (rule->operands >> i & 1);
+            bool is_plain = node->op != OP_PAD && node->op != OP_CONCAT && node->op != OP_TAKE;
+            bool passes = is_plain && is_mover(node, i) && is_asked[id];
+            is_asked[node->inputs[i]] = is_asked[node->inputs[i]] && (asks || passes);
+            uses[node->inputs[i]]++;
+        }
+    }
+}
+
+// The product of two that an operand of a sum is, seen with the same last dimension; or NO_NODE.
+static NodeId product_below(const Graph *graph, NodeId id, const int *uses)
+{
+    int64_t n = graph->nodes[id].shape.dim[graph->nodes[id].shape.rank - 1];
+    while (graph->nodes[id].op == OP_RESHAPE && uses[id] == 1) {
+        id = graph->nodes[id].inputs[0];
+    }
+    const Node *node = &graph->nodes[id];
+    bool is_product = node->op == OP_MATMUL && node->n_inputs == 2 && uses[id] == 1;
+    return is_product && node->shape.dim[node->shape.rank - 1] == n ? id : NO_NODE;
+}
+
+static bool is_vector(const Graph *graph, NodeId id, int64_t n)
+{
+    while (graph->nodes[id].op == OP_RESHAPE || graph->nodes[id].op == OP_EXPAND) {
+        id = graph->nodes[id].inputs[0];
+    }
+    return shape_count(&graph->nodes[id].shape) == n;
+}
+
+// x W + bias that is only read rounded is rounded once, as the official linear layer rounds it.
+static void find_late(Lowering *lowering, Arena *arena)
+{
+    const Graph *graph = lowering->from;
+    bool *is_asked = arena_alloc(arena, (size_t)graph->n_nodes + 1);
+    int *uses = arena_alloc(arena, ((size_t)graph->n_nodes + 1) * sizeof *uses);
+    find_asked(lowering, is_asked, uses);
+    for (NodeId id = 0; id < graph->n_nodes; id++) {
+        const Node *node = &graph->nodes[id];
+        bool is_sum = node->op == OP_ADD && node->dtype == DTYPE_F32 && node->shape.rank > 0 && is_asked[id];
+        for (int i = 0; i < 2 && is_sum; i++) {
+            NodeId product = product_below(graph, node->inputs[i], uses);
+            if (product != NO_NODE &&
+                is_vector(graph, node->inputs[1 - i], node->shape.dim[node->shape.rank - 1])) {
+                lowering->has_late[product] = true;
+                break;
+            }
         }
     }
 }
@@ -177,7 +242,8 @@ static bool is_low_result(const Lowering *lowering, NodeId id, const Node *node)
         bool is_sum = lowering->from->nodes[x].op == OP_ADD || lowering->from->nodes[x].n_inputs == 3;
         return !is_sum || lowering->has_product[x];
     }
-    return op->op != OP_MATMUL || (op->n_inputs == 2 && !lowering->is_gradient[id]);
+    return op->op != OP_MATMUL ||
+           (op->n_inputs == 2 && !lowering->is_gradient[id] && !lowering->has_late[id]);
 }
 
 static void find_low(Lowering *lowering)
@@ -342,7 +408,9 @@ const Graph *apply_precision(Arena *arena, const Graph *graph, Precision precisi
     lowering.is_low = arena_alloc(arena, n);
     lowering.has_product = arena_alloc(arena, n);
     lowering.is_gradient = arena_alloc(arena, n);
+    lowering.has_late = arena_alloc(arena, n);
     find_gradients(&lowering, arena);
+    find_late(&lowering, arena);
     find_low(&lowering);
     for (NodeId id = 0; id < graph->n_nodes; id++) {
         lower(&lowering, id);

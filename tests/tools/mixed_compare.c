@@ -2,11 +2,12 @@
 //
 //   mixed_compare --case DIR --type bf16 --outputs F [--grads F]
 //
-// The case records how far the official model under automatic mixed precision is from its float64 run: over tensors,
-// the median and the 90th percentile of relative L2 errors of outputs and of gradients, each the maximum of several runs
-// whose inputs differ by 1e-6. A program passes when its own are at most FACTOR times that. A loss is one number,
-// whose error cancels by luck and of which six runs show little: each is held to LOSS_FACTOR times the worst of the case. A figure that is not recorded
-// (null) is not judged. Outputs are compared with the float32 record, which is 1e-5 from the float64 run.
+// The case records how far the official model under automatic mixed precision is from its float64 run: over
+// tensors, the median and the 90th percentile of relative L2 errors of outputs and of gradients, each the maximum of
+// several runs whose inputs differ by 1e-6. A program passes when its own are at most FACTOR times that. A loss is one
+// number, whose error cancels by luck and of which six runs show little: each is held to LOSS_FACTOR times the worst of
+// the case. A figure that is not recorded (null) is not judged. Outputs are compared with the float32 record, which is
+// 1e-5 from the float64 run.
 #include "runtime/base/options.h"
 #include "tests/tools/check.h"
 

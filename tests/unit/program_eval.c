@@ -37,12 +37,7 @@ static Memory memory_of(const Run *run, NodeId node)
     NodeId root = root_of(program, node);
     const Storage *storage = &program->storage[root];
     const Node *of = &program->graph->nodes[node];
-    NodeId result = node->op == OP_MATMUL ? eval_product(small, step, ids, &origin)
-                                          : graph_add(small, node->op, node->dtype, &node->shape, ids,
-                                                      step->n_reads, &node->attr, &origin);
-    if (node->op == OP_MATMUL) {
-        result = graph_cast(small, result, graph->nodes[step->writes[0].node].dtype, &origin);
-    }
+    Memory memory = {.step = dtype_bytes(of->dtype), .count = shape_count(&of->shape)};
     assert_true(storage->is_stored);
     if (storage->region == REGION_ARENA) {
         assert_true(storage->offset % 64 == 0 &&
@@ -51,11 +46,7 @@ static Memory memory_of(const Run *run, NodeId node)
         return memory;
     }
     memory.step = 1;
-<<<<<<< tests/unit/program_eval.c
-    memory.first = storage->region == REGION_PARAMETER
-=======
     memory.first = storage->region != REGION_GRADIENT
->>>>>>> /tmp/precision-theirs.c
                        ? (double *)(uintptr_t)run->data->parameters[storage->parameter]
                        : run->gradients[storage->parameter];
     return memory;
@@ -115,11 +106,7 @@ static double gelu_slope(double x)
 
 static double cast(double x, Dtype dtype)
 {
-<<<<<<< tests/unit/program_eval.c
-    return dtype == DTYPE_BOOL ? x != 0 : dtype == DTYPE_I32 ? trunc(x) : x;
-=======
     return dtype == DTYPE_BOOL ? x != 0 : dtype == DTYPE_I32 ? trunc(x) : eval_rounded(x, dtype);
->>>>>>> /tmp/precision-theirs.c
 }
 
 static double operation(const ScalarExpr *expr, const double *x)
@@ -201,16 +188,11 @@ static double scalar_value(const Point *at, const ScalarExpr *expr)
     case SCALAR_CONST: return expr->number;
     case SCALAR_INDEX: return (double)index_value_at(at, expr->index);
     case SCALAR_LOAD:
-<<<<<<< tests/unit/program_eval.c
-        return holds(at, expr->guard) ? *cell(&at->buffers[expr->buffer], index_value_at(at, expr->index))
-                                      : expr->number;
-=======
         // Copies of parameters are the parameters here: rounded when they are read.
         return holds(at, expr->guard)
                    ? eval_rounded(*cell(&at->buffers[expr->buffer], index_value_at(at, expr->index)),
                                   expr->dtype)
                    : expr->number;
->>>>>>> /tmp/precision-theirs.c
     case SCALAR_OP:
         for (int i = 0; i < expr->n_args; i++) {
             args[i] = scalar_value(at, expr->args[i]);
@@ -249,10 +231,7 @@ static void run_statement(Point *at, const Stage *stage, const Statement *statem
         at->columns[(*column)++][at->lane] += value;
         break;
     case STATEMENT_STORE:
-<<<<<<< tests/unit/program_eval.c
-=======
         assert_true(isnan(value) || value == eval_rounded(value, statement->value->dtype));
->>>>>>> /tmp/precision-theirs.c
         *cell(&at->buffers[statement->buffer], index_value_at(at, statement->index)) = value;
         break;
     }
@@ -402,14 +381,9 @@ static double *gather(const Run *run, const View *view)
     Memory memory = memory_of(run, view->node);
     int64_t count = product(view->dim, view->rank);
     double *values = arena_alloc(run->arena, ((size_t)count + 1) * sizeof *values);
-<<<<<<< tests/unit/program_eval.c
-    for (int64_t i = 0; i < count; i++) {
-        values[i] = *cell(&memory, view_position(view, i));
-=======
     Dtype dtype = run->program->graph->nodes[view->node].dtype;
     for (int64_t i = 0; i < count; i++) {
         values[i] = eval_rounded(*cell(&memory, view_position(view, i)), dtype);
->>>>>>> /tmp/precision-theirs.c
     }
     return values;
 }
@@ -429,14 +403,10 @@ static void check_views(const Step *step)
     for (int i = 0; i < step->n_reads + step->n_writes; i++) {
         const View *view = i < step->n_reads ? &step->reads[i] : &step->writes[i - step->n_reads];
         int last = view->rank - 1;
-<<<<<<< tests/unit/program_eval.c
         bool is_vector = (i == 2 && step->n_reads == 3) || i > step->n_reads;
         if (step->kind == STEP_MATMUL && is_vector) {
             assert_int_equal(view->stride[last], 1);
         } else if (step->kind == STEP_MATMUL) {
-=======
-        if (step->kind == STEP_MATMUL) {
->>>>>>> /tmp/precision-theirs.c
             bool is_row_major = view->dim[2] == 1 || view->stride[2] == 1;
             assert_int_equal(view->rank, 3);
             assert_true(is_row_major || ((view->dim[1] == 1 || view->stride[1] == 1) && i < step->n_reads));
@@ -451,7 +421,6 @@ static void check_views(const Step *step)
     }
 }
 
-<<<<<<< tests/unit/program_eval.c
 // a b, and the vector that is added to its rows.
 static NodeId eval_product(Graph *graph, const Step *step, const NodeId *operands, const Origin *origin)
 {
@@ -464,8 +433,6 @@ static NodeId eval_product(Graph *graph, const Step *step, const NodeId *operand
     return graph_binary(graph, OP_ADD, product, bias, origin);
 }
 
-=======
->>>>>>> /tmp/precision-theirs.c
 // Evaluates the op on dense copies of its operands.
 static void run_call(const Run *run, const Step *step)
 {
@@ -489,27 +456,19 @@ static void run_call(const Run *run, const Step *step)
         Attr attr = {.index = i};
         ids[i] = graph_add(small, OP_INPUT, inputs[i].dtype, &inputs[i].shape, NULL, 0, &attr, &origin);
     }
-<<<<<<< tests/unit/program_eval.c
     NodeId result = node->op == OP_MATMUL ? eval_product(small, step, ids, &origin)
                                           : graph_add(small, node->op, node->dtype, &node->shape, ids,
                                                       step->n_reads, &node->attr, &origin);
+    if (node->op == OP_MATMUL) {
+        result = graph_cast(small, result, graph->nodes[step->writes[0].node].dtype, &origin);
+    }
     NodeId results[MAX_RANK] = {result};
     int index = 1;
     if (node->op == OP_MATMUL && step->n_writes > 1) {
-        results[1] = graph_reduce(small, OP_SUM, ids[0], 1u << 2, &origin);
+        NodeId rows = graph_cast(small, ids[0], DTYPE_F32, &origin);
+        results[1] = graph_reduce(small, OP_SUM, rows, 1u << 2, &origin);
     }
     for (int i = 1; i < step->n_writes && node->op != OP_MATMUL; i++, index++) {
-=======
-    Shape shape = node->shape;
-    if (node->op == OP_MATMUL) {  // of the views, which may have merged its batches
-        shape = inputs[0].shape;
-        shape.dim[shape.rank - 1] = inputs[1].shape.dim[shape.rank - 1];
-    }
-    NodeId result = graph_add(small, node->op, node->dtype, &shape, ids, step->n_reads, &node->attr, &origin);
-    NodeId results[MAX_RANK] = {result};
-    int index = 1;
-    for (int i = 1; i < step->n_writes; i++, index++) {
->>>>>>> /tmp/precision-theirs.c
         while (node->op == OP_ATTENTION_GRAD && index >= 3 && !(node->attr.axes >> (index - 3) & 1)) {
             index++;
         }
