@@ -206,8 +206,8 @@ static NodeId sum_below(const Fusion *fusion, NodeId id)
     return node->op == OP_ADD ? id : NO_NODE;
 }
 
-// ADD(a b, vector) that would be a kernel of its own: the call adds the vector. The ADD, or what rounds it, is the call's
-// value.
+// ADD(a b, vector) that would be a kernel of its own: the call adds the vector. The ADD, or what rounds it, is the
+// call's value.
 static void find_biases(Fusion *fusion)
 {
     for (NodeId id = 0; fusion->is_fused && id < fusion->graph->n_nodes; id++) {
