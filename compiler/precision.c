@@ -1,8 +1,9 @@
 // The policy table, and the pass that applies it; see precision.h.
 //
 // Every node has up to two forms in the new graph: wide, the value in its old dtype, and low, rounded to the type.
-// Forms are made when they are first asked for, so a value is rounded once however many products read it. Movement passes the
-// question on: what is rounded is the value below it, where the kernel that computes it can store it rounded.
+// Forms are made when they are first asked for, so a value is rounded once however many products read it. Movement
+// passes the question on: what is rounded is the value below it, where the kernel that computes it can store it
+// rounded.
 #include "compiler/precision.h"
 
 #include "compiler/rewrite.h"

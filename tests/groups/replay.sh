@@ -40,18 +40,28 @@ tiny() {
     rm -rf "$folder"
 }
 
-# mixed TYPE CASE TASK [ENTRY] [OPTION]: outputs, losses and gradients by the rule of mixed_precision.json.
+# runs CASE COMMAND FOLDER: the command on the recorded pictures and on four that differ from them by 1e-6.
+runs() {
+    local draw
+    for draw in 0 1 2 3 4; do
+        "$BUILD/tests/mixed_compare" --case "$1" --perturb $draw --inputs "$3/inputs.safetensors" || return 1
+        # shellcheck disable=SC2086
+        timeout 600 $2 --inputs "$3/inputs.safetensors" --outputs "$3/outputs.$draw.safetensors" \
+            --grads "$3/grads.$draw.safetensors" || return 1
+    done
+}
+
+# mixed TYPE CASE TASK ENTRY [OPTION]: outputs, losses and gradients by the rule of mixed_precision.json. ENTRY may
+# be "".
 mixed() {
     local type=$1 case=tests/replay/$2 folder=$WORK/replay name="$2 $1 ${5:-fused}"
     # shellcheck disable=SC2086
     succeeds "$name: compiles" compile "$folder" "$case" "$3" "$case/inputs.safetensors" --precision "$type" \
         --verify ${5:-} || return
-    # shellcheck disable=SC2086
-    succeeds "$name: runs" timeout 600 "$folder/$3" replay ${4:+--entry $4} --weights "$case/weights.safetensors" \
-        --inputs "$case/inputs.safetensors" --outputs "$folder/outputs.safetensors" \
-        --grads "$folder/grads.safetensors" &&
+    succeeds "$name: runs" runs "$case" "$folder/$3 replay ${4:+--entry $4} --weights $case/weights.safetensors" \
+        "$folder" &&
         succeeds "$name: is as close as mixed precision is" "$BUILD/tests/mixed_compare" --case "$case" \
-            --type "$type" --outputs "$folder/outputs.safetensors" --grads "$folder/grads.safetensors"
+            --type "$type" --runs "$folder"
     rm -rf "$folder"
 }
 
@@ -128,10 +138,15 @@ tools() {
         ends_with 2 "a file that is not there is an error" $compare --outputs $images/nothing.safetensors
         ends_with 1 "nothing compared is not a success" $compare
         echo '{"state_dict": [], "parameters": 0, "parameter_tensors": 0, "state_dict_entries": 0}' > "$WORK/empty.json"
+        mkdir -p "$WORK/runs"
+        cp $images/outputs.safetensors "$WORK/runs/outputs.0.safetensors"
+        cp $images/grads.safetensors "$WORK/runs/grads.0.safetensors"
         succeeds "a case is as close to itself as mixed precision" "$BUILD/tests/mixed_compare" --case $images \
-            --type tf32 --outputs $images/outputs.safetensors --grads $images/grads.safetensors
+            --type tf32 --runs "$WORK/runs"
+        cp $images/after_steps.safetensors "$WORK/runs/grads.0.safetensors"
         says 1 'tf32 median of grads: ' "gradients far off are noticed" "$BUILD/tests/mixed_compare" --case $images \
-            --type tf32 --outputs $images/outputs.safetensors --grads $images/after_steps.safetensors
+            --type tf32 --runs "$WORK/runs"
+        ends_with 2 "no runs are an error" "$BUILD/tests/mixed_compare" --case $images --type tf32 --runs $images
         says 1 'missing' "a state dict without entries is noticed" "$BUILD/tests/state_compare" --case $images \
             --info "$WORK/empty.json"
     }
@@ -157,21 +172,21 @@ two_ranks retrieval_two_ranks retrieval
 for type in bf16 fp16 tf32; do
     mixed $type pretrain_swin_bert_images pretrain images
     mixed $type pretrain_clipvit_bert_regions pretrain regions
-    mixed $type captioning_swin_bert captioning
+    mixed $type captioning_swin_bert captioning ""
 done
 mixed bf16 pretrain_swin_bert_images pretrain images --no-fuse
 mixed bf16 pretrain_swin_bert_regions pretrain regions
 mixed bf16 pretrain_deit_roberta_images pretrain images
 mixed bf16 pretrain_deit_roberta_regions pretrain regions
-mixed bf16 retrieval_swin_bert retrieval
-mixed bf16 nlvr_swin_bert nlvr
-mixed bf16 nlvr_pretrain_swin_bert nlvr_pretrain
-mixed bf16 grounding_bbox_swin_bert grounding_bbox
-mixed bf16 grounding_bbox_pretrain_swin_bert grounding_bbox_pretrain
-mixed bf16 grounding_weak_swin_bert grounding_weak
-mixed bf16 vqa_swin_bert vqa
-mixed bf16 captioning_pretrain_swin_bert captioning_pretrain
-mixed bf16 captioning_scst captioning_scst
+mixed bf16 retrieval_swin_bert retrieval ""
+mixed bf16 nlvr_swin_bert nlvr ""
+mixed bf16 nlvr_pretrain_swin_bert nlvr_pretrain ""
+mixed bf16 grounding_bbox_swin_bert grounding_bbox ""
+mixed bf16 grounding_bbox_pretrain_swin_bert grounding_bbox_pretrain ""
+mixed bf16 grounding_weak_swin_bert grounding_weak ""
+mixed bf16 vqa_swin_bert vqa ""
+mixed bf16 captioning_pretrain_swin_bert captioning_pretrain ""
+mixed bf16 captioning_scst captioning_scst ""
 base pretrain_images_224 pretrain images
 base pretrain_regions_224 pretrain regions
 base pretrain_clipvit_images_224 pretrain images

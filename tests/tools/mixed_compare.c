@@ -1,21 +1,28 @@
 // Judges what `replay` of a program of bf16, fp16 or tf32 wrote by the rule of mixed_precision.json.
 //
-//   mixed_compare --case DIR --type bf16 --outputs F [--grads F]
+//   mixed_compare --case DIR --type bf16 --runs FOLDER
+//   mixed_compare --case DIR --type bf16 --perturb K --inputs F
 //
 // The case records how far the official model under automatic mixed precision is from its float64 run: over
-// tensors, the median and the 90th percentile of relative L2 errors of outputs and of gradients, each the maximum of
-// several runs whose inputs differ by 1e-6. A program passes when its own are at most FACTOR times that. A loss is one
-// number, whose error cancels by luck and of which six runs show little: each is held to LOSS_FACTOR times the worst of
-// the case. A figure that is not recorded (null) is not judged. Outputs are compared with the float32 record, which is
-// 1e-5 from the float64 run.
+// tensors, the median and the 90th percentile of relative L2 errors of outputs and of gradients, [min, median, max] of
+// six runs, on the recorded pictures and on five that differ from them by 1e-6. A program runs on several as well
+// (FOLDER/outputs.K.safetensors and grads.K.safetensors from K = 0 on; the second form writes the inputs of run K), and
+// passes when the median of its runs is at most FACTOR times the recorded maximum. A loss is one number, whose error
+// cancels by luck: each is held to FACTOR times the worst of the case, and again the median of the runs counts. A
+// figure that is not recorded (null) is not judged. Integers, such as tokens found by a search, are not judged either. Outputs
+// are compared with the float32 record, which is 1e-5 from the float64 run.
 #include "runtime/base/options.h"
+#include "runtime/base/random.h"
 #include "tests/tools/check.h"
 
 #define FACTOR 1.5
-#define LOSS_FACTOR 2.0
+#define PERTURBATION 1e-6
+
+enum { MAX_RUNS = 16 };
 
 typedef struct Case {
-    const char *folder, *type;
+    const char *folder, *type, *runs;
+    int n_runs;
     cJSON *config, *mixed;
     Check check;
 } Case;
@@ -57,12 +64,20 @@ static double recorded_maximum(const cJSON *figure)
     return cJSON_IsNumber(maximum) ? maximum->valuedouble : NAN;
 }
 
-static void judge(Case *c, const char *what, const char *statistic, double got)
+static double middle(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof *values, ascending);
+    Errors errors = {values, count};
+    return percentile(&errors, 0.5);
+}
+
+static void judge(Case *c, const char *what, const char *statistic, double *runs)
 {
     char name[64];
     snprintf(name, sizeof name, "%s_rel_l2_%s", what, statistic);
     const cJSON *summary = check_member(check_member(c->mixed, "summary"), c->type);
     double bound = FACTOR * recorded_maximum(cJSON_GetObjectItemCaseSensitive(summary, name));
+    double got = middle(runs, c->n_runs);
     if (!isnan(bound)) {
         check_that(&c->check, got <= bound, "%s %s of %s: %.3g > %.3g", c->type, statistic, what, got, bound);
     }
@@ -87,7 +102,8 @@ static Errors errors_of(Case *c, const char *record, const char *path)
     Errors errors = {.at = check_memory((size_t)reference.n_tensors * sizeof(double))};
     for (int i = 0; i < reference.n_tensors; i++) {
         const XvStored *wanted = &reference.tensors[i];
-        if (is_left_out(c, wanted->name)) {
+        bool is_float = wanted->dtype == XV_F32 || wanted->dtype == XV_F64;
+        if (!is_float || is_left_out(c, wanted->name)) {
             continue;
         }
         const XvStored *stored = xv_safetensors_find(&file, wanted->name);
@@ -95,7 +111,7 @@ static Errors errors_of(Case *c, const char *record, const char *path)
         Values got = stored ? check_values(&file, stored) : (Values){0};
         bool is_there = stored && got.count == want.count;
         check_that(&c->check, is_there, "%s: missing, or of another shape", wanted->name);
-        if (is_there && !want.is_integer) {
+        if (is_there) {
             errors.at[errors.count++] = relative_error(&got, &want);
         }
         free(got.at);
@@ -105,63 +121,133 @@ static Errors errors_of(Case *c, const char *record, const char *path)
     return errors;
 }
 
-static void compare_tensors(Case *c, const char *what, const char *record, const char *path)
+// FOLDER/outputs.3.safetensors
+static const char *run_path(const Case *c, const char *what, int run)
 {
-    Errors errors = errors_of(c, record, path);
-    if (errors.count == 0) {
-        check_stop("%s: no tensors to compare", path);
-    }
-    judge(c, what, "median", percentile(&errors, 0.5));
-    judge(c, what, "p90", percentile(&errors, 0.9));
-    free(errors.at);
+    char name[64];
+    snprintf(name, sizeof name, "%s.%d.safetensors", what, run);
+    return check_path(c->runs, name);
 }
 
-static void compare_losses(Case *c, const char *path)
+static void compare_tensors(Case *c, const char *what, const char *record)
+{
+    double median[MAX_RUNS], p90[MAX_RUNS];
+    for (int run = 0; run < c->n_runs; run++) {
+        Errors errors = errors_of(c, record, run_path(c, what, run));
+        if (errors.count == 0) {
+            check_stop("%s: no tensors to compare", run_path(c, what, run));
+        }
+        median[run] = percentile(&errors, 0.5);
+        p90[run] = percentile(&errors, 0.9);
+        free(errors.at);
+    }
+    judge(c, what, "median", median);
+    judge(c, what, "p90", p90);
+}
+
+static double loss_error(const Case *c, const char *name, int run)
 {
     XvSafetensors file;
-    check_open(&file, path);
-    double bound = 0;
+    check_open(&file, run_path(c, "outputs", run));
+    const cJSON *want = check_member(check_member(c->config, "losses_fp64"), name);
+    const XvStored *stored = xv_safetensors_find(&file, name);
+    return stored ? fabs(check_values(&file, stored).at[0] / want->valuedouble - 1) : INFINITY;
+}
+
+static void compare_losses(Case *c)
+{
+    double bound = 0, errors[MAX_RUNS];
     const cJSON *losses = check_member(c->mixed, "losses"), *loss;
     cJSON_ArrayForEach(loss, losses)
     {
-        bound = fmax(bound, LOSS_FACTOR * recorded_maximum(cJSON_GetObjectItemCaseSensitive(loss, c->type)));
+        bound = fmax(bound, FACTOR * recorded_maximum(cJSON_GetObjectItemCaseSensitive(loss, c->type)));
     }
     cJSON_ArrayForEach(loss, losses)
     {
-        const cJSON *want = check_member(check_member(c->config, "losses_fp64"), loss->string);
-        const XvStored *stored = xv_safetensors_find(&file, loss->string);
-        Values got = stored ? check_values(&file, stored) : (Values){0};
-        double error = stored ? fabs(got.at[0] / want->valuedouble - 1) : INFINITY;
+        for (int run = 0; run < c->n_runs; run++) {
+            errors[run] = loss_error(c, loss->string, run);
+        }
+        double error = middle(errors, c->n_runs);
         check_that(&c->check, error <= bound, "%s %s: relative error %.3g > %.3g", c->type, loss->string,
                    error, bound);
-        free(got.at);
+    }
+}
+
+static void perturb(float *values, int64_t count, uint64_t run)
+{
+    XvStream stream = xv_stream(run);
+    for (int64_t i = 0; i < count; i++) {
+        values[i] *= (float)(1 + PERTURBATION * xv_stream_normal(&stream));
+    }
+}
+
+// The inputs with pictures of run `run`; run 0 has the recorded ones.
+static void write_inputs(const Case *c, uint64_t run, const char *path)
+{
+    XvSafetensors inputs;
+    XvError error = {0};
+    check_open(&inputs, check_path(c->folder, "inputs.safetensors"));
+    XvTensor *tensors = check_memory((size_t)inputs.n_tensors * sizeof *tensors);
+    for (int i = 0; i < inputs.n_tensors; i++) {
+        const XvStored *stored = &inputs.tensors[i];
+        tensors[i] = (XvTensor){.name = stored->name, .dtype = stored->dtype, .rank = stored->rank};
+        memcpy(tensors[i].shape, stored->shape, sizeof tensors[i].shape);
+        tensors[i].data = check_memory(xv_tensor_bytes(&tensors[i]));
+        if (!xv_safetensors_read_raw(&inputs, stored, tensors[i].data, &error)) {
+            check_stop("%s", error.text);
+        }
+        if (run > 0 && stored->dtype == XV_F32 && stored->rank == 4) {
+            perturb(tensors[i].data, stored->count, run);
+        }
+    }
+    if (!xv_safetensors_write(path, &(XvFileContent){tensors, inputs.n_tensors, NULL, 0}, &error)) {
+        check_stop("%s", error.text);
+    }
+}
+
+static void count_runs(Case *c)
+{
+    while (c->n_runs < MAX_RUNS && check_exists(run_path(c, "outputs", c->n_runs))) {
+        c->n_runs++;
+    }
+    if (c->n_runs == 0) {
+        check_stop("%s has no outputs.0.safetensors", c->runs);
     }
 }
 
 int main(int argc, char **argv)
 {
     Case c = {0};
-    const char *outputs = NULL, *grads = NULL;
+    int64_t run = -1;
+    const char *inputs = NULL;
     const XvOption options[] = {
         {"--case", "DIR", XV_OPTION_TEXT, &c.folder, 0, 0, "folder of the recorded case"},
         {"--type", "NAME", XV_OPTION_TEXT, &c.type, 0, 0, "bf16, fp16 or tf32"},
-        {"--outputs", "F", XV_OPTION_TEXT, &outputs, 0, 0, "outputs of the program"},
-        {"--grads", "F", XV_OPTION_TEXT, &grads, 0, 0, "gradients of the program"},
+        {"--runs", "DIR", XV_OPTION_TEXT, &c.runs, 0, 0, "outputs and gradients of the program's runs"},
+        {"--perturb", "K", XV_OPTION_INTEGER, &run, 0, MAX_RUNS, "write the inputs of run K"},
+        {"--inputs", "F", XV_OPTION_TEXT, &inputs, 0, 0, "where they go"},
     };
     const int n_options = (int)(sizeof options / sizeof *options);
     XvError error = {0};
-    if (!xv_options_parse(options, n_options, argc, argv, &error) || !c.folder || !c.type || !outputs) {
+    bool is_good = xv_options_parse(options, n_options, argc, argv, &error);
+    bool is_writing = run >= 0 && inputs;
+    if (!is_good || !c.folder || (!is_writing && (!c.type || !c.runs))) {
         fprintf(stderr, "mixed_compare: %s\n",
-                error.text[0] ? error.text : "--case, --type or --outputs is missing");
+                error.text[0] ? error.text : "--case, and --type and --runs or --perturb and --inputs");
         xv_options_print(stderr, options, n_options);
         return XV_EXIT_USAGE;
     }
+    if (is_writing) {
+        write_inputs(&c, (uint64_t)run, inputs);
+        return 0;
+    }
     c.config = check_json(check_path(c.folder, "config.json"));
     c.mixed = check_json(check_path(c.folder, "mixed_precision.json"));
-    compare_tensors(&c, "outputs", "outputs.safetensors", outputs);
-    compare_losses(&c, outputs);
-    if (grads) {
-        compare_tensors(&c, "grads", "grads.safetensors", grads);
+    count_runs(&c);
+    compare_tensors(&c, "outputs", "outputs.safetensors");
+    compare_losses(&c);
+    if (check_exists(run_path(&c, "grads", 0))) {
+        compare_tensors(&c, "grads", "grads.safetensors");
     }
     return check_finish(&c.check, check_member(c.config, "case")->valuestring);
 }
