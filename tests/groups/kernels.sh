@@ -3,7 +3,8 @@
 
 # compare_task TASK: leaves what was said, and the status behind it, in $WORK/TASK.txt.
 compare_task() {
-    mkdir -p "$WORK/$1" && timeout 1800 "$BUILD/tests/against_c" "$WORK/$1" models/xvlm_base.dsl "$1" 2 > "$WORK/$1.txt" 2>&1
+    mkdir -p "$WORK/$1" &&
+        timeout 1800 "$BUILD/tests/against_c" "$WORK/$1" models/xvlm_base.dsl "$1" 2 > "$WORK/$1.txt" 2>&1
     echo "status $?" >> "$WORK/$1.txt"
     rm -rf "${WORK:?}/$1"
 }

@@ -1,7 +1,7 @@
 // Every kernel of a task's program, as the target cuda writes it, on the emulator against the same kernel as the target
-// c writes it: against_c FOLDER MODEL.dsl TASK BATCH. Both texts are rendered from one kernel of the compiler, written to
-// FOLDER, compiled (CC, CXX) and run on the same random numbers. A task at the published sizes and a small batch shows
-// every kernel that it has at any batch, since the batch is nothing but a constant in their texts.
+// c writes it: against_c FOLDER MODEL.dsl TASK BATCH. Both texts are rendered from one kernel of the compiler, written
+// to FOLDER, compiled (CC, CXX) and run on the same random numbers. A task at the published sizes and a small batch
+// shows every kernel that it has at any batch, since the batch is nothing but a constant in their texts.
 //
 // Kernels with more elements than a budget run some of their blocks; what these wrote is compared. Sums over all rows
 // (column accumulators) are compared where all blocks ran.
