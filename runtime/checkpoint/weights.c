@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-XvTensor xv_parameter_tensor(const XvProgram *program, int i, float *region)
+XvTensor xv_parameter_tensor(const XvProgram *program, int i, const float *region)
 {
     const XvParameter *parameter = &program->parameters[i];
     XvTensor tensor = {.name = parameter->name,
                        .dtype = XV_F32,
                        .rank = parameter->rank,
-                       .data = region + parameter->offset};
+                       .data = (void *)(uintptr_t)(region + parameter->offset)};
     memcpy(tensor.shape, parameter->shape, sizeof tensor.shape);
     return tensor;
 }
@@ -120,7 +120,7 @@ static bool save_torch(const XvProgram *program, XvTensor *tensors, const char *
     return is_written;
 }
 
-bool xv_weights_save(const XvProgram *program, float *parameters, const char *path, XvError *error)
+bool xv_weights_save(const XvProgram *program, const float *parameters, const char *path, XvError *error)
 {
     size_t n_most = (size_t)program->n_parameters + (size_t)program->n_aliases + (size_t)program->n_buffers;
     XvTensor *tensors = calloc(n_most + 1, sizeof *tensors);

@@ -29,13 +29,14 @@ void xv_weights_clamp(const XvProgram *program, float *parameters);
 bool xv_weights_load(const XvProgram *program, const char *path, const XvLoadOptions *options,
                      float *parameters, FILE *out, XvError *error);
 
-// Describes parameter i as a tensor of `region`, which may be any region laid out like the parameters.
-XvTensor xv_parameter_tensor(const XvProgram *program, int i, float *region);
+// Describes parameter i as a tensor of `region`, which may be any region laid out like the parameters. Who has the
+// region to read alone does not write through it.
+XvTensor xv_parameter_tensor(const XvProgram *program, int i, const float *region);
 
 // Writes all parameters under their official names with the configuration of the program. The name of the file chooses
 // the format: .th, .pth, .pt and .bin for torch.load, with tied names sharing one storage and the buffers that official
 // state dicts carry, so that official code loads it strictly; safetensors otherwise, with tied weights once.
-bool xv_weights_save(const XvProgram *program, float *parameters, const char *path, XvError *error);
+bool xv_weights_save(const XvProgram *program, const float *parameters, const char *path, XvError *error);
 
 // The metadata that marks a file as written by this program; at least XV_PROGRAM_METADATA entries of `out` are set.
 enum { XV_PROGRAM_METADATA = 4 };

@@ -148,6 +148,13 @@ void xv_device_fail(const XvDevice *device, const XvError *error)
     exit(XV_EXIT_FAILED);
 }
 
+void xv_device_must(const XvDevice *device, bool is_done, const XvError *error)
+{
+    if (!is_done) {
+        xv_device_fail(device, error);
+    }
+}
+
 void xv_device_finish(XvDevice *device)
 {
     XvError error = {{0}};

@@ -40,6 +40,13 @@ typedef struct XvDevice XvDevice;
 // Queues of work: one for kernels, one for what is sent to the device meanwhile, one for what ranks exchange.
 typedef enum XvLane { XV_LANE_COMPUTE, XV_LANE_COPY, XV_LANE_RANKS, XV_N_LANES } XvLane;
 
+// `rows` pieces of `bytes` each, so many bytes apart on either side.
+typedef struct XvCopy {
+    void *to;
+    const void *from;
+    size_t to_pitch, from_pitch, bytes, rows;
+} XvCopy;
+
 // Work that the host does not wait for. Functions return false (or NULL) after a message. Marks are places in a lane;
 // recordings are lists of launches and copies of the compute lane that are started as one.
 typedef struct XvAsync {
@@ -49,6 +56,11 @@ typedef struct XvAsync {
     bool (*send)(XvDevice *device, void *to, const void *pinned, size_t bytes, XvError *error);  // copy lane
     bool (*fetch)(XvDevice *device, void *pinned, const void *from, size_t bytes, XvError *error);  // compute
     bool (*copy)(XvDevice *device, void *to, const void *from, size_t bytes, XvError *error);  // compute lane
+    bool (*copy_rows)(XvDevice *device, const XvCopy *copy, XvError *error);                   // compute lane
+    bool (*clear)(XvDevice *device, void *memory, size_t bytes, XvError *error);               // compute lane
+    // Pins memory that the host has, for transfers at full speed. False where that cannot be: it stays as it is.
+    bool (*pin)(XvDevice *device, void *memory, size_t bytes);
+    void (*unpin)(XvDevice *device, void *memory);
     void *(*mark_create)(XvDevice *device, XvError *error);
     void (*mark_free)(XvDevice *device, void *mark);
     bool (*mark)(XvDevice *device, void *mark, XvLane lane, XvError *error);    // here is the lane's end now
@@ -87,7 +99,7 @@ typedef struct XvDeviceKind {
     // A product by a library of the device's own; *is_done stays false where it has none for it. NULL: none at all.
     bool (*gemm)(XvDevice *device, const XvGemm *gemm, bool *is_done, XvError *error);
     bool is_host_memory;   // kernels and host use the same memory: nothing needs to be copied
-    const XvAsync *async;  // NULL: everything is done when a call returns
+    const XvAsync *async;  // NULL: everything is done when a call returns, in the host's memory
     const XvDeviceRanks
         *ranks;  // NULL on a device with memory of its own: one process; else the host's (comm.h)
 } XvDeviceKind;
@@ -126,6 +138,9 @@ bool xv_device_wait(XvDevice *device, XvError *error);
 // The same; ends the process with the message when any launch failed. A device that failed once gives no second chance.
 void xv_device_finish(XvDevice *device);
 void xv_device_fail(const XvDevice *device, const XvError *error) __attribute__((noreturn));
+
+// Ends the process with the message unless something was done.
+void xv_device_must(const XvDevice *device, bool is_done, const XvError *error);
 
 // Writes a line "kernel launches" for every kernel that ran. False after a message.
 bool xv_device_save_counts(const XvDevice *device, const char *path, XvError *error);

@@ -43,6 +43,40 @@ static bool copy(XvDevice *device, void *to, const void *from, size_t bytes, XvE
     return xv_cuda_good(device, status, "cuMemcpyDtoDAsync", error);
 }
 
+static bool copy_rows(XvDevice *device, const XvCopy *rows, XvError *error)
+{
+    XvCuda *cuda = device->state;
+    XvCuCopy copy = {.from_type = XV_CU_MEMORY_DEVICE,
+                     .from = address(rows->from),
+                     .from_pitch = rows->from_pitch,
+                     .to_type = XV_CU_MEMORY_DEVICE,
+                     .to = address(rows->to),
+                     .to_pitch = rows->to_pitch,
+                     .width = rows->bytes,
+                     .height = rows->rows};
+    int status = cuda->driver.copy_rows(&copy, cuda->lanes[XV_LANE_COMPUTE]);
+    return xv_cuda_good(device, status, "cuMemcpy2DAsync", error);
+}
+
+static bool clear(XvDevice *device, void *memory, size_t bytes, XvError *error)
+{
+    XvCuda *cuda = device->state;
+    int status = cuda->driver.clear(address(memory), 0, bytes, cuda->lanes[XV_LANE_COMPUTE]);
+    return xv_cuda_good(device, status, "cuMemsetD8Async", error);
+}
+
+static bool pin(XvDevice *device, void *memory, size_t bytes)
+{
+    XvCuda *cuda = device->state;
+    return bytes > 0 && cuda->driver.pin(memory, bytes, 0) == 0;
+}
+
+static void unpin(XvDevice *device, void *memory)
+{
+    XvCuda *cuda = device->state;
+    cuda->driver.unpin(memory);
+}
+
 static void *mark_create(XvDevice *device, XvError *error)
 {
     XvCuda *cuda = device->state;
@@ -127,6 +161,10 @@ const XvAsync xv_cuda_async = {
     .send = send,
     .fetch = fetch,
     .copy = copy,
+    .copy_rows = copy_rows,
+    .clear = clear,
+    .pin = pin,
+    .unpin = unpin,
     .mark_create = mark_create,
     .mark_free = mark_free,
     .mark = mark,

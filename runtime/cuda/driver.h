@@ -15,10 +15,28 @@ enum {
     XV_CU_STREAM_NON_BLOCKING = 1,  // flag of a stream
     XV_CU_EVENT_NO_TIMING = 2,      // flag of an event
     XV_CU_CAPTURE_RELAXED = 2,      // mode of a capture
+    XV_CU_MEMORY_DEVICE = 2,        // type of memory
     XV_CU_ATTRIBUTE_MULTIPROCESSORS = 16,
     XV_CU_ATTRIBUTE_MAJOR = 75,
     XV_CU_ATTRIBUTE_MINOR = 76,
 };
+
+// CUDA_MEMCPY2D between two places of the device.
+typedef struct XvCuCopy {
+    size_t from_x, from_y;
+    int from_type;  // XV_CU_MEMORY_DEVICE
+    const void *from_host;
+    XvCuMemory from;
+    void *from_array;
+    size_t from_pitch;
+    size_t to_x, to_y;
+    int to_type;
+    void *to_host;
+    XvCuMemory to;
+    void *to_array;
+    size_t to_pitch;
+    size_t width, height;  // bytes, rows
+} XvCuCopy;
 
 // X(field, name of the symbol, parameters)
 #define XV_DRIVER_CALLS(X)                                                                         \
@@ -42,6 +60,9 @@ enum {
     X(send, "cuMemcpyHtoDAsync_v2", (XvCuMemory to, const void *from, size_t bytes, void *stream)) \
     X(fetch, "cuMemcpyDtoHAsync_v2", (void *to, XvCuMemory from, size_t bytes, void *stream))      \
     X(copy, "cuMemcpyDtoDAsync_v2", (XvCuMemory to, XvCuMemory from, size_t bytes, void *stream))  \
+    X(copy_rows, "cuMemcpy2DAsync_v2", (const XvCuCopy *copy, void *stream))                       \
+    X(pin, "cuMemHostRegister_v2", (void *memory, size_t bytes, unsigned flags))                   \
+    X(unpin, "cuMemHostUnregister", (void *memory))                                                \
     X(stream_create, "cuStreamCreate", (void **stream, unsigned flags))                            \
     X(stream_destroy, "cuStreamDestroy_v2", (void *stream))                                        \
     X(stream_finish, "cuStreamSynchronize", (void *stream))                                        \

@@ -2,7 +2,8 @@
 // tables fit each other (XvDecoder in runtime/program.h).
 #include "runtime/decode/decoding.h"
 
-#include <stdlib.h>
+#include "runtime/loop/places.h"
+
 #include <string.h>
 
 // Names that XvDecoder gives a meaning.
@@ -30,58 +31,99 @@ static char *value_data(const XvHost *host, const XvValue *value)
 
 // Caches ------------------------------------------------------------------------------------------------------------
 
-// A cache [layers, rows, heads, places, width]: blocks of `places` places, one for every head of every row.
+// A cache [layers, rows, heads, places, width] in an arena: blocks of `places` places, one for every head of every row.
 typedef struct Cache {
-    char *data;
-    int64_t layers, rows, heads, places;
+    const XvHost *host;
+    size_t at;  // bytes from the start of the arena
+    size_t layers, rows, heads, places;
     size_t place_bytes;  // of one place of one head
 } Cache;
 
 static Cache cache_of(const XvHost *host, const XvValue *value)
 {
-    return (Cache){.data = value_data(host, value),
-                   .layers = value->shape[0],
-                   .rows = value->shape[ROW_AXIS],
-                   .heads = value->shape[2],
-                   .places = value->shape[PLACE_AXIS],
+    return (Cache){.host = host,
+                   .at = value->offset,
+                   .layers = (size_t)value->shape[0],
+                   .rows = (size_t)value->shape[ROW_AXIS],
+                   .heads = (size_t)value->shape[2],
+                   .places = (size_t)value->shape[PLACE_AXIS],
                    .place_bytes = (size_t)value->shape[4] * 4};
 }
 
-static char *cache_block(const Cache *cache, int64_t layer, int64_t row, int64_t head)
+static size_t block_bytes(const Cache *cache)
 {
-    int64_t block = (layer * cache->rows + row) * cache->heads + head;
-    return cache->data + (size_t)(block * cache->places) * cache->place_bytes;
+    return cache->places * cache->place_bytes;
 }
 
-// Copies all places of `from` to those of `to` that begin at `place`; every row of `from` goes to `copies` rows.
-static void copy_places(const Cache *to, int64_t place, const Cache *from, int64_t copies)
+static size_t row_bytes(const Cache *cache)
 {
-    for (int64_t layer = 0; layer < to->layers; layer++) {
-        for (int64_t row = 0; row < to->rows; row++) {
-            for (int64_t head = 0; head < to->heads; head++) {
-                memcpy(cache_block(to, layer, row, head) + (size_t)place * to->place_bytes,
-                       cache_block(from, layer, row / copies, head), (size_t)from->places * to->place_bytes);
-            }
+    return cache->heads * block_bytes(cache);
+}
+
+// Copies all places of `from` to those of `to` that begin at `place`, row by row.
+static void add_places(const Cache *to, size_t place, const Cache *from)
+{
+    xv_host_move(&(XvMove){.to_host = to->host,
+                           .from_host = from->host,
+                           .to = to->at + place * to->place_bytes,
+                           .from = from->at,
+                           .to_pitch = block_bytes(to),
+                           .from_pitch = block_bytes(from),
+                           .bytes = block_bytes(from),
+                           .rows = to->layers * to->rows * to->heads});
+}
+
+// Copies all places of `from` to the first of `to`, every row of `from` to as many rows as there are for it.
+static void begin_places(const Cache *to, const Cache *from)
+{
+    size_t copies = to->rows / from->rows;
+    for (size_t copy = 0; copy < copies; copy++) {
+        for (size_t head = 0; head < to->heads; head++) {
+            xv_host_move(&(XvMove){.to_host = to->host,
+                                   .from_host = from->host,
+                                   .to = to->at + copy * row_bytes(to) + head * block_bytes(to),
+                                   .from = from->at + head * block_bytes(from),
+                                   .to_pitch = copies * row_bytes(to),
+                                   .from_pitch = row_bytes(from),
+                                   .bytes = block_bytes(from),
+                                   .rows = from->layers * from->rows});
         }
     }
+}
+
+// Copies rows of a cache in all layers to places that lie as far apart, or back.
+static void move_rows_between(const Cache *cache, size_t to, size_t from, size_t rows)
+{
+    size_t pitch = cache->rows * row_bytes(cache);
+    xv_host_move(&(XvMove){.to_host = cache->host,
+                           .from_host = cache->host,
+                           .to = to,
+                           .from = from,
+                           .to_pitch = pitch,
+                           .from_pitch = pitch,
+                           .bytes = rows * row_bytes(cache),
+                           .rows = cache->layers});
 }
 
 // Rows of a cache take over those of their parents, which belong to the same item.
 static void move_rows(const XvDecoding *decoding, const Cache *cache, const int32_t *parents)
 {
-    size_t row_bytes = (size_t)(cache->heads * cache->places) * cache->place_bytes;
-    int64_t rows = decoding->rows_per_item;
+    size_t rows = (size_t)decoding->rows_per_item;
     for (int64_t item = 0; item < decoding->n_items; item++) {
+        size_t first = (size_t)item * rows;
         bool is_moved = false;
-        for (int64_t k = 0; k < rows; k++) {
-            is_moved |= parents[item * rows + k] != item * rows + k;
+        for (size_t k = first; k < first + rows; k++) {
+            is_moved |= (size_t)parents[k] != k;
         }
-        for (int64_t layer = 0; is_moved && layer < cache->layers; layer++) {
-            char *own = cache_block(cache, layer, item * rows, 0);
-            memcpy(decoding->moved, own, (size_t)rows * row_bytes);
-            for (int64_t k = 0; k < rows; k++) {
-                int64_t parent = parents[item * rows + k] - item * rows;
-                memcpy(own + (size_t)k * row_bytes, decoding->moved + (size_t)parent * row_bytes, row_bytes);
+        if (is_moved) {
+            move_rows_between(cache, decoding->moved + first * row_bytes(cache),
+                              cache->at + first * row_bytes(cache), rows);
+        }
+        for (size_t k = first; k < first + rows; k++) {
+            size_t parent = (size_t)parents[k];
+            if (parent != k) {
+                move_rows_between(cache, cache->at + k * row_bytes(cache),
+                                  decoding->moved + parent * row_bytes(cache), 1);
             }
         }
     }
@@ -97,15 +139,23 @@ static bool is_memory(const XvValue *input)
 
 static void take_over(XvDecoding *decoding, const XvValue *input)
 {
+    const XvHost *to = &decoding->step_host;
     const XvValue *first = xv_graph_output(prefill_graph(decoding), input->name);
-    char *to = value_data(&decoding->step_host, input);
+    size_t bytes = xv_value_bytes(input);
     if (xv_graph_output(step_graph(decoding), input->name)) {
-        memset(to, 0, xv_value_bytes(input));  // places that are not reached yet are masked, not skipped
-        Cache cache = cache_of(&decoding->step_host, input);
+        xv_host_clear(to, input->offset, bytes);  // places that are not reached yet are masked, not skipped
+        Cache cache = cache_of(to, input);
         Cache from = cache_of(decoding->host, first);
-        copy_places(&cache, 0, &from, decoding->rows_per_item);
+        begin_places(&cache, &from);
     } else {
-        memcpy(to, value_data(decoding->host, first), xv_value_bytes(input));
+        xv_host_move(&(XvMove){.to_host = to,
+                               .from_host = decoding->host,
+                               .to = input->offset,
+                               .from = first->offset,
+                               .to_pitch = bytes,
+                               .from_pitch = bytes,
+                               .bytes = bytes,
+                               .rows = 1});
     }
 }
 
@@ -114,17 +164,35 @@ static const float *logits_of(const XvHost *host, const XvGraph *graph)
     return (const float *)(const void *)value_data(host, xv_graph_output(graph, LOGITS));
 }
 
-static void run(XvHost *host, const XvProgram *program, int entry)
+static bool is_any(const XvValue *input)
+{
+    (void)input;
+    return true;
+}
+
+static bool is_of_token(const XvValue *input)
+{
+    return !is_memory(input);
+}
+
+static bool is_logits(const XvValue *output)
+{
+    return strcmp(output->name, LOGITS) == 0;
+}
+
+// What is remembered stays where it is computed.
+static void run(XvHost *host, const XvProgram *program, int entry, bool is_step)
 {
     const XvGraph *graph = &program->entries[entry].observe;
+    XvTransfers transfers = {.sends = is_step ? is_of_token : is_any, .fetches = is_logits};
     xv_host_set_draws(host, &program->entries[entry], graph, &(XvDrawMoment){0});
-    xv_host_run(host, graph);
+    xv_host_run_partly(host, graph, &transfers);
 }
 
 static const float *start(void *state)
 {
     XvDecoding *decoding = state;
-    run(decoding->host, decoding->host->program, decoding->decoder->prefill);
+    run(decoding->host, decoding->host->program, decoding->decoder->prefill, false);
     const XvGraph *step = step_graph(decoding);
     for (int i = 0; i < step->n_inputs; i++) {
         if (is_memory(&step->inputs[i])) {
@@ -157,13 +225,13 @@ static const float *advance(void *state, const int32_t *tokens, const int32_t *p
     }
     fill(decoding, TOKENS, tokens);
     fill(decoding, POSITION, &position);
-    run(&decoding->step_host, decoding->host->program, decoding->decoder->step);
+    run(&decoding->step_host, decoding->host->program, decoding->decoder->step, true);
     for (int i = 0; i < graph->n_inputs; i++) {
         const XvValue *added = xv_graph_output(graph, graph->inputs[i].name);
         if (added && is_memory(&graph->inputs[i])) {
             Cache cache = cache_of(&decoding->step_host, &graph->inputs[i]);
             Cache from = cache_of(&decoding->step_host, added);
-            copy_places(&cache, decoding->position, &from, 1);
+            add_places(&cache, (size_t)decoding->position, &from);
         }
     }
     decoding->position++;
@@ -194,16 +262,15 @@ bool xv_entry_is_decoders(const XvProgram *program, int entry)
     return false;
 }
 
-// Bytes of the cache rows of one item in one layer, of the largest cache.
+// Bytes of the largest cache.
 static size_t moved_bytes(const XvDecoding *decoding)
 {
     const XvGraph *graph = step_graph(decoding);
-    size_t most = 1;
+    size_t most = 0;
     for (int i = 0; i < graph->n_inputs; i++) {
         const XvValue *input = &graph->inputs[i];
         if (is_memory(input) && xv_graph_output(graph, input->name)) {
-            size_t bytes = xv_value_bytes(input) / (size_t)(input->shape[0] * decoding->n_items);
-            most = bytes > most ? bytes : most;
+            most = xv_value_bytes(input) > most ? xv_value_bytes(input) : most;
         }
     }
     return most;
@@ -211,27 +278,18 @@ static size_t moved_bytes(const XvDecoding *decoding)
 
 bool xv_decoding_create(XvDecoding *decoding, XvHost *host, const XvDecoder *decoder, XvError *error)
 {
-    *decoding = (XvDecoding){.host = host, .decoder = decoder, .step_host = *host};
+    enum { ALIGNMENT = 64 };
+    *decoding = (XvDecoding){.host = host, .decoder = decoder};
     decoding->n_items = xv_graph_output(prefill_graph(decoding), LOGITS)->shape[0];
     decoding->rows_per_item = program_rows(host->program, decoder) / decoding->n_items;
-    decoding->step_host.arena = (XvRegion){0};
-    decoding->moved = malloc(moved_bytes(decoding));
-    if (!decoding->moved) {
-        return xv_fail(error, "no memory to decode");
-    }
-    if (!xv_region_create(&decoding->step_host.arena, step_graph(decoding)->arena_bytes,
-                          "the arena of the decoder", error)) {
-        xv_decoding_free(decoding);
-        return false;
-    }
-    return true;
+    decoding->moved = (step_graph(decoding)->arena_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return xv_host_share(&decoding->step_host, host, decoding->moved + moved_bytes(decoding),
+                         "the arena of the decoder", error);
 }
 
 void xv_decoding_free(XvDecoding *decoding)
 {
-    xv_region_free(&decoding->step_host.arena);
-    free(decoding->moved);
-    decoding->moved = NULL;
+    xv_host_unshare(&decoding->step_host);
 }
 
 static const XvTensor *tensor_named(const XvTensor *tensors, int n_tensors, const char *name)

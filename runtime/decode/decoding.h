@@ -2,7 +2,8 @@
 //
 // The prompt runs in the host's arena. The entry of single tokens has an arena of its own, whose inputs stay: what
 // belongs to an item (keys and values of a picture's tokens) is copied there once, caches grow in place, and a step
-// fills in nothing but tokens and their position.
+// fills in nothing but tokens and their position. On a device with memory of its own nothing else goes there, and
+// nothing but logits comes back.
 #pragma once
 
 #include "runtime/decode/search.h"
@@ -12,7 +13,7 @@ typedef struct XvDecoding {
     XvHost *host;
     const XvDecoder *decoder;
     XvHost step_host;  // the host's parameters, an arena of its own
-    char *moved;       // room for the cache rows of one item
+    size_t moved;      // place in its arena behind all values, with room for a cache whose rows move
     int64_t n_items, rows_per_item, prompt_length;
     int64_t position;  // tokens seen
 } XvDecoding;

@@ -86,7 +86,7 @@ bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEnt
         is_created = xv_device_open(&host->device, getenv("XV_DEVICE"), program->cuda, error);
     }
     if (is_created && program->cuda && !host->device.kind->is_host_memory) {
-        host->mirror = xv_mirror_create(host, most_draws(program), error);
+        host->mirror = xv_mirror_create(host, most_draws(program), NULL, error);
         is_created = host->mirror != NULL;
     }
     if (!is_created) {
@@ -120,11 +120,17 @@ void xv_host_free(XvHost *host)
     host->draws = NULL;
 }
 
-static float *part_of(const XvHost *host, XvPart part, const XvRegion *region)
+static float *part_to_read(const XvHost *host, XvPart part, const XvRegion *region)
 {
     xv_mirror_to_host(host, part);
-    xv_mirror_changed_on_host(host, part);
     return region->data;
+}
+
+static float *part_of(const XvHost *host, XvPart part, const XvRegion *region)
+{
+    float *data = part_to_read(host, part, region);
+    xv_mirror_changed_on_host(host, part);
+    return data;
 }
 
 float *xv_host_parameters(const XvHost *host)
@@ -135,9 +141,19 @@ float *xv_host_parameters(const XvHost *host)
     return part_of(host, XV_PART_PARAMETERS, &host->parameters);
 }
 
+const float *xv_host_read_parameters(const XvHost *host)
+{
+    return part_to_read(host, XV_PART_PARAMETERS, &host->parameters);
+}
+
 float *xv_host_gradients(const XvHost *host)
 {
     return part_of(host, XV_PART_GRADIENTS, &host->gradients);
+}
+
+const float *xv_host_read_gradients(const XvHost *host)
+{
+    return part_to_read(host, XV_PART_GRADIENTS, &host->gradients);
 }
 
 float *xv_host_moment1(const XvHost *host)
@@ -145,9 +161,24 @@ float *xv_host_moment1(const XvHost *host)
     return part_of(host, XV_PART_MOMENT1, &host->moment1);
 }
 
+const float *xv_host_read_moment1(const XvHost *host)
+{
+    return part_to_read(host, XV_PART_MOMENT1, &host->moment1);
+}
+
 float *xv_host_moment2(const XvHost *host)
 {
     return part_of(host, XV_PART_MOMENT2, &host->moment2);
+}
+
+const float *xv_host_read_moment2(const XvHost *host)
+{
+    return part_to_read(host, XV_PART_MOMENT2, &host->moment2);
+}
+
+void xv_host_fetch_state(const XvHost *host)
+{
+    xv_mirror_to_host(host, XV_PART_PARAMETERS | XV_PART_MOMENT1 | XV_PART_MOMENT2);
 }
 
 void xv_host_clamp(XvHost *host)
@@ -236,8 +267,13 @@ bool xv_host_fill(XvHost *host, const XvGraph *graph, const XvTensor *tensors, i
 
 void xv_host_run(XvHost *host, const XvGraph *graph)
 {
+    xv_host_run_partly(host, graph, NULL);
+}
+
+void xv_host_run_partly(XvHost *host, const XvGraph *graph, const XvTransfers *transfers)
+{
     if (host->mirror) {
-        xv_mirror_run_graph(host, graph);
+        xv_mirror_run_graph(host, graph, transfers);
         return;
     }
     xv_copies_refresh(host->copies, host->program, host->parameters.data);

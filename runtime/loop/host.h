@@ -54,6 +54,15 @@ float *xv_host_gradients(const XvHost *host);
 float *xv_host_moment1(const XvHost *host);
 float *xv_host_moment2(const XvHost *host);
 
+// The same, to read alone: a device keeps what it has.
+const float *xv_host_read_parameters(const XvHost *host);
+const float *xv_host_read_gradients(const XvHost *host);
+const float *xv_host_read_moment1(const XvHost *host);
+const float *xv_host_read_moment2(const XvHost *host);
+
+// Fetches all that training keeps, parameters and moments, for the functions above, and waits once.
+void xv_host_fetch_state(const XvHost *host);
+
 // Brings the parameters with a clamp into their range, where they are.
 void xv_host_clamp(XvHost *host);
 
@@ -81,6 +90,15 @@ bool xv_host_fill(XvHost *host, const XvGraph *graph, const XvTensor *tensors, i
 // Runs the graph with the draws set last, on the device that XV_DEVICE names if the program is for the target cuda.
 // A kernel that fails ends the process with a message: nothing on the device can be trusted afterwards.
 void xv_host_run(XvHost *host, const XvGraph *graph);
+
+// Which inputs go to a device with memory of its own, and which outputs come back; the others stay there.
+typedef struct XvTransfers {
+    bool (*sends)(const XvValue *input);
+    bool (*fetches)(const XvValue *output);
+} XvTransfers;
+
+// The same; what the transfers leave out is up to date on the device alone.
+void xv_host_run_partly(XvHost *host, const XvGraph *graph, const XvTransfers *transfers);
 
 // The named value, or NULL.
 const XvValue *xv_graph_input(const XvGraph *graph, const char *name);

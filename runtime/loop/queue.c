@@ -50,13 +50,6 @@ static const XvAsync *async_of(const XvQueue *queue)
     return queue->host->device.kind->async;
 }
 
-static void must(const XvQueue *queue, bool is_done, const XvError *error)
-{
-    if (!is_done) {
-        xv_device_fail(&queue->host->device, error);
-    }
-}
-
 static size_t draw_bytes(const XvGraph *graph)
 {
     return (size_t)graph->n_draws * sizeof(XvDraw);
@@ -207,15 +200,16 @@ static void record(XvQueue *queue, const XvQueueStep *step)
     XvDeviceUpdate update = update_of(queue, entry, step->clip);
     XvError error = {{0}};
     async_of(queue)->recording_free(device, recording->steps);
-    must(queue, xv_device_update_prepare(device, &update, &error) && async_of(queue)->record(device, &error),
-         &error);
+    xv_device_must(
+        device, xv_device_update_prepare(device, &update, &error) && async_of(queue)->record(device, &error),
+        &error);
     XvRun run = xv_mirror_run(host);
     xv_device_clamp(device, host->program, run.parameters);
     entry->train.run(&run);
     bool is_good = gather_numbers(queue, entry, &error);
     xv_device_update_launch(device, &update);
     *recording = (Recording){async_of(queue)->recorded(device, &error), step->clip};
-    must(queue, is_good && recording->steps, &error);
+    xv_device_must(device, is_good && recording->steps, &error);
 }
 
 // Steps -----------------------------------------------------------------------------------------------------------
@@ -263,10 +257,11 @@ static bool send_block(XvQueue *queue, Slot *slot, const XvQueueStep *step, XvEr
     }
     error->text[0] = 0;
     const XvAsync *async = async_of(queue);
-    must(queue,
-         async->send(&host->device, slot->block, slot->pinned, (size_t)(at - slot->pinned), error) &&
-             async->mark(&host->device, slot->sent, XV_LANE_COPY, error),
-         error);
+    xv_device_must(
+        &host->device,
+        async->send(&host->device, slot->block, slot->pinned, (size_t)(at - slot->pinned), error) &&
+            async->mark(&host->device, slot->sent, XV_LANE_COPY, error),
+        error);
     return true;
 }
 
@@ -312,13 +307,13 @@ bool xv_queue_push(XvQueue *queue, const XvQueueStep *step, XvError *error)
     if (!recording->steps || recording->clip < step->clip || recording->clip > step->clip) {
         record(queue, step);
     }
-    must(queue,
-         place_block(queue, slot, error) && async->replay(device, recording->steps, error) &&
-             async->fetch(device, &slot->report->state, xv_device_update_state(device),
-                          sizeof slot->report->state, error) &&
-             async->fetch(device, &slot->report->own, queue->numbers, 2 * sizeof(Numbers), error) &&
-             async->mark(device, slot->done, XV_LANE_COMPUTE, error),
-         error);
+    xv_device_must(&host->device,
+                   place_block(queue, slot, error) && async->replay(device, recording->steps, error) &&
+                       async->fetch(device, &slot->report->state, xv_device_update_state(device),
+                                    sizeof slot->report->state, error) &&
+                       async->fetch(device, &slot->report->own, queue->numbers, 2 * sizeof(Numbers), error) &&
+                       async->mark(device, slot->done, XV_LANE_COMPUTE, error),
+                   error);
     queue->count++;
     return true;
 }
@@ -327,7 +322,8 @@ XvQueueResult xv_queue_pop(XvQueue *queue)
 {
     const Slot *slot = &queue->slots[queue->first];
     XvError error = {{0}};
-    must(queue, async_of(queue)->wait_for(&queue->host->device, slot->done, &error), &error);
+    XvDevice *device = &queue->host->device;
+    xv_device_must(device, async_of(queue)->wait_for(device, slot->done, &error), &error);
     const Numbers *own = &slot->report->own, *means = queue->host->comm ? &slot->report->means : own;
     XvQueueResult result = {.entry = slot->entry,
                             .step = slot->step,

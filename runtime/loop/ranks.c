@@ -69,7 +69,7 @@ bool xv_ranks_check(XvHost *host, int64_t step, XvError *error)
         return true;
     }
     int world = xv_comm_world(comm);
-    Standing own = {step, hash_of(xv_host_parameters(host), host->program->parameter_count)};
+    Standing own = {step, hash_of(xv_host_read_parameters(host), host->program->parameter_count)};
     Standing *all = calloc((size_t)world, sizeof *all);
     if (!all) {
         return xv_fail(error, "no memory");

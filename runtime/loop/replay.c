@@ -248,7 +248,7 @@ static bool keep_local_gradients(Replay *replay, const XvEntry *entry, XvError *
     bool is_run = run_graph(replay, entry, &entry->train, error);
     replay->host.is_local = false;
     for (int i = 0; i < program->n_parameters && is_run; i++) {
-        XvTensor tensor = xv_parameter_tensor(program, i, xv_host_gradients(&replay->host));
+        XvTensor tensor = xv_parameter_tensor(program, i, xv_host_read_gradients(&replay->host));
         char name[512];
         snprintf(name, sizeof name, "local_grad.%s", tensor.name);
         tensor.name = name;
@@ -272,7 +272,7 @@ static bool save_gradients(Replay *replay, const XvEntry *entry, XvError *error)
     int n_tensors = 0;
     for (int i = 0; i < program->n_parameters; i++) {
         if (entry->has_gradient[i]) {
-            tensors[n_tensors++] = xv_parameter_tensor(program, i, xv_host_gradients(&replay->host));
+            tensors[n_tensors++] = xv_parameter_tensor(program, i, xv_host_read_gradients(&replay->host));
         }
     }
     XvFileContent content = {.tensors = tensors, .n_tensors = n_tensors};
@@ -320,7 +320,7 @@ static bool take_steps(Replay *replay, const XvEntry *entry, XvError *error)
         optimizer.position++;
     }
     return !options->after || !is_first(replay) ||
-           xv_weights_save(program, xv_host_parameters(&replay->host), options->after, error);
+           xv_weights_save(program, xv_host_read_parameters(&replay->host), options->after, error);
 }
 
 static bool save_curve(const Replay *replay, XvError *error)

@@ -229,7 +229,7 @@ static void print_resume(const XvTrainRun *run, int64_t total)
 static bool finish(XvTrainRun *run, const XvProgress *progress, XvError *error)
 {
     const XvProgram *program = run->command->program;
-    float *parameters = xv_host_parameters(&run->trainer.host);
+    const float *parameters = xv_host_read_parameters(&run->trainer.host);
     if (!is_first(run)) {
         return true;
     }

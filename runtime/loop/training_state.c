@@ -19,7 +19,7 @@ typedef struct TensorList {
     int n_tensors, n_owned;
 } TensorList;
 
-static bool add_moments(TensorList *list, XvTrainer *trainer, const char *prefix, float *moments)
+static bool add_moments(TensorList *list, XvTrainer *trainer, const char *prefix, const float *moments)
 {
     const XvProgram *program = trainer->host.program;
     for (int i = 0; i < program->n_parameters; i++) {
@@ -43,17 +43,18 @@ static bool list_tensors(TensorList *list, XvTrainer *trainer, double *meters)
     if (!list->tensors || !list->owned) {
         return false;
     }
+    xv_host_fetch_state(&trainer->host);
     for (int i = 0; i < program->n_parameters; i++) {
         list->tensors[list->n_tensors++] =
-            xv_parameter_tensor(program, i, xv_host_parameters(&trainer->host));
+            xv_parameter_tensor(program, i, xv_host_read_parameters(&trainer->host));
     }
     list->tensors[list->n_tensors++] = (XvTensor){.name = "training.meters",
                                                   .dtype = XV_F64,
                                                   .rank = 2,
                                                   .shape = {trainer->meters.n_meters + 1, 2},
                                                   .data = meters};
-    return add_moments(list, trainer, "optimizer.moment1.", xv_host_moment1(&trainer->host)) &&
-           add_moments(list, trainer, "optimizer.moment2.", xv_host_moment2(&trainer->host));
+    return add_moments(list, trainer, "optimizer.moment1.", xv_host_read_moment1(&trainer->host)) &&
+           add_moments(list, trainer, "optimizer.moment2.", xv_host_read_moment2(&trainer->host));
 }
 
 static void free_tensors(TensorList *list)

@@ -35,9 +35,9 @@ __attribute__((destructor)) static void report(void)
         fprintf(
             file,
             "launches %ld\ngraph_launches %ld\ngraph_kernels %ld\nwaits %ld\ndrains %ld\nallocations %ld\n"
-            "sends %ld\nfetches %ld\ncopies %ld\n",
+            "sends %ld\nfetches %ld\ncopies %ld\nsent_bytes %ld\nfetched_bytes %ld\n",
             c->launches, c->graph_launches, c->graph_kernels, c->waits, c->drains, c->allocations, c->sends,
-            c->fetches, c->copies);
+            c->fetches, c->copies, c->sent_bytes, c->fetched_bytes);
         fclose(file);
     }
 }
@@ -84,7 +84,7 @@ int standin_allocate(void **at, size_t bytes, bool is_pinned)
         free(memory);
         return OUT_OF_MEMORY;
     }
-    *memory = (Memory){place, bytes, mapped, is_pinned, driver.memories};
+    *memory = (Memory){place, bytes, mapped, is_pinned, false, driver.memories};
     driver.memories = memory;
     driver.used += is_pinned ? 0 : bytes;
     driver.counts.allocations++;
@@ -96,10 +96,35 @@ int standin_release(const void *at, bool is_pinned)
 {
     for (Memory **link = &driver.memories; *link; link = &(*link)->next) {
         Memory *memory = *link;
-        if (memory->at == at && memory->is_pinned == is_pinned) {
+        if (memory->at == at && memory->is_pinned == is_pinned && !memory->is_registered) {
             *link = memory->next;
             driver.used -= is_pinned ? 0 : memory->bytes;
             munmap(memory->at, memory->mapped);
+            free(memory);
+            return 0;
+        }
+    }
+    return INVALID_VALUE;
+}
+
+int standin_register(void *at, size_t bytes)
+{
+    Memory *memory = calloc(1, sizeof *memory);
+    if (!memory || standin_memory_of(at, 1)) {
+        free(memory);
+        return INVALID_VALUE;
+    }
+    *memory = (Memory){at, bytes, bytes, true, true, driver.memories};
+    driver.memories = memory;
+    return 0;
+}
+
+int standin_unregister(const void *at)
+{
+    for (Memory **link = &driver.memories; *link; link = &(*link)->next) {
+        Memory *memory = *link;
+        if (memory->at == at && memory->is_registered) {
+            *link = memory->next;
             free(memory);
             return 0;
         }
@@ -121,6 +146,15 @@ static void run_kernel(const Work *work)
     if (!xv_simt_launch(driver.machine, &launch, message, sizeof message)) {
         fprintf(stderr, "stand-in driver: %s\n", message);
         driver.failed = LAUNCH_FAILED;
+    }
+}
+
+static void run_copy(const Work *work)
+{
+    size_t rows = work->rows ? work->rows : 1;
+    for (size_t row = 0; row < rows; row++) {
+        memcpy((char *)work->to + row * work->to_pitch, (const char *)work->from + row * work->from_pitch,
+               work->bytes);
     }
 }
 
@@ -162,7 +196,7 @@ static void run_work(const Work *work)
 {
     switch (work->kind) {
     case WORK_LAUNCH: run_kernel(work); break;
-    case WORK_COPY: memcpy(work->to, work->from, work->bytes); break;
+    case WORK_COPY: run_copy(work); break;
     case WORK_CLEAR: memset(work->to, work->value, work->bytes); break;
     case WORK_CALL: work->call(work->data); break;
     case WORK_RECORD: work->event->completed = work->recording; break;
@@ -231,6 +265,13 @@ int standin_wait_for(Stream *stream, const Event *event, uint64_t recording)
         driver.counts.drains += is_idle();
     }
     return driver.failed;
+}
+
+void standin_keep_up(Stream *stream, const Event *event, uint64_t recording)
+{
+    protect(PROT_READ | PROT_WRITE);
+    standin_run_stream(stream, event, recording);
+    protect(PROT_NONE);
 }
 
 int standin_enqueue(Stream *stream, const Work *work)

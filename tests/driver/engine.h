@@ -55,6 +55,7 @@ struct Work {
     void *to;
     const void *from;
     size_t bytes;
+    size_t rows, to_pitch, from_pitch;  // COPY: of pieces of so many bytes; no rows: one piece
     int value;
     Event *event;
     uint64_t recording;  // WAIT: of the event when it was asked for; RECORD: the one it completes
@@ -95,12 +96,13 @@ struct Graph {
 typedef struct Memory {
     char *at;
     size_t bytes, mapped;
-    bool is_pinned;
+    bool is_pinned, is_registered;  // registered: the host's, and stays it
     struct Memory *next;
 } Memory;
 
 typedef struct Counts {
     long launches, graph_launches, graph_kernels, waits, drains, allocations, sends, fetches, copies;
+    long sent_bytes, fetched_bytes;
 } Counts;
 
 typedef struct Driver {
@@ -132,9 +134,14 @@ Memory *standin_memory_of(const void *at, size_t bytes);
 bool standin_is_device(const void *at, size_t bytes);
 int standin_allocate(void **at, size_t bytes, bool is_pinned);
 int standin_release(const void *at, bool is_pinned);
+int standin_register(void *at, size_t bytes);
+int standin_unregister(const void *at);
 
 // Queues a copy of the work, or captures it.
 int standin_enqueue(Stream *stream, const Work *work);
+
+// Lets the device work until a recording of an event, as one that is faster than the host would have.
+void standin_keep_up(Stream *stream, const Event *event, uint64_t recording);
 
 // The host waits: for a stream, or for a recording of an event.
 int standin_wait_for(Stream *stream, const Event *event, uint64_t recording);

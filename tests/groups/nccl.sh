@@ -60,6 +60,21 @@ queued() {
     done
 }
 
+# Evaluation: of every further batch one graph launch and one wait, for its results.
+evaluation() {
+    local steps count
+    for steps in 3 5; do
+        succeeds "$steps batches" ranks "" 2 "$retrieval" bench --entry encode_image --steps $steps --steps-only \
+            --device cuda
+        cp "$WORK/report" "$WORK/report.$steps"
+    done
+    for count in "graph_launches 2" "waits 2" "allocations 0"; do
+        succeeds "two further batches: $count" awk -v name="${count% *}" -v wanted="${count#* }" '
+            $1 == name { value[NR == FNR] = $2 } END { exit value[0] - value[1] != wanted }' \
+            "$WORK/report.3" "$WORK/report.5"
+    done
+}
+
 # trained SETTINGS FOLDER OPTIONS...: five steps, more than are ever under way.
 trained() {
     local settings=$1 run=$2
@@ -75,12 +90,23 @@ training() {
         --set image_root=tests/data/mini_coco || return
     succeeds "the emulator trains" trained "" simt --device simt
     for order in early late; do
-        succeeds "the driver trains ($order)" trained STANDIN_ORDER=$order $order --device cuda
+        succeeds "the driver trains ($order)" trained STANDIN_ORDER=$order $order --device cuda --save-every \
+            "$([ $order = early ] && echo 2 || echo 1000)"
+        cp "$WORK/report" "$WORK/report.$order"
+        cp "$WORK/report.1" "$WORK/report.1.$order"
         succeeds "as one graph a step ($order)" grep -qx 'graph_launches 5' "$WORK/report.1"
         same "the same parameters ($order)" "$folder/simt/model.safetensors" "$folder/$order/model.safetensors"
     done
     succeeds "both orders have one curve" test "$(curve_of "$folder/early/log.txt")" = \
         "$(curve_of "$folder/late/log.txt")"
+    # The first rank fetches parameters and moments, the other, which only compares, parameters; neither sends any.
+    succeeds "saving fetches everything once and sends nothing" awk '
+        { value[FILENAME, $1] = $2 }
+        END { first = value[ARGV[1], "fetched_bytes"] - value[ARGV[2], "fetched_bytes"]
+            second = value[ARGV[3], "fetched_bytes"] - value[ARGV[4], "fetched_bytes"]
+            exit first <= 0 || first != 3 * second ||
+                value[ARGV[1], "sent_bytes"] != value[ARGV[2], "sent_bytes"] }' \
+        "$WORK/report.early" "$WORK/report.late" "$WORK/report.1.early" "$WORK/report.1.late"
     says 0 'stopped after step [1-5] of 5' "a stop that one rank wants" trained "" stopped --device cuda --minutes 0
     succeeds "is the stop of all" trained "" stopped --device cuda --resume
     same "and changes nothing" "$folder/simt/model.safetensors" "$folder/stopped/model.safetensors"
@@ -118,6 +144,6 @@ if [ -z "$MPIRUN" ]; then
     skip "several GPUs" "no mpirun here"
 else
     succeeds "the program of two ranks is built" build --shapes "$case/inputs.safetensors" &&
-        replays && queued && mistakes && training
+        replays && queued && evaluation && mistakes && training
 fi
 rm -rf "$folder"
