@@ -1,5 +1,5 @@
-// Graphs on a device with memory of its own, each recorded when it is first run; see mirror.h. What goes there and comes
-// back passes through pinned memory, so that the host waits for nothing but the end.
+// Graphs on a device with memory of its own, each recorded when it is first run; see mirror.h. What goes there and
+// comes back passes through pinned memory, so that the host waits for nothing but the end.
 #include "runtime/loop/mirror.h"
 
 #include <stdlib.h>

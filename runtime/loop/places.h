@@ -1,5 +1,5 @@
-// A second arena on a host's parameters, and copies between places of arenas, where they are: on a device with memory of
-// its own nothing passes through the host.
+// A second arena on a host's parameters, and copies between places of arenas, where they are: on a device with memory
+// of its own nothing passes through the host.
 #pragma once
 
 #include "runtime/loop/host.h"
