@@ -9,8 +9,8 @@
 // (FOLDER/outputs.K.safetensors and grads.K.safetensors from K = 0 on; the second form writes the inputs of run K), and
 // passes when the median of its runs is at most FACTOR times the recorded maximum. A loss is one number, whose error
 // cancels by luck: each is held to FACTOR times the worst of the case, and again the median of the runs counts. A
-// figure that is not recorded (null) is not judged. Integers, such as tokens found by a search, are not judged either. Outputs
-// are compared with the float32 record, which is 1e-5 from the float64 run.
+// figure that is not recorded (null) is not judged, nor are integers, such as tokens found by a search. Outputs are
+// compared with the float32 record, which is 1e-5 from the float64 run.
 #include "runtime/base/options.h"
 #include "runtime/base/random.h"
 #include "tests/tools/check.h"
