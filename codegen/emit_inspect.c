@@ -58,17 +58,40 @@ static const char *kernel_text(Emission *emission, const Program *program, const
                  : arena_format(emission->arena, "%s: ", name);
 }
 
+// "bf16 f32" of a product that sums f32; "f32+bf16" of a kernel that stores both.
+static const char *types_text(Arena *arena, const Program *program, const Step *step)
+{
+    const Graph *graph = program->graph;
+    if (step->kind != STEP_KERNEL) {
+        const char *read = dtype_name(graph->nodes[step->reads[step->kind == STEP_SCATTER_ADD].node].dtype);
+        const char *written = dtype_name(graph->nodes[step->writes[0].node].dtype);
+        bool is_tf32 = graph->nodes[step->node].attr.is_tf32;
+        return arena_format(arena, "%s %s", is_tf32 ? "tf32" : read, written);
+    }
+    const char *text = "";
+    bool is_seen[DTYPE_COUNT] = {false};
+    for (int i = 0; i < step->kernel->n_buffers; i++) {
+        const KernelBuffer *buffer = &step->kernel->buffers[i];
+        if (buffer->kind != BUFFER_READ && !is_seen[buffer->dtype]) {
+            text = arena_format(arena, "%s%s%s", text, *text ? "+" : "", dtype_name(buffer->dtype));
+            is_seen[buffer->dtype] = true;
+        }
+    }
+    return text;
+}
+
 static void inspect_steps(Out *out, Emission *emission, const Program *program)
 {
     Arena *arena = emission->arena;
     inspect_counts(out, emission, program);
-    out_line(out, "%6s  %-15s %14s %14s  %-28s %s", "step", "kind", "flops", "bytes", "place",
+    out_line(out, "%6s  %-15s %14s %14s  %-9s %-28s %s", "step", "kind", "flops", "bytes", "types", "place",
              emission->target->launch_shape ? "kernel <blocks x threads>: ops" : "kernel: ops");
     for (int i = 0; i < program->n_steps; i++) {
         const Step *step = &program->steps[i];
         double flops = step->kind == STEP_KERNEL ? (double)step->kernel->flops : step->flops;
-        out_line(out, "%6d  %-15s %14.0f %14lld  %-28s %s%s", i, STEP_NAMES[step->kind], flops,
-                 (long long)step->bytes, diag_place(arena, program->graph->nodes[step->node].span),
+        out_line(out, "%6d  %-15s %14.0f %14lld  %-9s %-28s %s%s", i, STEP_NAMES[step->kind], flops,
+                 (long long)step->bytes, types_text(arena, program, step),
+                 diag_place(arena, program->graph->nodes[step->node].span),
                  step->kind == STEP_KERNEL ? kernel_text(emission, program, step) : "",
                  fused_ops(arena, program, step));
     }
@@ -94,7 +117,8 @@ static void inspect_parameters(Out *out, Arena *arena, const Task *task)
 void emit_inspection(Out *out, Emission *emission)
 {
     const Task *task = emission->task;
-    out_line(out, "%s/%s: %d kernels of different text", task->model, task->name, emission->n_kernels);
+    out_line(out, "%s/%s in %s: %d kernels of different text", task->model, task->name,
+             precision_name(task->precision), emission->n_kernels);
     out_line(out, "");
     for (int i = 0; i < task->n_entries; i++) {
         const Program *programs[] = {task->entries[i].train, task->entries[i].observe};

@@ -136,12 +136,13 @@ static void emit_draws(Out *out, Arena *arena, const Graph *graph, const char *p
     if (graph->n_draws == 0) {
         return;
     }
+    static const char *const kinds[] = {
+        [DRAW_KEEP] = "XV_DRAW_KEEP", [DRAW_SAMPLE] = "XV_DRAW_SAMPLE", [DRAW_SCALE] = "XV_DRAW_SCALE"};
     out_line(out, "static const XvDrawInfo %s_draws[] = {", prefix);
     for (int i = 0; i < graph->n_draws; i++) {
         const Draw *draw = &graph->draws[i];
         out_line(out, "    {.name = \"%s\", .kind = %s, .rate = %.17g, .rank = %d, .shape = %s},", draw->name,
-                 draw->kind == DRAW_KEEP ? "XV_DRAW_KEEP" : "XV_DRAW_SAMPLE", draw->rate, draw->shape.rank,
-                 dims_text(arena, &draw->shape));
+                 kinds[draw->kind], draw->rate, draw->shape.rank, dims_text(arena, &draw->shape));
     }
     out_line(out, "};");
 }

@@ -41,7 +41,7 @@
 //                  gradients have one dtype; the rest is f32.
 //   KEPT           x; the precision pass may round it, for it is kept until the backward pass, or is a large part of
 //                  what that moves.
-//   KEEP           attr.index: draw; r is 0 or 1/(1-rate), f32.
+//   KEEP           attr.index: draw; r is 0 or 1/(1-rate), f32; of the draw SCALE what the runtime sets.
 //   SAMPLE         (weights f32 [R, C]) -> i32 [R], attr.index: draw.
 //   ALL_GATHER     (x [B, rest]) -> [world * B, rest] in rank order, world = r.dim[0] / B. OWN_ROWS: its adjoint
 //                  by the official rule: the local rank's slice, nothing summed (models/xvlm.py).
@@ -149,7 +149,11 @@ typedef struct GraphInput {
     Span span;
 } GraphInput;
 
-typedef enum DrawKind { DRAW_KEEP, DRAW_SAMPLE } DrawKind;
+typedef enum DrawKind {
+    DRAW_KEEP,
+    DRAW_SAMPLE,
+    DRAW_SCALE,  // not random: the factor of the loss, a KEEP that the runtime sets
+} DrawKind;
 
 typedef struct Draw {
     Sym name;  // unique within the entry

@@ -470,7 +470,8 @@ static const char *check_draw_entry(const Graph *graph, const Node *node, DrawKi
 {
     REQUIRE(node->attr.index < graph->n_draws, "there is no draw %d", node->attr.index);
     const Draw *draw = &graph->draws[node->attr.index];
-    REQUIRE(draw->kind == kind, "draw %d is of the other kind", node->attr.index);
+    bool is_good = draw->kind == kind || (draw->kind == DRAW_SCALE && node->op == OP_KEEP);
+    REQUIRE(is_good, "draw %d is of another kind", node->attr.index);
     return same_shape(graph, &draw->shape, shape, "the node");
 }
 

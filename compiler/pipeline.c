@@ -92,7 +92,10 @@ static const Program *train_program(const Pipeline *pipeline, const Entry *entry
         graph = checked(pipeline, share(pipeline->arena, graph, SHARE_ALL), "share");
     }
     show(pipeline, graph, EMIT_GRAPH);
-    graph = checked(pipeline, grad(pipeline->arena, graph, output_named(graph, entry->total)), "grad");
+    NodeId loss;
+    graph = scale_loss(pipeline->arena, graph, pipeline->options->precision,
+                       output_named(graph, entry->total), &loss);
+    graph = checked(pipeline, grad(pipeline->arena, graph, loss), "grad");
     return lowered(pipeline, graph);
 }
 

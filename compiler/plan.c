@@ -309,10 +309,10 @@ const char *plan_print(Arena *arena, const Program *program)
         }
         const Node *node = &program->graph->nodes[id];
         total += storage->bytes;
-        out_line(out, "%14lld %14lld %6d %6d  %%%d %s %s%s%s", (long long)storage->offset,
+        out_line(out, "%14lld %14lld %6d %6d  %%%d %s%s %s%s%s", (long long)storage->offset,
                  (long long)storage->bytes, storage->first_step, storage->last_step, id,
-                 shape_text(arena, &node->shape), node->path ? node->path : "", node->name ? " " : "",
-                 node->name ? node->name : "");
+                 dtype_name(node->dtype), shape_text(arena, &node->shape), node->path ? node->path : "",
+                 node->name ? " " : "", node->name ? node->name : "");
     }
     out_line(out, "peak %lld bytes; %lld without reuse", (long long)program->arena_bytes, (long long)total);
     return out_text(out);

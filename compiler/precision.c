@@ -423,3 +423,31 @@ const Graph *apply_precision(Arena *arena, const Graph *graph, Precision precisi
     }
     return graph_prune(arena, lowering.to);
 }
+
+const Graph *scale_loss(Arena *arena, const Graph *graph, Precision precision, NodeId loss, NodeId *scaled)
+{
+    *scaled = loss;
+    if (precision != PRECISION_FP16) {
+        return graph;
+    }
+    Graph *to = graph_new_rewrite(arena, graph);
+    NodeId *map = graph_new_map(arena, graph);
+    for (NodeId id = 0; id < graph->n_nodes; id++) {
+        map[id] = graph_copy_node(to, graph, id, map);
+    }
+    graph_copy_outputs(to, graph, map);
+    Draw *draws = arena_alloc(arena, ((size_t)graph->n_draws + 1) * sizeof *draws);
+    for (int i = 0; i < graph->n_draws; i++) {
+        draws[i] = graph->draws[i];
+    }
+    Shape shape = graph->nodes[loss].shape;
+    draws[graph->n_draws] =
+        (Draw){.name = "loss_scale", .kind = DRAW_SCALE, .shape = shape, .span = graph->nodes[loss].span};
+    Attr attr = {.index = graph->n_draws};
+    to->draws = draws;
+    to->n_draws = graph->n_draws + 1;
+    Origin origin = node_origin(graph, loss);
+    NodeId factor = graph_add(to, OP_KEEP, DTYPE_F32, &shape, NULL, 0, &attr, &origin);
+    *scaled = graph_binary(to, OP_MUL, map[loss], factor, &origin);
+    return to;
+}

@@ -26,6 +26,10 @@ bool precision_find(const char *name, Precision *precision);
 
 Dtype precision_dtype(Precision precision);  // of rounded values: F32, BF16, F16
 
+// With fp16 gradients are those of the loss times a factor that the runtime sets (the draw "loss_scale"), so that small
+// ones are not lost. The graph with the product, and in *scaled its node; another precision leaves the loss.
+const Graph *scale_loss(Arena *arena, const Graph *graph, Precision precision, NodeId loss, NodeId *scaled);
+
 // What a graph computes when it follows the policy. A graph for fp32 is returned as it is. Requires: no node is bf16 or
 // f16, attention is recognised, the gradient is there (compounds are not yet expanded).
 const Graph *apply_precision(Arena *arena, const Graph *graph, Precision precision);

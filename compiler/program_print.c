@@ -3,9 +3,12 @@
 
 #include "compiler/kernel_print.h"
 
-static const char *view_text(Arena *arena, const View *view)
+// "%12.bf16+64(3:8 8:1)": what is no float is said.
+static const char *view_text(Arena *arena, const Program *program, const View *view)
 {
-    const char *text = arena_format(arena, "%%%d", view->node);
+    Dtype dtype = program->graph->nodes[view->node].dtype;
+    const char *text = arena_format(arena, "%%%d%s%s", view->node, dtype == DTYPE_F32 ? "" : ".",
+                                    dtype == DTYPE_F32 ? "" : dtype_name(dtype));
     if (view->offset) {
         text = arena_format(arena, "%s+%lld", text, (long long)view->offset);
     }
@@ -20,11 +23,11 @@ static void print_call(Out *out, Arena *arena, const Program *program, const Ste
 {
     const char *text = op_info(program->graph->nodes[step->node].op)->name;
     for (int i = 0; i < step->n_reads; i++) {
-        text = arena_format(arena, "%s %s", text, view_text(arena, &step->reads[i]));
+        text = arena_format(arena, "%s %s", text, view_text(arena, program, &step->reads[i]));
     }
     text = arena_format(arena, "%s %s", text, step->accumulates ? "+->" : "->");
     for (int i = 0; i < step->n_writes; i++) {
-        text = arena_format(arena, "%s %s", text, view_text(arena, &step->writes[i]));
+        text = arena_format(arena, "%s %s", text, view_text(arena, program, &step->writes[i]));
     }
     out_line(out, "%s", text);
 }

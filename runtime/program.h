@@ -80,6 +80,7 @@ typedef struct XvValue {
 typedef enum XvDrawKind {
     XV_DRAW_KEEP,  // dropout, drop path: 1/(1-rate) with probability 1-rate, else 0; off by default in replay
     XV_DRAW_SAMPLE,  // indices drawn from rows of weights
+    XV_DRAW_SCALE,   // not random: what the loss is multiplied by before the backward pass (fp16)
 } XvDrawKind;
 
 typedef struct XvDrawInfo {

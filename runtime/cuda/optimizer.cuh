@@ -24,7 +24,8 @@ XV_KERNEL(XV_UPDATE_THREADS) xv_update_norm(XvUpdateTask task)
     }
     sum = xv_team_reduce<XV_UPDATE_THREADS, XvSum>(sum);
     if (threadIdx.x == 0) {
-        const double norm = sqrt(sum), scale = task.clip > 0.0 ? task.clip / (norm + 1e-6) : 1.0;
+        const double factor = task.rates[0].gradient_scale;  // takes the scale of the loss off
+        const double norm = sqrt(sum) * factor, scale = task.clip > 0.0 ? task.clip / (norm + 1e-6) : 1.0;
         bool is_finite = norm - norm == 0.0;
         for (int64_t i = 0; i < task.losses.count; i++) {
             is_finite = is_finite && task.losses[i] - task.losses[i] == 0.0f;
@@ -34,7 +35,7 @@ XV_KERNEL(XV_UPDATE_THREADS) xv_update_norm(XvUpdateTask task)
             task.state[0].has_stopped = !is_finite;
         }
         task.state[0].norm = norm;
-        task.state[0].scale = is_finite ? (float)(scale < 1.0 ? scale : 1.0) : 0.0f;
+        task.state[0].scale = is_finite ? (float)((scale < 1.0 ? scale : 1.0) * factor) : 0.0f;
         task.state[0].is_finite = is_finite;
     }
 }

@@ -206,7 +206,7 @@ typedef struct XvUpdateTask {
     XV_SPAN(float) moment2;
     XV_SPAN(const XvPiece) pieces;
     XV_SPAN(double) squares;        // one per piece
-    XV_SPAN(const XvUpdate) rates;  // one; gradient_scale is not used
+    XV_SPAN(const XvUpdate) rates;  // one; gradient_scale: without clipping
     XV_SPAN(XvUpdateState) state;   // one
     XV_SPAN(const float) losses;    // must be finite as well; none: updates do not stop for good
     double clip;                    // 0 or less: none

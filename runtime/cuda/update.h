@@ -11,7 +11,7 @@ typedef struct XvDeviceUpdate {
     const float *gradients;
     float *moment1, *moment2;
     const uint8_t *has_gradient;  // a table of the program: known by its address
-    XvUpdate rates;               // gradient_scale is not used
+    XvUpdate rates;               // gradient_scale: without clipping
     double clip;                  // largest norm; 0 or less: no clipping
     const float *losses;          // if any of these is not finite, neither this nor a later update is made
     int n_losses;                 // 0: each update is judged by its own norm

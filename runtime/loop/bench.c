@@ -348,6 +348,7 @@ int xv_command_bench(const XvCommand *command)
     Bench bench = {
         .n_steps = steps,
         .optimizer = {.schedule = {0, 1000000}, .lr = 1e-5, .lr_mult = 2, .weight_decay = 0.01, .clip = 1}};
+    bench.optimizer.loss_scale = xv_first_loss_scale(command->program);
     bench.seconds = calloc((size_t)steps, sizeof *bench.seconds);
     XvEntrySet entries = (XvEntrySet)1 << (entry - command->program->entries);
     bool is_ready =
@@ -359,6 +360,7 @@ int xv_command_bench(const XvCommand *command)
         if (!is_alone) {
             measure_ceilings(&bench);
         }
+        bench.host.loss_scale = bench.optimizer.loss_scale > 0 ? bench.optimizer.loss_scale : 1;
         xv_weights_init(command->program, 42, xv_host_parameters(&bench.host));
         is_ready = run_steps(&bench, entry, &error);
         if (is_ready) {

@@ -71,7 +71,7 @@ static bool create_draws(XvHost *host, XvError *error)
 
 bool xv_host_create(XvHost *host, const XvProgram *program, XvHostUse use, XvEntrySet entries, XvError *error)
 {
-    *host = (XvHost){.program = program};
+    *host = (XvHost){.program = program, .loss_scale = 1};
     size_t bytes = (size_t)program->parameter_count * sizeof(float);
     bool is_created =
         xv_region_create(&host->parameters, bytes, "the parameters", error) &&
@@ -210,6 +210,9 @@ void xv_host_set_draws(XvHost *host, const XvEntry *entry, const XvGraph *graph,
             .threshold = is_on ? (uint32_t)threshold : 0,
             .scale = is_on ? (float)(1.0 / (1.0 - info->rate)) : 1.0f,
         };
+        if (info->kind == XV_DRAW_SCALE) {
+            host->draws[i].scale = (float)host->loss_scale;
+        }
     }
 }
 

@@ -21,12 +21,20 @@ static cJSON *graph_object(const XvGraph *graph)
     return object;
 }
 
+// Of parameters in two bytes.
+static double copy_bytes(const XvProgram *program)
+{
+    return program->copy_type == XV_F32 ? 0 : 2 * (double)program->parameter_count;
+}
+
 static cJSON *info_object(const XvProgram *program)
 {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "model", program->model);
     cJSON_AddStringToObject(object, "task", program->task);
     cJSON_AddStringToObject(object, "target", program->target);
+    cJSON_AddStringToObject(object, "precision", program->precision);
+    cJSON_AddNumberToObject(object, "copy_bytes", copy_bytes(program));
     cJSON_AddNumberToObject(object, "ranks", program->ranks);
     cJSON_AddNumberToObject(object, "parameters", (double)xv_parameter_elements(program));
     cJSON_AddNumberToObject(object, "parameter_tensors", program->n_parameters);
@@ -72,7 +80,7 @@ static void print_graph(const char *name, const XvGraph *graph)
 static void print_info(const XvProgram *program)
 {
     char count[XV_FORMAT_SIZE];
-    printf("%s/%s, target %s", program->model, program->task, program->target);
+    printf("%s/%s, target %s, %s", program->model, program->task, program->target, program->precision);
     if (program->ranks == 0) {
         printf(", for any number of processes\n");
     } else {

@@ -6,6 +6,7 @@
 #include "runtime/loop/mirror.h"
 
 #include <math.h>
+#include <string.h>
 
 double xv_optimizer_rate(const XvOptimizer *optimizer)
 {
@@ -29,6 +30,7 @@ XvUpdate xv_optimizer_scalars(const XvOptimizer *optimizer, double norm)
     double t = (double)(optimizer->updates + 1);
     double correction = sqrt(1.0 - pow(XV_BETA2, t)) / (1.0 - pow(XV_BETA1, t));
     double scale = optimizer->clip > 0.0 ? fmin(1.0, optimizer->clip / (norm + 1e-6)) : 1.0;
+    scale /= optimizer->loss_scale > 0 ? optimizer->loss_scale : 1;
     XvUpdate update = {.gradient_scale = (float)scale};
     for (int fresh = 0; fresh < 2; fresh++) {
         double rate = xv_optimizer_rate(optimizer) * (fresh ? optimizer->lr_mult : 1.0);
@@ -59,13 +61,50 @@ static double device_step(const XvOptimizer *optimizer, XvHost *host, const XvEn
     return xv_device_update(&host->device, &update);
 }
 
+double xv_first_loss_scale(const XvProgram *program)
+{
+    return strcmp(program->precision, "fp16") == 0 ? XV_LOSS_SCALE_MOST : 0;
+}
+
+void xv_unscale_gradients(const XvHost *host)
+{
+    if (host->loss_scale == 1) {
+        return;
+    }
+    float *gradients = xv_host_gradients(host), factor = (float)(1 / host->loss_scale);
+    for (int64_t i = 0; i < host->program->parameter_count; i++) {
+        gradients[i] *= factor;
+    }
+}
+
+static void adapt_scale(XvOptimizer *optimizer, bool is_finite)
+{
+    if (optimizer->loss_scale == 0) {
+        return;
+    }
+    optimizer->n_left_out += !is_finite;
+    if (!is_finite) {
+        optimizer->loss_scale = fmax(optimizer->loss_scale / 2, XV_LOSS_SCALE_LEAST);
+        optimizer->scale_age = 0;
+    } else if (++optimizer->scale_age == XV_LOSS_SCALE_UPDATES) {
+        optimizer->loss_scale = fmin(optimizer->loss_scale * 2, XV_LOSS_SCALE_MOST);
+        optimizer->scale_age = 0;
+    }
+}
+
+static double host_norm(const XvOptimizer *optimizer, const XvHost *host, const XvEntry *entry)
+{
+    double norm = xv_gradient_norm(host->program, host->gradients.data, entry->has_gradient);
+    return optimizer->loss_scale > 0 ? norm / optimizer->loss_scale : norm;
+}
+
 double xv_optimizer_step(XvOptimizer *optimizer, XvHost *host, const XvEntry *entry)
 {
     const XvProgram *program = host->program;
     bool is_on_device = host->device.kind != NULL;
-    double norm = is_on_device ? device_step(optimizer, host, entry)
-                               : xv_gradient_norm(program, host->gradients.data, entry->has_gradient);
+    double norm = is_on_device ? device_step(optimizer, host, entry) : host_norm(optimizer, host, entry);
     if (!isfinite(norm)) {
+        adapt_scale(optimizer, false);
         return norm;
     }
     if (!is_on_device) {
@@ -78,5 +117,6 @@ double xv_optimizer_step(XvOptimizer *optimizer, XvHost *host, const XvEntry *en
                         entry->has_gradient, &update);
     }
     optimizer->updates++;
+    adapt_scale(optimizer, true);
     return norm;
 }

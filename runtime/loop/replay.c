@@ -30,6 +30,7 @@ typedef struct ReplayOptions {
     const char *weights, *inputs, *outputs, *grads, *after, *curve, *entry, *kernels;
     int64_t steps, seed;
     double lr, weight_decay, lr_mult, warmup, total, clip;
+    double loss_scale;  // 0: not given
     bool trace, no_trace, partial;
 } ReplayOptions;
 
@@ -247,6 +248,7 @@ static bool keep_local_gradients(Replay *replay, const XvEntry *entry, XvError *
     replay->host.is_local = true;
     bool is_run = run_graph(replay, entry, &entry->train, error);
     replay->host.is_local = false;
+    xv_unscale_gradients(&replay->host);
     for (int i = 0; i < program->n_parameters && is_run; i++) {
         XvTensor tensor = xv_parameter_tensor(program, i, xv_host_read_gradients(&replay->host));
         char name[512];
@@ -308,9 +310,11 @@ static bool take_steps(Replay *replay, const XvEntry *entry, XvError *error)
         .lr_mult = options->lr_mult,
         .weight_decay = options->weight_decay,
         .clip = options->clip,
+        .loss_scale = xv_first_loss_scale(program) > 0 ? replay->host.loss_scale : 0,
     };
     for (int64_t step = 0; step < options->steps; step++) {
         xv_host_clamp(&replay->host);
+        replay->host.loss_scale = optimizer.loss_scale > 0 ? optimizer.loss_scale : 1;
         if (!run_graph(replay, entry, &entry->train, error)) {
             return false;
         }
@@ -345,8 +349,11 @@ static bool train_entry(Replay *replay, const XvEntry *entry, XvError *error)
         !keep_local_gradients(replay, entry, error)) {
         return false;
     }
-    if (!run_graph(replay, entry, &entry->train, error) || !check_losses(replay, entry, error) ||
-        (options->grads && !save_gradients(replay, entry, error))) {
+    if (!run_graph(replay, entry, &entry->train, error) || !check_losses(replay, entry, error)) {
+        return false;
+    }
+    xv_unscale_gradients(&replay->host);
+    if (options->grads && !save_gradients(replay, entry, error)) {
         return false;
     }
     return (!options->after && !options->curve) || take_steps(replay, entry, error);
@@ -477,6 +484,12 @@ static bool prepare(Replay *replay, XvEntrySet *entries, XvError *error)
     if (!xv_comm_agree(comm, is_ready, error) || !xv_host_join(&replay->host, comm, error)) {
         return false;
     }
+    if (xv_first_loss_scale(program) > 0) {
+        double given = replay->options.loss_scale;
+        replay->host.loss_scale = given > 0 ? given : xv_first_loss_scale(program);
+    } else if (replay->options.loss_scale > 0) {
+        return xv_fail(error, "--loss-scale is for programs of fp16, this one is of %s", program->precision);
+    }
     *entries = xv_ranks_common(comm, *entries);
     replay->decoders = xv_ranks_common(comm, replay->decoders);
     // Parameters with a range are brought into it before a step; the official forward pass does the same.
@@ -555,6 +568,8 @@ int xv_command_replay(const XvCommand *command)
         {"--warmup", "N", XV_OPTION_REAL, &o->warmup, 0, 1000000000, "steps of warm-up (2)"},
         {"--total", "N", XV_OPTION_REAL, &o->total, 1, 1000000000, "steps of the schedule (10)"},
         {"--clip", "X", XV_OPTION_REAL, &o->clip, -1, 1000000, "largest gradient norm, 0 for none (1)"},
+        {"--loss-scale", "X", XV_OPTION_REAL, &o->loss_scale, 1, 65536,
+         "factor of the loss in the backward pass of an fp16 program (1024)"},
     };
     XvOptionTable options = {
         "--weights F --inputs F --outputs F [--grads F] [--after F --steps N]",

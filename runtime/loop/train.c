@@ -59,6 +59,9 @@ static void add_rates(const XvTrainer *trainer, cJSON *json)
     double rate = optimizer->lr * xv_schedule_factor(&optimizer->schedule, last);
     cJSON_AddNumberToObject(json, "train_lr", rate);
     cJSON_AddNumberToObject(json, "train_lr_large", rate * optimizer->lr_mult);
+    if (optimizer->loss_scale > 0) {
+        cJSON_AddNumberToObject(json, "train_loss_scale", optimizer->loss_scale);
+    }
 }
 
 // Appends to the log, which is rank 0's, and deletes the object.

@@ -35,6 +35,7 @@ bool xv_trainer_create(XvTrainer *trainer, const XvProgram *program, XvError *er
         xv_trainer_free(trainer);
         return false;
     }
+    trainer->optimizer.loss_scale = xv_first_loss_scale(program);
     trainer->losses = calloc((size_t)trainer->meters.n_meters + 1, sizeof *trainer->losses);
     if (!trainer->losses) {
         xv_trainer_free(trainer);
@@ -115,9 +116,13 @@ static bool take_losses(XvTrainer *trainer, const Update *update, const double *
     return true;
 }
 
-static bool take_norm(XvTrainer *trainer, const Update *update, double norm, XvError *error)
+// was_scaled: the loss had a scale that can become smaller.
+static bool take_norm(XvTrainer *trainer, const Update *update, double norm, bool was_scaled, XvError *error)
 {
     const XvProgram *program = trainer->host.program;
+    if (!isfinite(norm) && was_scaled) {
+        return true;  // left out; the next has a smaller scale
+    }
     if (!isfinite(norm)) {
         xv_fail(error,
                 "step %" PRId64
@@ -144,6 +149,8 @@ static bool make_update(XvTrainer *trainer, int e, const XvTensor *tensors, int 
     if (!xv_host_fill(host, &entry->train, tensors, n_tensors, error)) {
         return xv_fail_in(error, "data of entry %s", entry->name);
     }
+    bool is_scaled = trainer->optimizer.loss_scale > XV_LOSS_SCALE_LEAST;
+    host->loss_scale = trainer->optimizer.loss_scale > 0 ? trainer->optimizer.loss_scale : 1;
     xv_host_set_draws(host, entry, &entry->train, &(XvDrawMoment){trainer->seed, trainer->step, true});
     xv_host_run(host, &entry->train);
     read_losses(trainer, e);
@@ -151,7 +158,7 @@ static bool make_update(XvTrainer *trainer, int e, const XvTensor *tensors, int 
         return false;
     }
     double norm = xv_optimizer_step(&trainer->optimizer, host, entry);
-    return take_norm(trainer, &update, norm, error);
+    return take_norm(trainer, &update, norm, is_scaled, error);
 }
 
 // Updates on their way --------------------------------------------------------------------------------------------
@@ -165,7 +172,7 @@ static bool land_update(XvTrainer *trainer, XvError *error)
            (size_t)n_losses * sizeof *result.losses);
     trainer->has_heard_stop = trainer->has_heard_stop || result.wants_stop;
     return take_losses(trainer, &update, result.means, error) &&
-           take_norm(trainer, &update, result.norm, error);
+           take_norm(trainer, &update, result.norm, false, error);
 }
 
 bool xv_trainer_settle(XvTrainer *trainer, XvError *error)

@@ -139,6 +139,10 @@ static char *state_text(const XvTrainer *trainer)
     cJSON_AddNumberToObject(json, "clip", optimizer->clip);
     cJSON_AddNumberToObject(json, "warmup", (double)optimizer->schedule.warmup);
     cJSON_AddNumberToObject(json, "total", (double)optimizer->schedule.total);
+    if (optimizer->loss_scale > 0) {
+        cJSON_AddNumberToObject(json, "loss_scale", optimizer->loss_scale);
+        cJSON_AddNumberToObject(json, "scale_age", (double)optimizer->scale_age);
+    }
     cJSON *data = cJSON_AddObjectToObject(json, "data");
     for (int e = 0; e < program->n_entries; e++) {
         const XvSource *source = &trainer->sources[e];
@@ -342,6 +346,20 @@ static bool check_program(const XvTrainer *trainer, const XvSafetensors *file, X
     return true;
 }
 
+static bool read_scale(const cJSON *json, XvOptimizer *optimizer, XvError *error)
+{
+    double scale = 0;
+    if (!number_of(json, "loss_scale", &scale, error) ||
+        !count_of(json, "scale_age", &optimizer->scale_age, error)) {
+        return false;
+    }
+    if (!(scale >= XV_LOSS_SCALE_LEAST && scale <= XV_LOSS_SCALE_MOST)) {
+        return xv_fail(error, "the state of the run has %g as its \"loss_scale\"", scale);
+    }
+    optimizer->loss_scale = scale;
+    return true;
+}
+
 static bool apply_state(XvTrainer *trainer, const cJSON *json, XvError *error)
 {
     XvRunSettings settings;
@@ -349,6 +367,9 @@ static bool apply_state(XvTrainer *trainer, const cJSON *json, XvError *error)
     if (!read_settings(json, &settings, error) || !count_of(json, "step", &trainer->step, error) ||
         !count_of(json, "updates", &optimizer->updates, error) ||
         !count_of(json, "position", &optimizer->position, error)) {
+        return false;
+    }
+    if (optimizer->loss_scale > 0 && !read_scale(json, optimizer, error)) {
         return false;
     }
     if (settings.ranks != xv_comm_world(trainer->host.comm)) {

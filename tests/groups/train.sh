@@ -97,6 +97,30 @@ STEPS=80
 succeeds "a longer run" train long --seed 3
 succeeds "the loss falls" falls "$runs/long/log.txt"
 
+# The same in mixed precision: the loss falls as far, a run that is ended and resumed gives the same curve.
+last_loss() {
+    sed -n 's/.*"train_loss_total":\([0-9.eE+-]*\).*/\1/p' "$1" | tail -n 1
+}
+mixed() {
+    succeeds "the tiny program of $1 is built" tiny_program "$WORK/mixed_$1" --precision "$1" || return
+    mkdir -p "$runs/$1"
+    (
+        TINY=$WORK/mixed_$1/pretrain
+        runs=$runs/$1
+        succeeds "a longer run of $1" train long --seed 3
+        succeeds "the loss falls in $1" falls "$runs/long/log.txt"
+        STEPS=20
+        succeeds "an undisturbed run of $1" train whole --seed 3
+        interrupted TERM 0 terminated
+    )
+    succeeds "$1 ends where f32 ends" awk -v want="$(last_loss "$runs/long/log.txt")" \
+        -v got="$(last_loss "$runs/$1/long/log.txt")" 'BEGIN { exit !(got < 1.1 * want && got > 0.9 * want) }'
+}
+mixed bf16
+mixed fp16
+succeeds "the log of fp16 has the scale of the loss" grep -q '"train_loss_scale":1024' "$runs/fp16/long/log.txt"
+ends_with 1 "the log of bf16 has none" grep -q 'train_loss_scale' "$runs/bf16/long/log.txt"
+
 # eval of the last parameters finds what the run logged at its end.
 # evaluated FILE: its loss as eval prints it; logged FILE: the one of the last evaluation in a log.
 evaluated() {
