@@ -1,6 +1,7 @@
 // Attention and its gradient for the target cuda on the emulator, in every type, against formulas in double precision
-// over the numbers as they are stored (for tf32: as they are multiplied): simt_attention. The problems are those of
-// simt_attention.def; tests/simt/attention.cu has their kernels, in kernels_simt.so beside this program.
+// over the numbers as they are stored (for tf32: as they are multiplied): simt_attention KERNELS.cu. Every line with
+// XV_ATTENTION or XV_ATTENTION_GRAD names a kernel that is run; kernels_simt.so beside this program is the same file,
+// compiled for the emulator.
 //
 // Tolerances are bounds, element by element. With u = 2^-24 and t the rounding of the kind (2^-8 bf16, 2^-11 f16 and
 // tf32, u exact):
@@ -16,19 +17,15 @@
 #include "runtime/device/random_rows.h"
 
 typedef struct Case {
+    XvCudaAttention kernel;
     XvDtype type;
     bool is_tf32;
-    int queries, keys, dim, value_dim, biases, wanted;
+    int queries, keys, dim, value_dim, biases;
+    int wanted;  // gradients of biases, as bits
     bool has_keep;
-    int line;
 } Case;
 
-#define X(type, is_tf32, kind, queries, keys, dim, value_dim, biases, wanted, has_keep) \
-    {type, is_tf32, queries, keys, dim, value_dim, biases, wanted, has_keep, __LINE__},
-static const Case CASES[] = {
-#include "tests/tools/simt_attention.def"
-};
-enum { N_CASES = sizeof CASES / sizeof *CASES, BATCH = 3, HEADS = 2, PAIRS = BATCH * HEADS, CHUNKS = 2 };
+enum { BATCH = 3, HEADS = 2, PAIRS = BATCH * HEADS, CHUNKS = 2, MAX_KERNELS = 256 };
 
 // Numbers as they are multiplied, [BATCH, rows, HEADS, dim], and what was computed.
 typedef struct Problem {
@@ -257,6 +254,9 @@ static void compare_pair(const Problem *p, const Pair *pair, int64_t b, int64_t 
     }
     sum_up(p, &(Sum){pair->kept, false, p->v, c->value_dim, 1, pair->relative, NULL}, p->out, b, h,
            &worst->out);
+    if (!c->kernel.is_grad) {
+        return;
+    }
     sum_up(p, &(Sum){pair->kept, true, p->d_out, c->value_dim, 1, pair->relative, NULL}, p->dv, b, h,
            &worst->dv);
     sum_up(p, &(Sum){pair->ds, false, p->k, c->dim, p->scale, NULL, pair->error}, p->dq, b, h, &worst->dq);
@@ -365,54 +365,98 @@ static void alike(Check *check, const XvRun *run, const Case *c)
                c->keys, distance);
 }
 
-// The program of the kernels ------------------------------------------------------------------------------------
+// The kernels of a file --------------------------------------------------------------------------------------------
 
-static XvCudaProgram program_of(XvCudaAttention *kernels, const char **names)
+typedef struct Kernels {
+    XvCudaAttention at[MAX_KERNELS];
+    const char *names[MAX_KERNELS];
+    int n;
+} Kernels;
+
+static void add_kernel(Kernels *kernels, const char *line)
 {
-    for (int i = 0; i < 2 * N_CASES; i++) {
-        const Case *c = &CASES[i / 2];
-        bool is_grad = i % 2 != 0;
-        char *name = check_memory(64);
-        snprintf(name, 64, "attention_%s%d", is_grad ? "grad_" : "", c->line);
-        names[i] = name;
-        kernels[i] = (XvCudaAttention){c->type, c->is_tf32,           c->queries, c->keys,
-                                       c->dim,  c->value_dim,         c->biases,  c->has_keep,
-                                       is_grad, is_grad && c->wanted, i};
+    char name[128], kind[16], keep[8], parts[8] = "false";
+    XvCudaAttention k = {.is_grad = strncmp(line, "XV_ATTENTION_GRAD(", 18) == 0, .kernel = kernels->n};
+    int n = sscanf(strchr(line, '(') + 1, "%127[^,], %15[^,], %d, %d, %d, %d, %d, %7[a-z], %7[a-z]", name,
+                   kind, &k.n_query, &k.n_key, &k.head_dim, &k.value_dim, &k.n_biases, keep, parts);
+    if (n != (k.is_grad ? 9 : 8) || kernels->n == MAX_KERNELS) {
+        check_stop("cannot read: %s", line);
     }
-    return (XvCudaProgram){
-        .kernel_names = names, .n_kernels = 2 * N_CASES, .attentions = kernels, .n_attentions = 2 * N_CASES};
+    k.type = strcmp(kind, "XvBf16") == 0 ? XV_BF16 : strcmp(kind, "XvF16") == 0 ? XV_F16 : XV_F32;
+    k.is_tf32 = strcmp(kind, "XvTf32") == 0;
+    k.has_keep = strcmp(keep, "true") == 0;
+    k.has_parts = strcmp(parts, "true") == 0;
+    for (int i = 0; i < kernels->n; i++) {
+        if (strcmp(kernels->names[i], name) == 0) {
+            return;
+        }
+    }
+    kernels->names[kernels->n] = strdup(name);
+    kernels->at[kernels->n++] = k;
+}
+
+static void read_kernels(Kernels *kernels, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char line[512];
+    if (!file) {
+        check_stop("cannot open %s", path);
+    }
+    while (fgets(line, sizeof line, file)) {
+        if (strncmp(line, "XV_ATTENTION", 12) == 0) {
+            add_kernel(kernels, line);
+        }
+    }
+    fclose(file);
+}
+
+// Which gradients of biases a case asks for: each kernel with parts gets some, of the bias by window as well.
+static Case case_of(const XvCudaAttention *k)
+{
+    bool is_by_window = k->n_biases == 1 || k->type == XV_F16 || k->has_keep;
+    int wanted = !k->has_parts ? 0 : k->n_biases == 1 ? 1 : is_by_window ? 3 : 2;
+    return (Case){*k,          k->type,      k->is_tf32,  k->n_query, k->n_key,
+                  k->head_dim, k->value_dim, k->n_biases, wanted,     k->has_keep};
+}
+
+// Runs a kernel; a gradient needs lse, which its forward pass leaves.
+static void run_kernel(Check *check, const XvRun *run, const XvCudaAttention *kernel, const char *name)
+{
+    Case c = case_of(kernel);
+    Problem p = make_problem(&c);
+    p.attention.keep = c.has_keep ? &p.draw : NULL;
+    p.grad.forward = &p.attention;
+    xv_cuda_attention(run, &p.attention);
+    if (kernel->is_grad) {
+        xv_cuda_attention_grad(run, &p.grad);
+    }
+    finished(check, run->device, name);
+    compare(check, &p, name);
+    if (kernel->is_grad && c.type == XV_F32 && !c.is_tf32 && !c.has_keep && c.keys > 40) {
+        alike(check, run, &c);
+    }
 }
 
 int main(int argc, char **argv)
 {
+    static Kernels kernels;
     Check check = {0};
     XvDevice device;
     XvError error = {{0}};
-    XvCudaAttention kernels[2 * N_CASES];
-    const char *names[2 * N_CASES];
-    XvCudaProgram program = program_of(kernels, names);
+    if (argc != 2) {
+        check_stop("usage: simt_attention KERNELS.cu");
+    }
+    read_kernels(&kernels, argv[1]);
+    XvCudaProgram program = {.kernel_names = kernels.names,
+                             .n_kernels = kernels.n,
+                             .attentions = kernels.at,
+                             .n_attentions = kernels.n};
     if (!xv_device_open(&device, "simt", &program, &error)) {
         check_stop("%s", error.text);
     }
     XvRun run = {.device = &device};
-    for (int i = 0; i < N_CASES; i++) {
-        const Case *c = &CASES[i];
-        Problem p = make_problem(c);
-        p.attention.keep = c->has_keep ? &p.draw : NULL;
-        p.grad.forward = &p.attention;
-        char what[128];
-        snprintf(what, sizeof what, "%s %d x %d, heads of %d and %d", type_name(c->type, c->is_tf32),
-                 c->queries, c->keys, c->dim, c->value_dim);
-        if (argc > 1 && !strstr(what, argv[1])) {
-            continue;
-        }
-        xv_cuda_attention(&run, &p.attention);
-        xv_cuda_attention_grad(&run, &p.grad);
-        finished(&check, &device, what);
-        compare(&check, &p, what);
-        if (c->type == XV_F32 && !c->is_tf32 && !c->has_keep && c->keys > 40) {
-            alike(&check, &run, c);
-        }
+    for (int i = 0; i < kernels.n; i++) {
+        run_kernel(&check, &run, &kernels.at[i], kernels.names[i]);
     }
     xv_device_close(&device);
     return check_finish(&check, "attention in all types");
