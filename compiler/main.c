@@ -179,9 +179,6 @@ static int read_options(int argc, char **argv, Options *options)
             options->model = argument;
         }
     }
-    if (strcmp(options->target, "c") != 0 && options->precision != PRECISION_FP32) {
-        return wrong_usage("the target %s computes in fp32", options->target);
-    }
     return options->model ? 0 : wrong_usage("%s", "no model given");
 }
 

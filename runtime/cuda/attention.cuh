@@ -5,13 +5,13 @@
 // memory, up to 64 at a time: windows and texts are one tile. Scores stay in registers, softmax is computed on the fly,
 // probabilities are rounded to the element type for their product with the values and never reach memory.
 
-template <class KIND, int QUERIES_, int KEYS_, int DIM_, int VALUE_DIM_, int BIASES_, bool HAS_KEEP_>
+template <class KIND, int QUERIES_, int KEYS_, int DIM_, int VALUE_DIM_, int BIASES_, bool HAS_KEEP_, bool IS_GRAD>
 struct XvAttentionShape {
     typedef KIND Kind;
     typedef typename XvKind<KIND>::Element Element;
     static constexpr int QUERIES = QUERIES_, KEYS = KEYS_, DIM = DIM_, VALUE_DIM = VALUE_DIM_, BIASES = BIASES_;
     static constexpr bool HAS_KEEP = HAS_KEEP_, IS_SHORT = XvKind<KIND>::IS_SHORT;
-    static constexpr int LIMIT = xv_attention_limit(sizeof(Element), DIM, VALUE_DIM, QUERIES);
+    static constexpr int LIMIT = xv_attention_limit(sizeof(Element), DIM, VALUE_DIM, IS_GRAD ? QUERIES : 0);
     static constexpr int QUERY_ROWS = xv_attention_rows(QUERIES, LIMIT), KEY_ROWS = xv_attention_rows(KEYS, LIMIT);
     static constexpr int QUERY_TILES = (QUERIES + QUERY_ROWS - 1) / QUERY_ROWS;
     static constexpr int KEY_TILES = (KEYS + KEY_ROWS - 1) / KEY_ROWS;
@@ -297,7 +297,7 @@ template <class S> XV_FN void xv_attention_forward(const XvAttentionTask &task)
 }
 
 #define XV_ATTENTION(name, kind, queries, keys, dim, value_dim, biases, has_keep)                          \
-    typedef XvAttentionShape<kind, queries, keys, dim, value_dim, biases, has_keep> name##_shape;          \
+    typedef XvAttentionShape<kind, queries, keys, dim, value_dim, biases, has_keep, false> name##_shape;   \
     XV_KERNEL_FOR(name##_shape::THREADS, name##_shape::BLOCKS) name(XvAttentionTask task)                  \
     {                                                                                                      \
         xv_attention_forward<name##_shape>(task);                                                          \

@@ -342,7 +342,7 @@ template <class S, bool HAS_PARTS> XV_FN void xv_attention_grad(const XvAttentio
 }
 
 #define XV_ATTENTION_GRAD(name, kind, queries, keys, dim, value_dim, biases, has_keep, has_parts)           \
-    typedef XvAttentionShape<kind, queries, keys, dim, value_dim, biases, has_keep> name##_shape;           \
+    typedef XvAttentionShape<kind, queries, keys, dim, value_dim, biases, has_keep, true> name##_shape;     \
     XV_KERNEL_FOR(name##_shape::GRAD_THREADS, name##_shape::GRAD_BLOCKS) name(XvAttentionTask task)         \
     {                                                                                                       \
         xv_attention_grad<name##_shape, has_parts>(task);                                                   \

@@ -89,10 +89,10 @@ typedef struct Tiles {
     int query_rows, key_rows;
 } Tiles;
 
-static Tiles tiles_of(const XvAttention *a)
+static Tiles tiles_of(const XvAttention *a, bool is_grad)
 {
-    int limit =
-        xv_attention_limit(a->type == XV_F32 ? 4 : 2, (int)a->head_dim, (int)a->value_dim, (int)a->n_query);
+    int limit = xv_attention_limit(a->type == XV_F32 ? 4 : 2, (int)a->head_dim, (int)a->value_dim,
+                                   is_grad ? (int)a->n_query : 0);
     return (Tiles){xv_attention_rows((int)a->n_query, limit), xv_attention_rows((int)a->n_key, limit)};
 }
 
@@ -102,7 +102,7 @@ void xv_cuda_attention(const XvRun *run, const XvAttention *attention)
     int kernel = kernel_of(run, a, false, false);
     if (kernel >= 0) {
         XvAttentionTask task = attention_task(a);
-        int rows = tiles_of(a).query_rows;
+        int rows = tiles_of(a, false).query_rows;
         xv_launch_library(run, kernel, a->batch * a->heads * xv_pieces(a->n_query, rows), 2 * rows,
                           (void *[]){&task});
     }
@@ -156,7 +156,7 @@ void xv_cuda_attention_grad(const XvRun *run, const XvAttentionGrad *grad)
     task.dv = output_heads(&grad->dv, a, a->n_key, a->value_dim);
     task.parts = xv_span_of(grad->parts, chunks * a->heads * a->n_query * a->n_key);
     task.per_chunk = xv_pieces(a->batch, chunks);
-    Tiles tiles = tiles_of(a);
+    Tiles tiles = tiles_of(a, true);
     int rows = tiles.query_rows > tiles.key_rows ? tiles.query_rows : tiles.key_rows;
     xv_launch_library(run, kernel, chunks * a->heads, 2 * rows, (void *[]){&task});
     if (has_parts) {

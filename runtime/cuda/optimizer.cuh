@@ -1,5 +1,6 @@
 // One optimizer step over all parameters in three launches: squares of every piece, norm and clipping factor, AdamW as
-// codegen/emit_update.c states it. The factor stays on the device: the host need not wait for the norm.
+// codegen/emit_update.c states it, copies in two bytes included. The factor stays on the device: the host need not wait
+// for the norm.
 
 XV_KERNEL(XV_UPDATE_THREADS) xv_update_squares(XvUpdateTask task)
 {
@@ -58,7 +59,11 @@ XV_KERNEL(XV_UPDATE_THREADS) xv_update_adamw(XvUpdateTask task)
         const float p = task.parameters[at] - step_size * m / (sqrtf(v) + task.epsilon);
         task.moment1[at] = m;
         task.moment2[at] = v;
-        task.parameters[at] = p - decay_size * p;
+        const float decayed = p - decay_size * p;
+        task.parameters[at] = decayed;
+        if (piece.has_copy) {
+            task.copies[at] = task.is_f16 ? XvF16(decayed).bits : XvBf16(decayed).bits;
+        }
     }
 }
 XV_ENTRY(xv_update_adamw)

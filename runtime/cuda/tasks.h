@@ -83,7 +83,8 @@ typedef struct XvAttentionTask {
 #endif
 
 // How many rows a tile of attention may have so that those of the gradient fit into 48 kB of shared memory: queries and
-// d_out, keys and values, scores, and two numbers per query. 0 when none fits.
+// d_out, keys and values, scores, and two numbers per query. 0 when none fits. The forward pass has no such numbers,
+// n_query is 0 there.
 XV_SHAPE_FN int xv_attention_limit(int element_bytes, int dim, int value_dim, int n_query)
 {
     int limit = 64, bytes = 0;
@@ -179,7 +180,7 @@ typedef struct XvPiece {
     int64_t first;
     int32_t count;  // at most XV_PIECE
     int32_t is_fresh, has_decay;
-    int32_t unused;
+    int32_t has_copy;
 } XvPiece;
 
 enum { XV_PIECE = 4096, XV_UPDATE_THREADS = 256 };
@@ -201,6 +202,7 @@ typedef struct XvClampTask {
 
 typedef struct XvUpdateTask {
     XV_SPAN(float) parameters;
+    XV_SPAN(uint16_t) copies;  // of parameters, rounded to bf16 or f16; or none
     XV_SPAN(const float) gradients;
     XV_SPAN(float) moment1;
     XV_SPAN(float) moment2;
@@ -213,5 +215,5 @@ typedef struct XvUpdateTask {
     float beta1, beta1_rest;        // b, 1 - b
     float beta2, beta2_rest;
     float epsilon;
-    int32_t unused;
+    int32_t is_f16;
 } XvUpdateTask;

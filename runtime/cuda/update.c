@@ -35,7 +35,8 @@ static XvPiece *cut(const XvProgram *program, const uint8_t *has_gradient, int64
             pieces[(*n_pieces)++] = (XvPiece){.first = parameter->offset + at,
                                               .count = (int32_t)(left < XV_PIECE ? left : XV_PIECE),
                                               .is_fresh = parameter->is_fresh,
-                                              .has_decay = parameter->has_decay};
+                                              .has_decay = parameter->has_decay,
+                                              .has_copy = parameter->has_copy};
         }
     }
     return pieces;
@@ -164,6 +165,7 @@ void xv_device_update_launch(XvDevice *device, const XvDeviceUpdate *update)
     int64_t count = update->program->parameter_count;
     XvUpdateTask task = {
         .parameters = {update->parameters, count},
+        .copies = {update->copies, update->copies ? count : 0},
         .gradients = {update->gradients, count},
         .moment1 = {update->moment1, count},
         .moment2 = {update->moment2, count},
@@ -178,6 +180,7 @@ void xv_device_update_launch(XvDevice *device, const XvDeviceUpdate *update)
         .beta2 = (float)cuda->beta2,
         .beta2_rest = (float)(1 - cuda->beta2),
         .epsilon = (float)cuda->epsilon,
+        .is_f16 = update->program->copy_type == XV_F16,
     };
     launch(device, XV_KERNEL_UPDATE_SQUARES, table->n_pieces, &task);
     launch(device, XV_KERNEL_UPDATE_NORM, 1, &task);

@@ -8,6 +8,7 @@
 typedef struct XvDeviceUpdate {
     const XvProgram *program;
     float *parameters;
+    uint16_t *copies;  // of parameters, of the program's copy_type; or NULL
     const float *gradients;
     float *moment1, *moment2;
     const uint8_t *has_gradient;  // a table of the program: known by its address

@@ -161,6 +161,7 @@ static XvDeviceUpdate update_of(const XvQueue *queue, const XvEntry *entry, doub
     const XvMirror *mirror = queue->host->mirror;
     return (XvDeviceUpdate){.program = queue->host->program,
                             .parameters = mirror->parameters,
+                            .copies = mirror->copies,
                             .gradients = mirror->gradients,
                             .moment1 = mirror->moment1,
                             .moment2 = mirror->moment2,

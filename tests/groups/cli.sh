@@ -18,7 +18,6 @@ says 2 'at least 1' "--batch 0" "$xvlmc" $tiny --batch 0
 says 2 'at least 1' "--batch many" "$xvlmc" $tiny --batch many
 says 2 "not 'soup'" "--emit soup" "$xvlmc" $tiny --emit soup
 says 2 'fp32, tf32, bf16 or fp16, not .half.' "--precision half" "$xvlmc" $tiny --precision half
-says 2 'computes in fp32' "--precision on a target without it" "$xvlmc" $tiny --target cuda --precision bf16
 says 2 "no target 'vax'" "--target vax" "$xvlmc" $tiny --target vax
 says 2 'takes one file' "check without a file" "$xvlmc" check
 says 2 'takes files' "fmt without a file" "$xvlmc" fmt

@@ -1,5 +1,6 @@
-# The target cuda on the emulator: library kernels against the target c, the official numbers at the tolerances of the
-# target c, training with dropout against the target c, and that every kernel of a program has run. No GPU is used.
+# The target cuda on the emulator: library kernels against the target c and formulas, the official numbers at the
+# tolerances of the target c, bf16, fp16 and tf32 by the rule of mixed precision, training with dropout against the target
+# c, and that every kernel of a program has run. No GPU is used.
 
 # emulated: the options with which the generated Makefiles compile kernels for the emulator.
 emulated="-std=c++20 -DXV_SIMT -O1 -fPIC -shared -Wall -Wextra -Werror -Wno-unused-function -Wno-unknown-pragmas
@@ -63,6 +64,38 @@ replay() {
     recorded_steps "$name" "$case" "$folder" "$run --kernels $folder/updates.txt"
 }
 
+# judged TYPE CASE TASK [ENTRY]: a program of bf16, fp16 or tf32 by the rule of mixed_precision.json.
+judged() {
+    local case=tests/replay/$2 folder=$WORK/cuda_$1
+    program "$folder" "$3" models/xvlm_base.dsl --config "$case/config.json" --shapes "$case/inputs.safetensors" \
+        --precision "$1" &&
+        timeout 600 "$folder/$3" replay --device simt ${4:+--entry "$4"} --weights "$case/weights.safetensors" \
+            --inputs "$case/inputs.safetensors" --outputs "$folder/outputs.0.safetensors" \
+            --grads "$folder/grads.0.safetensors" &&
+        "$BUILD/tests/mixed_compare" --case "$case" --type "$1" --runs "$folder"
+}
+
+# mixed CASE TASK [ENTRY]: bf16 and fp16, side by side.
+mixed() {
+    local type
+    for type in bf16 fp16; do
+        judged $type "$@" > "$WORK/$type.txt" 2>&1 &
+        eval "local $type=$!"
+    done
+    # shellcheck disable=SC2154
+    succeeds "$1 bf16: is as close as mixed precision is" waited "$bf16" "$WORK/bf16.txt"
+    # shellcheck disable=SC2154
+    succeeds "$1 fp16: is as close as mixed precision is" waited "$fp16" "$WORK/fp16.txt"
+}
+
+# waited PROCESS FILE: what the process wrote, and its status.
+waited() {
+    wait "$1"
+    local status=$?
+    cat "$2"
+    return $status
+}
+
 # losses FOLDER PROGRAM OPTIONS...: one step of both entries on drawn scenes; what is logged, without the pace.
 losses() {
     local folder=$1 program=$2
@@ -100,19 +133,36 @@ mistakes() {
 
 library
 replay pretrain_swin_bert_images pretrain images && library_ran "images" "$WORK/cuda"
+mixed pretrain_swin_bert_images pretrain images
 replay pretrain_swin_bert_regions pretrain regions
+mixed pretrain_swin_bert_regions pretrain regions
 replay pretrain_clipvit_bert_regions pretrain regions
+mixed pretrain_clipvit_bert_regions pretrain regions
 replay pretrain_deit_roberta_images pretrain images
+mixed pretrain_deit_roberta_images pretrain images
 replay pretrain_deit_roberta_regions pretrain regions
+mixed pretrain_deit_roberta_regions pretrain regions
 replay retrieval_swin_bert retrieval
+mixed retrieval_swin_bert retrieval
 replay nlvr_swin_bert nlvr
+mixed nlvr_swin_bert nlvr
 replay nlvr_pretrain_swin_bert nlvr_pretrain
+mixed nlvr_pretrain_swin_bert nlvr_pretrain
 replay grounding_bbox_swin_bert grounding_bbox
+mixed grounding_bbox_swin_bert grounding_bbox
 replay grounding_bbox_pretrain_swin_bert grounding_bbox_pretrain
+mixed grounding_bbox_pretrain_swin_bert grounding_bbox_pretrain
 replay grounding_weak_swin_bert grounding_weak localise
+mixed grounding_weak_swin_bert grounding_weak localise
 replay vqa_swin_bert vqa
+mixed vqa_swin_bert vqa
 replay captioning_swin_bert captioning
+mixed captioning_swin_bert captioning
 replay captioning_pretrain_swin_bert captioning_pretrain
+mixed captioning_pretrain_swin_bert captioning_pretrain
 replay captioning_scst captioning_scst
+mixed captioning_scst captioning_scst
+succeeds "pretrain_swin_bert_images tf32: is as close as mixed precision is" \
+    judged tf32 pretrain_swin_bert_images pretrain images
 training && mistakes
 rm -rf "$WORK/cuda" "$WORK/scenes"

@@ -26,3 +26,27 @@ for tasks in "pretrain captioning" "vqa retrieval" "grounding_weak nlvr" "captio
     done
 done
 says 0 '^11$' "no task is left out" sh -c "ls tasks/*.dsl | grep -vc training.dsl"
+
+# Attention is the library's, made for each shape: those of all base programs, in every type, on the emulator against
+# formulas in double precision.
+attention() {
+    local folder=$WORK/attention
+    mkdir -p "$folder" && cp "$BUILD/tests/simt_attention" "$folder"
+    succeeds "the base programs for cuda" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --target cuda --batch 2 \
+        --no-build --output "$folder/base" || return
+    grep -h '^XV_ATTENTION' "$folder"/base/*/kernels.cu | sort -u > "$folder/f32.cu"
+    {
+        cat "$folder/f32.cu"
+        sed 's/XvExact/XvBf16/; s/_f32_/_bf16_/' "$folder/f32.cu"
+        sed 's/XvExact/XvF16/; s/_f32_/_f16_/' "$folder/f32.cu"
+        sed 's/XvExact/XvTf32/; s/_f32_/_tf32_/' "$folder/f32.cu"
+    } | awk '{ print; sub(/^[^(]*\(/, ""); sub(/,.*/, ""); print "XV_ENTRY(" $0 ")" }' > "$folder/kernels.cu"
+    succeeds "kernels of attention" test "$(grep -c '^XV_ATTENTION' "$folder/kernels.cu")" -ge 160
+    succeeds "they compile" "${CXX:-g++}" -std=c++20 -DXV_SIMT -O1 -fPIC -shared -Wall -Wextra -Werror \
+        -Wno-unused-function -Wno-unknown-pragmas -ffp-contract=off -I. -include runtime/cuda/library.cuh -x c++ \
+        "$folder/kernels.cu" -o "$folder/kernels_simt.so"
+    succeeds "attention of the base programs" timeout 600 "$folder/simt_attention" "$folder/kernels.cu"
+    rm -rf "$folder"
+}
+
+attention
