@@ -21,9 +21,17 @@ static AttentionKernel kernel_of(const Program *program, const Step *step)
     Dtype dtype = program->graph->nodes[step->reads[0].node].dtype;
     bool is_grad = step->kind == STEP_ATTENTION_GRAD, is_tf32 = node->attr.is_tf32;
     bool is_bf16 = dtype == DTYPE_BF16, is_f16 = dtype == DTYPE_F16;
-    return (AttentionKernel){.type = is_bf16 ? "XV_BF16" : is_f16 ? "XV_F16" : "XV_F32",
-                             .kind = is_bf16 ? "XvBf16" : is_f16 ? "XvF16" : is_tf32 ? "XvTf32" : "XvExact",
-                             .label = is_bf16 ? "bf16" : is_f16 ? "f16" : is_tf32 ? "tf32" : "f32",
+    return (AttentionKernel){.type = is_bf16  ? "XV_BF16"
+                                     : is_f16 ? "XV_F16"
+                                              : "XV_F32",
+                             .kind = is_bf16   ? "XvBf16"
+                                     : is_f16  ? "XvF16"
+                                     : is_tf32 ? "XvTf32"
+                                               : "XvExact",
+                             .label = is_bf16   ? "bf16"
+                                      : is_f16  ? "f16"
+                                      : is_tf32 ? "tf32"
+                                                : "f32",
                              .is_tf32 = is_tf32,
                              .queries = (long long)step->reads[0].dim[2],
                              .keys = (long long)step->reads[1].dim[2],

@@ -51,7 +51,9 @@ static double device_step(const XvOptimizer *optimizer, XvHost *host, const XvEn
     XvDeviceUpdate update = {
         .program = host->program,
         .parameters = mirror ? mirror->parameters : host->parameters.data,
-        .copies = mirror ? mirror->copies : host->copies ? host->copies->region.data : NULL,
+        .copies = mirror         ? mirror->copies
+                  : host->copies ? host->copies->region.data
+                                 : NULL,
         .gradients = mirror ? mirror->gradients : host->gradients.data,
         .moment1 = mirror ? mirror->moment1 : host->moment1.data,
         .moment2 = mirror ? mirror->moment2 : host->moment2.data,

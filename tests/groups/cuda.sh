@@ -1,6 +1,6 @@
 # The target cuda on the emulator: library kernels against the target c and formulas, the official numbers at the
-# tolerances of the target c, bf16, fp16 and tf32 by the rule of mixed precision, training with dropout against the target
-# c, and that every kernel of a program has run. No GPU is used.
+# tolerances of the target c, bf16, fp16 and tf32 by the rule of mixed precision, training with dropout against the
+# target c, and that every kernel of a program has run. No GPU is used.
 
 # emulated: the options with which the generated Makefiles compile kernels for the emulator.
 emulated="-std=c++20 -DXV_SIMT -O1 -fPIC -shared -Wall -Wextra -Werror -Wno-unused-function -Wno-unknown-pragmas
