@@ -1,63 +1,84 @@
 #!/bin/sh
 # Packs what a machine with a GPU needs to check the target cuda into a folder that runs there by itself (check.sh in
 # it): programs, cases with their official numbers, scripts. No compiler, no network, no library beyond the C library
-# and NVIDIA's is needed there.
+# and NVIDIA's is needed there, but tar and gzip.
 #
 #   tests/gpu/bundle.sh FOLDER        from the root of the sources, after `make all unit`
 #
-# Programs are linked statically where there is an archive; what is left (cJSON, curl and what curl wants, OpenMP) lies
-# in lib/. In the place of OpenBLAS is one plain function (sgemm.c): nothing is multiplied on the CPU there. Licences:
-# MIT, BSD, zlib, curl and OpenSSL's for most parts, LGPL for shared parts (GnuTLS, GMP, Nettle, ...), GPL with the
-# runtime exception for OpenMP.
+# The runtime is in it once (runner); programs are shared objects in programs.tar.gz, one for each recorded case
+# (cases.txt) and precision, and those of the base and the tiny model. The runtime is linked statically where there is
+# an archive; what is left (cJSON, OpenMP) lies in lib/. OpenBLAS and curl are absent (absent.c). Licences: MIT, BSD and
+# zlib for most parts, GPL with the runtime exception for OpenMP.
 set -eu
-FOLDER=${1:?folder}
 BUILD=${BUILD:-build}
 CC=${CC:-gcc}
 MOST=60000000
 RUNTIME=$BUILD/gpu-runtime
-case $FOLDER in /*) ;; *) FOLDER=$PWD/$FOLDER ;; esac
+PROGRAMS=$BUILD/gpu-programs
+PRECISIONS="fp32"
 
-rm -rf "$FOLDER"
-mkdir -p "$FOLDER/lib" "$FOLDER/cases" "$FOLDER/bench" "$RUNTIME"
+# compile NAME: PROGRAMS/NAME.so from its sources. In the folder, since kernels.cu is taken in by its name.
+if [ "${1:-}" = compile ]; then
+    root=$PWD
+    cd "$PROGRAMS/$2"
+    $CC -std=c11 -D_GNU_SOURCE -O1 -fPIC -fopenmp -shared -s -Wl,-Bsymbolic -I"$root" -o "../$2.so" ./*.c
+    exit
+fi
+
+FOLDER=${1:?folder}
+case $FOLDER in /*) ;; *) FOLDER=$PWD/$FOLDER ;; esac
+rm -rf "$FOLDER" "$PROGRAMS"
+mkdir -p "$FOLDER/lib" "$FOLDER/cases" "$FOLDER/bench" "$RUNTIME" "$PROGRAMS"
+
 # The processor there is another one: instructions of 2013, not this machine's.
 make -s BUILD="$RUNTIME" NATIVE='-O3 -march=x86-64-v3 -fno-math-errno -fno-trapping-math -fopenmp' \
-    "$RUNTIME/libxv.a" "$RUNTIME/tests/compare"
-
-STATIC="-Wl,-Bstatic -ljpeg -lpng16 -lz -lutf8proc -Wl,-Bdynamic"
-$CC -O2 -c -o "$RUNTIME/sgemm.o" tests/gpu/sgemm.c
+    "$RUNTIME/libxv.a" "$RUNTIME/tests/compare" "$RUNTIME/tests/mixed_compare"
+$CC -O2 -c -o "$RUNTIME/absent.o" tests/gpu/absent.c
+$CC -O2 -I. -c -o "$RUNTIME/runner.o" tests/gpu/runner.c
 
 # link NAME OBJECT...: FOLDER/NAME.
 link() {
     name=$1
     shift
-    # shellcheck disable=SC2086
-    $CC -fopenmp -s -Wl,--as-needed -Wl,-rpath,'$ORIGIN/lib' -o "$FOLDER/$name" "$@" "$RUNTIME/libxv.a" $STATIC \
-        "$RUNTIME/sgemm.o" -lcjson -lcurl -lm -lpthread -ldl
+    $CC -fopenmp -s -Wl,--as-needed -Wl,-rpath,'$ORIGIN/lib' -o "$FOLDER/$name" "$@" "$RUNTIME/absent.o" \
+        -Wl,-Bstatic -ljpeg -lpng16 -lz -lutf8proc -Wl,-Bdynamic -lcjson -lm -lpthread -ldl
 }
 
-# program NAME OPTIONS...: a pre-training program for the target cuda as FOLDER/NAME.
-program() {
+link runner -rdynamic "$RUNTIME/runner.o" -Wl,--whole-archive "$RUNTIME/libxv.a" -Wl,--no-whole-archive
+for tool in compare mixed_compare; do
+    link $tool "$RUNTIME/tests/tools/$tool.o" "$RUNTIME/libxv.a"
+done
+
+# sources NAME OPTIONS...: those of a program for the target cuda.
+sources() {
     name=$1
     shift
-    "$BUILD/xvlmc" "$@" --task pretrain --target cuda --output "$BUILD/gpu-programs/$name" > /dev/null
-    link "$name" "$BUILD/gpu-programs/$name"/*.o
+    "$BUILD/xvlmc" "$@" --target cuda --no-build --output "$PROGRAMS/$name" > /dev/null
 }
 
-program base models/xvlm_base.dsl --batch 128
-program tiny models/xvlm_tiny.dsl --batch 8 --set images.image_key=image --set images.is_image_rpath=true
-for entry in images regions; do
-    case=tests/replay/pretrain_swin_bert_$entry
-    program "$entry" models/xvlm_base.dsl --config "$case/config.json" --shapes "$case/inputs.safetensors"
-    cp -r "$case" "$FOLDER/cases/$entry"
+sources tiny models/xvlm_tiny.dsl --task pretrain --batch 8 --set images.image_key=image \
+    --set images.is_image_rpath=true
+for precision in $PRECISIONS; do
+    sources "base-$precision" models/xvlm_base.dsl --task pretrain --batch 128
+    while read -r case task _; do
+        sources "$case-$precision" models/xvlm_base.dsl --task "$task" \
+            --config "tests/replay/$case/config.json" --shapes "tests/replay/$case/inputs.safetensors"
+    done < tests/gpu/cases.txt
 done
-link compare "$RUNTIME/tests/tools/compare.o"
+(cd "$PROGRAMS" && ls) | BUILD=$BUILD CC=$CC xargs -P "$(nproc)" -n 1 sh "$0" compile
+tar -C "$PROGRAMS" -cf - $(cd "$PROGRAMS" && ls -- *.so) | gzip -9 > "$FOLDER/programs.tar.gz"
+
+while read -r case _; do
+    cp -r "tests/replay/$case" "$FOLDER/cases"
+done < tests/gpu/cases.txt
 "$BUILD/xvlm" scenes --output "$FOLDER/scenes" --train 64 --val 8 --test 8 > /dev/null
 rm -f "$FOLDER"/scenes/*region* "$FOLDER"/scenes/val* "$FOLDER"/scenes/test*
-cp tests/gpu/check.sh "$FOLDER"
+cp tests/gpu/check.sh tests/gpu/cases.txt "$FOLDER"
+echo "$PRECISIONS" > "$FOLDER/precisions.txt"
 cp tests/bench/torch_step.py tests/bench/xvlm_torch.py "$FOLDER/bench"
 
-# Shared libraries that the programs want, but for the C library's own, which belong to the machine.
-ldd "$FOLDER/base" | awk '$3 ~ /^\// { print $3 }' | while read -r library; do
+# Shared libraries that the runner wants, but for the C library's own, which belong to the machine.
+ldd "$FOLDER/runner" | awk '$3 ~ /^\// { print $3 }' | while read -r library; do
     case $library in
     */libc.so.* | */libm.so.* | */libpthread.so.* | */libdl.so.* | */librt.so.* | */libresolv.so.*) ;;
     *) cp -L "$library" "$FOLDER/lib" && strip --strip-unneeded "$FOLDER/lib/$(basename "$library")" ;;

@@ -1,43 +1,83 @@
 #!/bin/sh
 # Checks the target cuda on a machine with a GPU and writes one report, in Markdown, dated. Runs in the folder that
 # bundle.sh made. REPORTS names the folder of reports (reports), PYTHON a Python with PyTorch (python3), SECONDS_EACH
-# the most that one check may take (120).
+# the most that one check may take (120), JOBS how many cases are replayed at once (4), STEPS how many steps a training
+# run has (40).
 set -u
 cd "$(dirname "$0")" || exit 1
 REPORTS=${REPORTS:-reports}
 PYTHON=${PYTHON:-python3}
 LIMIT=${SECONDS_EACH:-120}
 
-# replay ENTRY NAME: outputs, gradients and updates of a case into WORK/*.NAME.
-replay() {
-    "./$1" replay --device cuda --entry "$1" --weights "cases/$1/weights.safetensors" \
-        --inputs "cases/$1/inputs.safetensors" --outputs "$WORK/outputs.$2" --grads "$WORK/grads.$2" \
-        --after "$WORK/after.$2"
+# program NAME COMMAND...
+program() {
+    name=$1
+    shift
+    ./runner "$WORK/programs/$name.so" "$@"
 }
 
-compared() {
-    replay "$1" "$1" && ./compare --case "cases/$1" --outputs "$WORK/outputs.$1" &&
-        ./compare --case "cases/$1" --grads "$WORK/grads.$1"
+# replay CASE PRECISION ENTRY INPUTS SUFFIX OPTIONS...: outputs and gradients into FOLDER/outputs.SUFFIX, grads.SUFFIX.
+replay() {
+    case=cases/$1 name=$1-$2 entry=$3 inputs=$4 suffix=$5
+    shift 5
+    # shellcheck disable=SC2086
+    program "$name" replay --device cuda ${entry:+--entry $entry} --weights "$case/weights.safetensors" \
+        --inputs "$inputs" --outputs "$FOLDER/outputs.$suffix" --grads "$FOLDER/grads.$suffix" "$@"
 }
+
+# exact CASE ENTRY: single precision, at the tolerances of the CPU.
+exact() {
+    replay "$1" fp32 "$2" "cases/$1/inputs.safetensors" safetensors &&
+        ./compare --case "cases/$1" --outputs "$FOLDER/outputs.safetensors" &&
+        ./compare --case "cases/$1" --grads "$FOLDER/grads.safetensors"
+}
+
+# mixed CASE ENTRY PRECISION: by the rule of mixed_precision.json, the median of three runs.
+mixed() {
+    for draw in 0 1 2; do
+        ./mixed_compare --case "cases/$1" --perturb $draw --inputs "$FOLDER/inputs" &&
+            replay "$1" "$3" "$2" "$FOLDER/inputs" $draw.safetensors || return 1
+    done
+    ./mixed_compare --case "cases/$1" --type "$3" --runs "$FOLDER"
+}
+
+# replayed CASE ENTRY PRECISION
+replayed() {
+    FOLDER=$WORK/$1-$3
+    mkdir -p "$FOLDER"
+    if [ "$3" = fp32 ]; then exact "$1" "$2"; else mixed "$1" "$2" "$3"; fi
+}
+
+IMAGES=pretrain_swin_bert_images
 
 updated() {
-    ./compare --case cases/images --after "$WORK/after.images"
+    FOLDER=$WORK
+    replay $IMAGES fp32 images cases/$IMAGES/inputs.safetensors again --after "$WORK/after" &&
+        ./compare --case cases/$IMAGES --after "$WORK/after"
 }
 
+# repeated PRECISION: the first run is that of `replayed`.
 repeated() {
-    replay images again && cmp "$WORK/outputs.images" "$WORK/outputs.again" &&
-        cmp "$WORK/grads.images" "$WORK/grads.again" && cmp "$WORK/after.images" "$WORK/after.again"
+    FOLDER=$WORK
+    first=safetensors
+    [ "$1" = fp32 ] || first=0.safetensors
+    replay $IMAGES "$1" images cases/$IMAGES/inputs.safetensors again &&
+        cmp "$WORK/$IMAGES-$1/outputs.$first" "$WORK/outputs.again" &&
+        cmp "$WORK/$IMAGES-$1/grads.$first" "$WORK/grads.again"
 }
 
+# training FOLDER OPTIONS [exec]
 training() {
-    ./tiny train --device cuda --data scenes/train_images.jsonl --vocab scenes/vocab.txt --output "$1" --steps 40 \
-        --save-every 10 --log-every 10 $2
+    # shellcheck disable=SC2086
+    ${3:-} ./runner "$WORK/programs/tiny.so" train --device cuda --data scenes/train_images.jsonl \
+        --vocab scenes/vocab.txt --output "$1" --steps "${STEPS:-40}" --save-every $((${STEPS:-40} / 4)) \
+        --log-every 10 $2
 }
 
 # One run to the end; one that is killed behind its first checkpoint and continued.
 resumed() {
     training "$WORK/whole" "" || return 1
-    training "$WORK/killed" "" &
+    training "$WORK/killed" "" exec &
     run=$!
     while kill -0 $run 2> /dev/null && [ ! -e "$WORK/killed/checkpoint.safetensors" ]; do
         sleep 0.05
@@ -45,6 +85,11 @@ resumed() {
     kill -9 $run 2> /dev/null
     wait $run 2> /dev/null
     training "$WORK/killed" --resume && cmp "$WORK/whole/model.safetensors" "$WORK/killed/model.safetensors"
+}
+
+sanitized() {
+    compute-sanitizer --error-exitcode 9 ./runner "$WORK/programs/$IMAGES-fp32.so" bench --device cuda --steps 1 \
+        --steps-only
 }
 
 # Functions in a shell of their own, so that a time limit can end them.
@@ -57,9 +102,10 @@ fi
 
 WORK=$(mktemp -d) || exit 1
 trap 'rm -rf "$WORK"' EXIT
-failed=0
+mkdir "$WORK/programs" && tar -xzf programs.tar.gz -C "$WORK/programs" || exit 1
+read -r PRECISIONS < precisions.txt
 
-if ! ./images bench --device cuda --steps-only --steps 1 > "$WORK/start" 2>&1; then
+if ! program $IMAGES-fp32 bench --device cuda --steps-only --steps 1 > "$WORK/start" 2>&1; then
     cat "$WORK/start" >&2
     echo "gpu-check: nothing was checked: the device cuda cannot be used here" >&2
     exit 1
@@ -71,17 +117,36 @@ say() {
     echo "$*" | tee -a "$REPORT"
 }
 
-# check NAME COMMAND...: one row of the table.
-check() {
+# row NAME COMMAND...: one row of the table, printed; a file WORK/failed.* where it failed.
+row() {
     name=$1
     shift
+    output=$(mktemp "$WORK/output.XXXXXX")
     start=$(date +%s)
-    if timeout "$LIMIT" ./check.sh run "$WORK" "$@" > "$WORK/output" 2>&1; then
-        say "| $name | passed | $(($(date +%s) - start)) s |"
+    if timeout "$LIMIT" ./check.sh run "$WORK" "$@" > "$output" 2>&1; then
+        echo "| $name | passed | $(($(date +%s) - start)) s |"
     else
-        say "| $name | **failed**: $(tail -n 1 "$WORK/output" | tr '|' '/') | $(($(date +%s) - start)) s |"
-        failed=$((failed + 1))
+        echo "| $name | **failed**: $(tail -n 1 "$output" | tr '|' '/') | $(($(date +%s) - start)) s |"
+        mktemp "$WORK/failed.XXXXXX" > /dev/null
     fi
+}
+
+check() {
+    row "$@" | tee -a "$REPORT"
+}
+
+# Every recorded case in a precision, several at a time; the rows in the order of the cases.
+check_cases() {
+    running=0
+    while read -r case _ entry; do
+        row "$case, $1" replayed "$case" "$entry" "$1" > "$WORK/row.$case" &
+        running=$((running + 1))
+        [ $((running % ${JOBS:-4})) -ne 0 ] || wait
+    done < cases.txt
+    wait
+    while read -r case _; do
+        tee -a "$REPORT" < "$WORK/row.$case"
+    done < cases.txt
 }
 
 timed() {
@@ -96,25 +161,31 @@ say "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,nohe
 say ""
 say "| check | result | time |"
 say "|---|---|---|"
-check "images: outputs and gradients at the tolerances of fp32" compared images
-check "images: three updates" updated
-check "regions: outputs and gradients at the tolerances of fp32" compared regions
-check "the same bits twice" repeated
+for precision in $PRECISIONS; do
+    check_cases "$precision"
+    check "the same bits twice, $precision" repeated "$precision"
+done
+check "three updates of $IMAGES" updated
 check "killed, continued: the same bits" resumed
 if command -v compute-sanitizer > /dev/null; then
-    check "compute-sanitizer" compute-sanitizer --error-exitcode 9 ./images bench --device cuda --steps 1 --steps-only
+    check "compute-sanitizer" sanitized
 else
     say "| compute-sanitizer | not found | |"
 fi
 say ""
-say "Base size, B = 128, \`images\`, fp32, beside the device's ceilings; then PyTorch's step:"
+say "Base size, B = 128, beside the device's ceilings; then PyTorch's steps, bf16 autocast and fused AdamW:"
 say ""
-timed ./base bench --device cuda --steps 10
+for precision in $PRECISIONS; do
+    for entry in images regions; do
+        timed ./runner "$WORK/programs/base-$precision.so" bench --device cuda --entry $entry --steps 10
+    done
+done
 for options in "" "--compile"; do
     # shellcheck disable=SC2086
     timed "$PYTHON" bench/torch_step.py --device cuda --batch 128 --autocast --fused $options
 done
+failed=$(find "$WORK" -maxdepth 1 -name 'failed.*' | wc -l)
 say ""
 say "$failed checks failed."
 echo "report: $REPORT"
-[ $failed -eq 0 ]
+[ "$failed" -eq 0 ]
