@@ -127,7 +127,7 @@ static void add_node(Fusion *fusion, NodeId id)
     OpClass class = op_info(node->op)->class;
     bool is_copy = class == CLASS_MOVE || class == CLASS_COLLECTIVE;
     Link link;
-    for (int i = 0; i < node->n_inputs && fusion->is_fused && !is_copy; i++) {
+    for (int i = 0; i < node->n_inputs && fusion->is_fused && !is_copy && !node->attr.is_late; i++) {
         if (find_link(fusion, node->inputs[i], &link) && fusion->values[link.base].role == ROLE_COMPUTE) {
             merge_with_base(fusion, id, &link);
         }

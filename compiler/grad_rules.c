@@ -317,7 +317,9 @@ static void vjp_layer_norm(Vjp *vjp)
     NodeId x = x_of(vjp);
     Shape shape = shape_of_input(vjp, 0), width = shape_of_input(vjp, 1);
     NormParts parts = build_norm_parts(build, x, vjp->node->attr.number);
-    parts.normalised = build_unary(build, OP_KEPT, parts.normalised);
+    Attr late = {.is_late = true};
+    parts.normalised =
+        graph_add(build->graph, OP_KEPT, DTYPE_F32, &shape, &parts.normalised, 1, &late, &build->origin);
     if (vjp_wants(vjp, 0)) {
         NodeId weight = graph_expand_to(build->graph, y_of(vjp), &shape, &build->origin);
         NodeId g = build_mul(build, vjp->d, weight);

@@ -40,7 +40,7 @@
 //                  attr.axes: bit mask of the biases whose gradient is wanted. q, k, v, out, d_out and their
 //                  gradients have one dtype; the rest is f32.
 //   KEPT           x; the precision pass may round it, for it is kept until the backward pass, or is a large part of
-//                  what that moves.
+//                  what that moves. attr.is_late: only that reads it.
 //   KEEP           attr.index: draw; r is 0 or 1/(1-rate), f32; of the draw SCALE what the runtime sets.
 //   SAMPLE         (weights f32 [R, C]) -> i32 [R], attr.index: draw.
 //   ALL_GATHER     (x [B, rest]) -> [world * B, rest] in rank order, world = r.dim[0] / B. OWN_ROWS: its adjoint
@@ -106,6 +106,7 @@ typedef struct Attr {
     int64_t start[MAX_RANK];  // SLICE, PAD, ROLL
     int64_t step[MAX_RANK];   // SLICE, PAD (>= 1)
     bool is_tf32;             // MATMUL, ATTENTION, ATTENTION_GRAD
+    bool is_late;             // KEPT; CAST: from what is stored, not where that is computed
 } Attr;
 
 typedef struct Node {

@@ -6,6 +6,7 @@
 // rounded.
 #include "compiler/precision.h"
 
+#include "compiler/build.h"
 #include "compiler/rewrite.h"
 
 #include <string.h>
@@ -70,6 +71,7 @@ typedef struct Lowering {
     Graph *to;
     Dtype type;          // F32: tf32
     NodeId *wide, *low;  // per old node, or NO_NODE
+    NodeId *again;       // the same as low, of layer norms and movement: computed in the backward pass
     NodeId *call;        // per old node: the op itself, which RESULTs name
     bool *is_low;        // its value is a rounded one
     bool *has_product;   // the result of a product, or a sum with one
@@ -272,12 +274,22 @@ static NodeId low_form(Lowering *lowering, NodeId id);
 // A copy of the node on the forms of its inputs that a mask names.
 static NodeId on_forms(Lowering *lowering, NodeId id, uint32_t low_inputs, Dtype dtype);
 
+static NodeId late_cast(Graph *graph, NodeId x, const Origin *origin)
+{
+    Shape shape = graph->nodes[x].shape;
+    Attr attr = {.is_late = true};
+    return graph_add(graph, OP_CAST, DTYPE_F32, &shape, &x, 1, &attr, origin);
+}
+
 static NodeId wide_form(Lowering *lowering, NodeId id)
 {
     if (lowering->wide[id] == NO_NODE) {
         Origin origin = node_origin(lowering->from, id);
         NodeId rounded = low_form(lowering, id);
-        lowering->wide[id] = graph_cast(lowering->to, rounded, DTYPE_F32, &origin);
+        const Node *node = &lowering->from->nodes[id];
+        bool is_late = node->op == OP_KEPT && node->attr.is_late;
+        lowering->wide[id] = is_late ? late_cast(lowering->to, rounded, &origin)
+                                     : graph_cast(lowering->to, rounded, DTYPE_F32, &origin);
     }
     return lowering->wide[id];
 }
@@ -323,6 +335,53 @@ static NodeId low_form(Lowering *lowering, NodeId id)
     return lowering->low[id];
 }
 
+// Layer norms once more ---------------------------------------------------------------------------------------------
+
+// The normalised values wait for the backward pass in any case. What a layer norm makes of them is needed there as well,
+// as the operand of a weight's gradient: it need not wait too.
+static NodeId norm_again(Lowering *lowering, NodeId id)
+{
+    const Node *node = &lowering->from->nodes[id];
+    Build build = {.graph = lowering->to, .origin = node_origin(lowering->from, id)};
+    NormParts parts = build_norm_parts(&build, wide_form(lowering, node->inputs[0]), node->attr.number);
+    NodeId rounded = graph_cast(build.graph, parts.normalised, lowering->type, &build.origin);
+    NodeId normalised = late_cast(build.graph, rounded, &build.origin);
+    NodeId weight =
+        graph_expand_to(build.graph, wide_form(lowering, node->inputs[1]), &node->shape, &build.origin);
+    NodeId bias =
+        graph_expand_to(build.graph, wide_form(lowering, node->inputs[2]), &node->shape, &build.origin);
+    NodeId y = build_add(&build, build_mul(&build, normalised, weight), bias);
+    return graph_cast(build.graph, y, lowering->type, &build.origin);
+}
+
+// Whether the node is a layer norm seen through movement that leaves every element where it is, or elsewhere.
+static bool is_norm(const Graph *graph, NodeId id)
+{
+    Op op = graph->nodes[id].op;
+    while (op == OP_RESHAPE || op == OP_PERMUTE || op == OP_ROLL) {
+        id = graph->nodes[id].inputs[0];
+        op = graph->nodes[id].op;
+    }
+    return op == OP_LAYER_NORM;
+}
+
+static NodeId again_form(Lowering *lowering, NodeId id)
+{
+    const Node *node = &lowering->from->nodes[id];
+    if (lowering->again[id] != NO_NODE) {
+        return lowering->again[id];
+    }
+    if (node->op == OP_LAYER_NORM) {
+        lowering->again[id] = norm_again(lowering, id);
+        return lowering->again[id];
+    }
+    Origin origin = node_origin(lowering->from, id);
+    NodeId below = again_form(lowering, node->inputs[0]);
+    lowering->again[id] =
+        graph_add(lowering->to, node->op, lowering->type, &node->shape, &below, 1, &node->attr, &origin);
+    return lowering->again[id];
+}
+
 // Products and attention --------------------------------------------------------------------------------------------
 
 // a b + c whose result is rounded before c is added.
@@ -338,6 +397,22 @@ static void lower_sum(Lowering *lowering, NodeId id)
         graph_binary(lowering->to, OP_ADD, wide_form(lowering, node->inputs[2]), product, &origin);
 }
 
+// The gradient of a weight: layer norms among its operands are computed again.
+static NodeId gradient_product(Lowering *lowering, NodeId id)
+{
+    const Node *node = &lowering->from->nodes[id];
+    NodeId inputs[3];
+    for (int i = 0; i < node->n_inputs; i++) {
+        NodeId input = node->inputs[i];
+        inputs[i] = i == 2                           ? wide_form(lowering, input)
+                    : is_norm(lowering->from, input) ? again_form(lowering, input)
+                                                     : low_form(lowering, input);
+    }
+    Origin origin = node_origin(lowering->from, id);
+    return graph_add(lowering->to, OP_MATMUL, DTYPE_F32, &node->shape, inputs, node->n_inputs, &node->attr,
+                     &origin);
+}
+
 static void lower_call(Lowering *lowering, NodeId id)
 {
     const Node *node = &lowering->from->nodes[id];
@@ -346,7 +421,9 @@ static void lower_call(Lowering *lowering, NodeId id)
         return;
     }
     bool is_low = lowering->is_low[id];
-    NodeId call = on_forms(lowering, id, RULES[node->op].operands, is_low ? lowering->type : DTYPE_F32);
+    NodeId call = node->op == OP_MATMUL && lowering->is_gradient[id]
+                      ? gradient_product(lowering, id)
+                      : on_forms(lowering, id, RULES[node->op].operands, is_low ? lowering->type : DTYPE_F32);
     lowering->call[id] = call;
     *(is_low ? &lowering->low[id] : &lowering->wide[id]) = call;
 }
@@ -404,6 +481,7 @@ const Graph *apply_precision(Arena *arena, const Graph *graph, Precision precisi
                          .type = precision_dtype(precision),
                          .wide = graph_new_map(arena, graph),
                          .low = graph_new_map(arena, graph),
+                         .again = graph_new_map(arena, graph),
                          .call = graph_new_map(arena, graph)};
     size_t n = (size_t)graph->n_nodes + 1;
     lowering.is_low = arena_alloc(arena, n);

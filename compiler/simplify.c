@@ -74,7 +74,8 @@ static uint64_t node_hash(const Node *node)
 static bool attr_equal(const Attr *a, const Attr *b)
 {
     return number_bits(a->number) == number_bits(b->number) && a->index == b->index && a->axis == b->axis &&
-           a->axes == b->axes && a->is_tf32 == b->is_tf32 && memcmp(a->dims, b->dims, sizeof a->dims) == 0 &&
+           a->axes == b->axes && a->is_tf32 == b->is_tf32 && a->is_late == b->is_late &&
+           memcmp(a->dims, b->dims, sizeof a->dims) == 0 &&
            memcmp(a->start, b->start, sizeof a->start) == 0 && memcmp(a->step, b->step, sizeof a->step) == 0;
 }
 

@@ -90,6 +90,29 @@ static void test_policy(void **state)
     }
 }
 
+// What waits for the backward pass is read from memory there: by the norm's gradient, and to make the norm's result,
+// which the gradient of a weight needs, once more.
+static void test_norm_again(void **state)
+{
+    (void)state;
+    Fixture *fixture = fixture_new(6);
+    const Graph *graph = fuse_ready(fixture, block(fixture, PRECISION_BF16));
+    NodeId late = NO_NODE;
+    int n_late = 0, n_users = 0;
+    for (NodeId id = 0; id < graph->n_nodes; id++) {
+        bool is_late = graph->nodes[id].op == OP_CAST && graph->nodes[id].attr.is_late;
+        late = is_late ? id : late;
+        n_late += is_late;
+        for (int i = 0; late != NO_NODE && i < graph->nodes[id].n_inputs; i++) {
+            n_users += graph->nodes[id].inputs[i] == late;
+        }
+    }
+    assert_int_equal(n_late, 1);
+    assert_true(n_users >= 2);
+    assert_int_equal(graph->nodes[graph->nodes[late].inputs[0]].dtype, DTYPE_BF16);
+    fixture_free(fixture);
+}
+
 // However many products read a value, it is rounded once; a result that is read as it is stored is not widened.
 static void test_casts_are_shared(void **state)
 {
@@ -217,9 +240,10 @@ static void test_attention(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_policy), cmocka_unit_test(test_casts_are_shared),
-        cmocka_unit_test(test_tf32),   cmocka_unit_test(test_names),
-        cmocka_unit_test(test_fused),  cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_policy),     cmocka_unit_test(test_casts_are_shared),
+        cmocka_unit_test(test_tf32),       cmocka_unit_test(test_names),
+        cmocka_unit_test(test_fused),      cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_norm_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
