@@ -337,8 +337,8 @@ static NodeId low_form(Lowering *lowering, NodeId id)
 
 // Layer norms once more ---------------------------------------------------------------------------------------------
 
-// The normalised values wait for the backward pass in any case. What a layer norm makes of them is needed there as well,
-// as the operand of a weight's gradient: it need not wait too.
+// The normalised values wait for the backward pass in any case. What a layer norm makes of them is needed there as
+// well, as the operand of a weight's gradient: it need not wait too.
 static NodeId norm_again(Lowering *lowering, NodeId id)
 {
     const Node *node = &lowering->from->nodes[id];
