@@ -123,6 +123,11 @@ $(STANDIN)_blas/libcublasLt.so.13: tests/driver/libcublasLt.c $(STANDIN)/libcuda
 	ln -sf libnvrtc.so.13 $(@D)/libnvrtc-builtins.so.13.0
 	$(CC) $(STANDIN_FLAGS) -Wl,-Bsymbolic,-rpath,'$$ORIGIN' -o $@ $< $(STANDIN)/libcuda.so.1
 
+# A profiler.
+$(STANDIN)/libtool.so: tests/driver/libtool.c
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -Wcast-function-type,$(STANDIN_FLAGS)) -Wno-cast-function-type -o $@ $<
+
 # A third has collectives.
 $(STANDIN)_ranks/libnccl.so.2: tests/driver/libnccl.c $(STANDIN)/libcuda.so.1 $(STANDIN)/libnvrtc.so.13
 	@mkdir -p $(@D)
@@ -131,7 +136,7 @@ $(STANDIN)_ranks/libnccl.so.2: tests/driver/libnccl.c $(STANDIN)/libcuda.so.1 $(
 	$(CC) $(STANDIN_FLAGS) -Wl,-Bsymbolic,-rpath,'$$ORIGIN' -o $@ $< $(STANDIN)/libcuda.so.1
 
 standin: $(STANDIN)/libcuda.so.1 $(STANDIN)/libnvrtc.so.13 $(STANDIN)/libnvrtc-builtins.so.13.0 \
-    $(STANDIN)_blas/libcublasLt.so.13 $(STANDIN)_ranks/libnccl.so.2
+    $(STANDIN)_blas/libcublasLt.so.13 $(STANDIN)_ranks/libnccl.so.2 $(STANDIN)/libtool.so
 
 unit: $(UNIT_TESTS) $(TEST_TOOLS) standin
 

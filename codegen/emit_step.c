@@ -73,13 +73,18 @@ static const char *view_text(StepWriter *writer, const View *view)
     return view->offset ? text_of(writer, "%s + %lld", base, (long long)view->offset) : base;
 }
 
-// Where a step comes from in the DSL.
+// Where a step comes from in the DSL; on CUDA the program knows it as well.
 static void note_place(StepWriter *writer, NodeId id)
 {
     const Node *node = &writer->program->graph->nodes[id];
-    const char *path = node->path && *node->path ? node->path : "";
-    out_line(writer->out, "// %s%s%s", diag_place(writer->emission->arena, node->span), *path ? "  " : "",
-             path);
+    const char *path = node->path ? node->path : "";
+    const char *place =
+        text_of(writer, "%s%s%s", diag_place(writer->emission->arena, node->span), *path ? "  " : "", path);
+    if (writer->emission->target == &target_cuda && !strpbrk(place, "\"\\")) {
+        out_line(writer->out, "xv_cuda_place(run, \"%s\");", place);
+    } else {
+        out_line(writer->out, "// %s", place);
+    }
 }
 
 // Where a kernel leaves partial sums. On CUDA they wait for others, see columns.h.

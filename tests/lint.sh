@@ -50,12 +50,14 @@ headers() {
     done
 }
 
-# Objects in writable sections. Constants with addresses lie in .data.rel.ro; Bison's own default location is exempt.
+# Objects in writable sections. Constants with addresses lie in .data.rel.ro; Bison's own default location is exempt,
+# and what profilers write into (NVTX gives them no context).
 globals() {
     for part in dsl compiler codegen runtime; do
         find "$BUILD/$part" -name '*.o' | sort | while read -r object; do
             objdump -t "$object" | awk -v object="$object" '
-                $3 == "O" && $4 ~ /^\.(data|bss)/ && $4 !~ /^\.data\.rel\.ro/ && $NF != "yyloc_default" ||
+                $3 == "O" && $4 ~ /^\.(data|bss)/ && $4 !~ /^\.data\.rel\.ro/ && $NF != "yyloc_default" &&
+                $NF != "xv_nvtx_functions" ||
                 $3 ~ /^\.t(data|bss)/ && $NF !~ /^\./ { print object ": " $NF }'
         done
     done

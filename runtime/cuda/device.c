@@ -44,6 +44,9 @@ static bool open_kind(XvDevice *device, const XvDeviceKind *kind, XvError *error
     if (!device->counts) {
         return xv_fail(error, "no memory");
     }
+    const char *graphs = getenv("XV_CUDA_GRAPHS");
+    device->is_direct = graphs && strcmp(graphs, "off") == 0;
+    xv_nvtx_open(&device->nvtx);
     if (!kind->open(device, error)) {
         free(device->counts);
         device->counts = NULL;
@@ -99,6 +102,31 @@ bool xv_device_join(XvDevice *device, struct XvComm *comm, XvError *error)
     return device->kind->ranks->join(device, comm, error);
 }
 
+// For a profiler: what is launched, and the line it comes from.
+static void begin_range(const XvDevice *device, const char *what)
+{
+    if (device->nvtx.push) {
+        char text[512];
+        snprintf(text, sizeof text, "%s  %s", device->place ? device->place : "", what);
+        device->nvtx.push(text);
+    }
+}
+
+static void end_range(const XvDevice *device)
+{
+    if (device->nvtx.push) {
+        device->nvtx.pop();
+    }
+}
+
+static void note_failure(XvDevice *device, bool is_done)
+{
+    if (!is_done && device->place) {
+        xv_fail_in(&device->failure, "%s", device->place);
+    }
+    device->has_failed = !is_done;
+}
+
 void xv_device_launch(XvDevice *device, const XvKernelLaunch *launch)
 {
     if (device->has_failed || launch->grid[0] == 0 || launch->grid[1] == 0 || launch->grid[2] == 0) {
@@ -106,16 +134,20 @@ void xv_device_launch(XvDevice *device, const XvKernelLaunch *launch)
     }
     device->n_launches++;
     device->counts[launch->kernel]++;
-    device->has_failed = !device->kind->launch(device, launch, &device->failure);
+    begin_range(device, xv_kernel_name(device->program, launch->kernel));
+    note_failure(device, device->kind->launch(device, launch, &device->failure));
+    end_range(device);
 }
 
 bool xv_device_gemm(XvDevice *device, const XvGemm *gemm)
 {
     bool is_done = false;
-    if (device->has_failed || !device->kind->gemm) {
+    if (device->has_failed || !device->has_products) {
         return device->has_failed;
     }
-    device->has_failed = !device->kind->gemm(device, gemm, &is_done, &device->failure);
+    begin_range(device, "product");
+    note_failure(device, device->kind->gemm(device, gemm, &is_done, &device->failure));
+    end_range(device);
     device->n_launches += is_done;
     return is_done || device->has_failed;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "runtime/base/error.h"
+#include "runtime/cuda/nvtx.h"
 #include "runtime/device/gemm.h"
 #include "runtime/program.h"
 
@@ -116,6 +117,12 @@ struct XvDevice {
     bool has_failed;
     int64_t n_launches;  // those inside recordings count once, when they are recorded
     int64_t *counts;     // launches of each kernel
+    const char
+        *place;  // in the language, of what is launched next: "models/bert.dsl:93  text_encoder.layer.0"
+    bool has_products;  // the library of products of the kind is there
+    XvNvtx nvtx;        // of a profiler; push NULL: none
+    bool
+        is_direct;  // XV_CUDA_GRAPHS=off: nothing is recorded, so that a profiler sees what is launched where
 };
 
 // Opens the device of that name for the kernels of a program: "simt", "cuda", "cuda:1"; NULL is "cuda". Without a

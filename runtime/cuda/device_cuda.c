@@ -114,6 +114,10 @@ static bool create_context(XvDevice *device, XvError *error)
         is_good = xv_cuda_good(device, d->stream_create(&cuda->lanes[i], XV_CU_STREAM_NON_BLOCKING),
                                "cuStreamCreate", error);
     }
+    static const char *const names[XV_N_LANES] = {"kernels", "inputs", "ranks"};
+    for (int i = 0; i < XV_N_LANES && is_good && device->nvtx.name_stream; i++) {
+        device->nvtx.name_stream(cuda->lanes[i], names[i]);
+    }
     return is_good;
 }
 
@@ -173,6 +177,7 @@ static bool open_blas(XvDevice *device, XvError *error)
     if (!xv_blaslt_open(&cuda->blas, cuda->workspace, &reason)) {
         fprintf(stderr, "note: matrix products run as generated kernels, which is slow: %s\n", reason.text);
     }
+    device->has_products = cuda->blas != NULL;
     return true;
 }
 

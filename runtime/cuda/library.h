@@ -7,6 +7,12 @@
 #include "runtime/device/gemm.h"
 #include "runtime/device/rows.h"
 
+// Where the next calls come from in the language, for messages and profilers.
+static inline void xv_cuda_place(const XvRun *run, const char *place)
+{
+    run->device->place = place;
+}
+
 // alpha must be 1; epilogues are not supported. The device's own library comes first, the generated kernel second.
 void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm);
 

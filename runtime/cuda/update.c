@@ -125,6 +125,7 @@ static void launch(XvDevice *device, XvLibraryKernel kernel, int64_t blocks, XvU
 
 void xv_device_clamp(XvDevice *device, const XvProgram *program, float *parameters)
 {
+    device->place = "clamp";
     for (int i = 0; i < program->n_parameters; i++) {
         const XvParameter *parameter = &program->parameters[i];
         XvClampTask task = {.values = {parameters + parameter->offset, parameter->count},
@@ -158,6 +159,7 @@ void *xv_device_update_state(const XvDevice *device)
 
 void xv_device_update_launch(XvDevice *device, const XvDeviceUpdate *update)
 {
+    device->place = "update";
     XvError error = {{0}};
     const UpdateTable *table = table_of(device, update, &error);
     XvUpdateTables *tables = device->tables;

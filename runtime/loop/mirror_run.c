@@ -200,6 +200,12 @@ static void fetch_outputs(const Running *running, char *pinned)
 
 // Runs ------------------------------------------------------------------------------------------------------------
 
+static void run_steps(const Running *running)
+{
+    XvRun run = xv_mirror_run(running->host);
+    running->graph->run(&run);
+}
+
 static void *recorded(const Running *running)
 {
     XvHost *host = running->host;
@@ -215,8 +221,7 @@ static void *recorded(const Running *running)
     Recorded *grown = realloc(graphs->recorded, ((size_t)graphs->n_recorded + 1) * sizeof *grown);
     xv_device_must(device, grown || xv_fail(&error, "no memory"), &error);
     xv_device_must(device, device->kind->async->record(device, &error), &error);
-    XvRun run = xv_mirror_run(host);
-    running->graph->run(&run);
+    run_steps(running);
     void *steps = device->kind->async->recorded(device, &error);
     xv_device_must(device, steps, &error);
     graphs->recorded = grown;
@@ -237,7 +242,11 @@ void xv_mirror_run_graph(XvHost *host, const XvGraph *graph, const XvTransfers *
     xv_mirror_to_device(host, XV_PART_PARAMETERS, mirror->gradients ? XV_PART_GRADIENTS : 0);
     mirror->parts->newer_on_host &= ~(unsigned)XV_PART_GRADIENTS;
     char *rest = send_inputs(&running);
-    xv_device_must(device, device->kind->async->replay(device, recorded(&running), &error), &error);
+    if (device->is_direct) {
+        run_steps(&running);
+    } else {
+        xv_device_must(device, device->kind->async->replay(device, recorded(&running), &error), &error);
+    }
     fetch_outputs(&running, rest);
     for (int i = 0; i < graph->n_draws; i++) {
         device->kind->release(device, given[i]);

@@ -192,25 +192,41 @@ static bool gather_numbers(XvQueue *queue, const XvEntry *entry, XvError *error)
                         ranks->finish_averages(device, error)));
 }
 
-static void record(XvQueue *queue, const XvQueueStep *step)
+// What a step does, launched or recorded.
+static bool run_step(XvQueue *queue, const XvQueueStep *step, const XvDeviceUpdate *update, XvError *error)
 {
     XvHost *host = queue->host;
-    XvDevice *device = &host->device;
     const XvEntry *entry = &host->program->entries[step->entry];
+    XvRun run = xv_mirror_run(host);
+    xv_device_clamp(&host->device, host->program, run.parameters);
+    entry->train.run(&run);
+    bool is_good = gather_numbers(queue, entry, error);
+    xv_device_update_launch(&host->device, update);
+    return is_good;
+}
+
+static void record(XvQueue *queue, const XvQueueStep *step)
+{
+    XvDevice *device = &queue->host->device;
     Recording *recording = &queue->recordings[step->entry];
-    XvDeviceUpdate update = update_of(queue, entry, step->clip);
+    XvDeviceUpdate update = update_of(queue, &queue->host->program->entries[step->entry], step->clip);
     XvError error = {{0}};
     async_of(queue)->recording_free(device, recording->steps);
     xv_device_must(
         device, xv_device_update_prepare(device, &update, &error) && async_of(queue)->record(device, &error),
         &error);
-    XvRun run = xv_mirror_run(host);
-    xv_device_clamp(device, host->program, run.parameters);
-    entry->train.run(&run);
-    bool is_good = gather_numbers(queue, entry, &error);
-    xv_device_update_launch(device, &update);
+    bool is_good = run_step(queue, step, &update, &error);
     *recording = (Recording){async_of(queue)->recorded(device, &error), step->clip};
     xv_device_must(device, is_good && recording->steps, &error);
+}
+
+// Without recordings: kernel by kernel.
+static bool launch_step(XvQueue *queue, const XvQueueStep *step, XvError *error)
+{
+    XvDevice *device = &queue->host->device;
+    XvDeviceUpdate update = update_of(queue, &queue->host->program->entries[step->entry], step->clip);
+    return xv_device_update_prepare(device, &update, error) && run_step(queue, step, &update, error) &&
+           (!device->has_failed || xv_fail(error, "%s", device->failure.text));
 }
 
 // Steps -----------------------------------------------------------------------------------------------------------
@@ -305,11 +321,14 @@ bool xv_queue_push(XvQueue *queue, const XvQueueStep *step, XvError *error)
     unsigned written = XV_PART_PARAMETERS | XV_PART_MOMENT1 | XV_PART_MOMENT2;
     xv_mirror_to_device(host, written, written | XV_PART_GRADIENTS);
     const Recording *recording = &queue->recordings[step->entry];
-    if (!recording->steps || recording->clip < step->clip || recording->clip > step->clip) {
+    if (!device->is_direct &&
+        (!recording->steps || recording->clip < step->clip || recording->clip > step->clip)) {
         record(queue, step);
     }
     xv_device_must(&host->device,
-                   place_block(queue, slot, error) && async->replay(device, recording->steps, error) &&
+                   place_block(queue, slot, error) &&
+                       (device->is_direct ? launch_step(queue, step, error)
+                                          : async->replay(device, recording->steps, error)) &&
                        async->fetch(device, &slot->report->state, xv_device_update_state(device),
                                     sizeof slot->report->state, error) &&
                        async->fetch(device, &slot->report->own, queue->numbers, 2 * sizeof(Numbers), error) &&

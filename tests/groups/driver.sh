@@ -119,6 +119,31 @@ queued() {
     done
 }
 
+# A profiler gets a range for every launch, with the line it comes from; without recordings it sees when it runs.
+ranges() {
+    succeeds "without recordings" with "XV_CUDA_GRAPHS=off STANDIN_RANGES=$PWD/$WORK/ranges
+        NVTX_INJECTION64_PATH=$PWD/$BUILD/tests/driver/libtool.so" timeout 600 "$images" replay --device cuda \
+        --entry images --weights "$case/weights.safetensors" --inputs "$case/inputs.safetensors" \
+        --outputs "$folder/outputs.direct" --grads "$folder/grads.direct"
+    succeeds "every kernel is launched alone" grep -qx 'graph_launches 0' "$WORK/report"
+    same "without recordings: outputs" "$folder/outputs.direct" "$folder/outputs.cuda"
+    same "without recordings: gradients" "$folder/grads.direct" "$folder/grads.cuda"
+    succeeds "a range for every launch" test "$(grep -c '^range ' "$WORK/ranges")" -eq \
+        "$(sed -n 's/^launches //p' "$WORK/report")"
+    succeeds "with the line of each" grep -qE \
+        '^range models/layers.dsl:[0-9]+  vision_encoder\.[a-z0-9_.]+  (k_|xv_matmul)' "$WORK/ranges"
+    ends_with 1 "with a line for all" grep -vE '^range (models|tasks)/|^range clamp  xv_clamp|^stream|^end' \
+        "$WORK/ranges"
+    succeeds "streams have names" grep -qx 'stream inputs' "$WORK/ranges"
+    succeeds "all ranges ended" grep -qx 'end 0 deepest 1' "$WORK/ranges"
+    succeeds "no tool, no ranges" short "STANDIN_RANGES=$WORK/none"
+    succeeds "nothing was loaded" test ! -e "$WORK/none"
+    says 0 'no ranges for a profiler: NVTX_INJECTION64_PATH: .*none.so' "a tool that is not there" \
+        short NVTX_INJECTION64_PATH=./none.so
+    says 0 'it has no InitializeInjectionNvtx2' "a tool that is none" \
+        short "NVTX_INJECTION64_PATH=$PWD/$BUILD/tests/driver/libcuda.so.1"
+}
+
 # Products by the library, and by the generated kernel where it has none: the official numbers.
 blas() {
     local settings="XV_CUDA_LIBRARIES=$PWD/$BUILD/tests/driver_blas" file
@@ -155,5 +180,5 @@ mistakes() {
 succeeds "the images program" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --config "$case/config.json" \
     --shapes "$case/inputs.safetensors" --task pretrain --target cuda --output "$folder" &&
     succeeds "its kernels" timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt &&
-    same_numbers && cache && queued && blas && mistakes && decoding
+    same_numbers && cache && queued && ranges && blas && mistakes && decoding
 rm -rf "$folder"
