@@ -25,7 +25,7 @@ static const char USAGE[] =
     "\n"
     "  --task NAME          one task instead of all\n"
     "  --target NAME        c (the default), or cuda for NVIDIA GPUs\n"
-    "  --precision NAME     fp32 (the default), tf32, bf16 or fp16: what products read and give\n"
+    "  --precision NAME     fp32 (the default of c), tf32, bf16 (that of cuda) or fp16: what products read and give\n"
     "  --config FILE        configuration, YAML or JSON, with the official names\n"
     "  --set KEY=VALUE      override one constant; may be repeated\n"
     "  --shapes FILE        bind symbolic dimensions from the tensors in a safetensors file\n"
@@ -49,8 +49,8 @@ typedef struct Options {
     int n_sets;
     int64_t batch, ranks;
     bool is_built, is_fused, is_verified;
-    bool is_alone;  // one task is compiled
-    Precision precision;
+    bool is_alone;        // one task is compiled
+    Precision precision;  // COUNT: not given
     EmitStage emit;
 } Options;
 
@@ -151,7 +151,7 @@ static int take_option(Options *options, const char *name, const char *value)
 
 static int read_options(int argc, char **argv, Options *options)
 {
-    *options = (Options){.target = "c", .is_built = true, .is_fused = true};
+    *options = (Options){.target = "c", .is_built = true, .is_fused = true, .precision = PRECISION_COUNT};
     for (int i = 1; i < argc; i++) {
         char *argument = argv[i];
         if (strcmp(argument, "--no-build") == 0) {
@@ -178,6 +178,9 @@ static int read_options(int argc, char **argv, Options *options)
         } else {
             options->model = argument;
         }
+    }
+    if (options->precision == PRECISION_COUNT) {
+        options->precision = strcmp(options->target, "c") == 0 ? PRECISION_FP32 : PRECISION_BF16;
     }
     return options->model ? 0 : wrong_usage("%s", "no model given");
 }

@@ -56,12 +56,12 @@ sources() {
     "$BUILD/xvlmc" "$@" --target cuda --no-build --output "$PROGRAMS/$name" > /dev/null
 }
 
-sources tiny models/xvlm_tiny.dsl --task pretrain --batch 8 --set images.image_key=image \
+sources tiny models/xvlm_tiny.dsl --task pretrain --batch 8 --precision fp32 --set images.image_key=image \
     --set images.is_image_rpath=true
 for precision in $PRECISIONS; do
-    sources "base-$precision" models/xvlm_base.dsl --task pretrain --batch 128
+    sources "base-$precision" models/xvlm_base.dsl --task pretrain --batch 128 --precision "$precision"
     while read -r case task _; do
-        sources "$case-$precision" models/xvlm_base.dsl --task "$task" \
+        sources "$case-$precision" models/xvlm_base.dsl --task "$task" --precision "$precision" \
             --config "tests/replay/$case/config.json" --shapes "tests/replay/$case/inputs.safetensors"
     done < tests/gpu/cases.txt
 done

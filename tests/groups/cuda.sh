@@ -26,7 +26,7 @@ program() {
     local folder=$1 task=$2
     shift 2
     rm -rf "$folder"
-    timeout 600 "$BUILD/xvlmc" "$@" --task "$task" --target cuda --output "$folder" &&
+    timeout 600 "$BUILD/xvlmc" --precision fp32 "$@" --task "$task" --target cuda --output "$folder" &&
         timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt
 }
 

@@ -52,7 +52,7 @@ same_numbers() {
 decoding() {
     local case=tests/replay/captioning_swin_bert device
     succeeds "the captioning program" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --config "$case/config.json" \
-        --shapes "$case/inputs.safetensors" --task captioning --target cuda --output "$folder" &&
+        --shapes "$case/inputs.safetensors" --task captioning --target cuda --precision fp32 --output "$folder" &&
         succeeds "its kernels" timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt ||
         return
     for device in simt cuda; do
@@ -178,7 +178,7 @@ mistakes() {
 }
 
 succeeds "the images program" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --config "$case/config.json" \
-    --shapes "$case/inputs.safetensors" --task pretrain --target cuda --output "$folder" &&
+    --shapes "$case/inputs.safetensors" --task pretrain --target cuda --precision fp32 --output "$folder" &&
     succeeds "its kernels" timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt &&
     same_numbers && cache && queued && ranges && blas && mistakes && decoding
 rm -rf "$folder"

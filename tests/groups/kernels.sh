@@ -33,7 +33,7 @@ attention() {
     local folder=$WORK/attention
     mkdir -p "$folder" && cp "$BUILD/tests/simt_attention" "$folder"
     succeeds "the base programs for cuda" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --target cuda --batch 2 \
-        --no-build --output "$folder/base" || return
+        --precision fp32 --no-build --output "$folder/base" || return
     grep -h '^XV_ATTENTION' "$folder"/base/*/kernels.cu | sort -u > "$folder/f32.cu"
     {
         cat "$folder/f32.cu"

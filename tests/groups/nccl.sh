@@ -21,7 +21,7 @@ ranks() {
 
 build() {
     CFLAGS=-O1 timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --task retrieval --target cuda --ranks 2 \
-        --output "$folder" --config "$case/config.json" "$@" &&
+        --precision fp32 --output "$folder" --config "$case/config.json" "$@" &&
         timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt
 }
 

@@ -21,7 +21,7 @@ kernels_of() {
 }
 
 succeeds "the base programs for cuda" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --target cuda --no-build \
-    --output "$WORK/nvrtc"
+    --precision fp32 --output "$WORK/nvrtc"
 says 1 'there is no libnvrtc.so in /nonexistent' "NVRTC that is not there" \
     env XV_CUDA_LIBRARIES=/nonexistent "$BUILD/xvlmc" inspect "$WORK/nvrtc/nlvr" --arch sm_90a
 says 1 "NVRTC .* for sm_1: .*|there is no|libnvrtc is not in" "an architecture that does not exist" \

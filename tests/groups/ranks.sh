@@ -228,7 +228,7 @@ sharing() {
 emulated_program() {
     local folder=$WORK/$1
     shift
-    CFLAGS=-O1 timeout 600 "$@" --target cuda --ranks 2 --output "$folder" &&
+    CFLAGS=-O1 timeout 600 "$@" --target cuda --precision fp32 --ranks 2 --output "$folder" &&
         timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt
 }
 
