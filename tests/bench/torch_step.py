@@ -1,7 +1,7 @@
-"""Times the pre-training step on whole images in PyTorch: forward, backward, clipping, official AdamW.
+"""Times the pre-training step on whole images or on regions in PyTorch: forward, backward, clipping, official AdamW.
 
     python torch_step.py [--batch 8] [--threads 2] [--steps 5] [--config FILE.json] [--compile] [--json]
-                         [--device cuda] [--autocast] [--fused]
+                         [--device cuda] [--autocast] [--fused] [--regions PICTURES]
 
 Without --config the sizes are those of models/xvlm_base.dsl, dropout and stochastic depth included; tiny.json has those
 of models/xvlm_tiny.dsl without its absolute positions (--tokens 16 --masks 4). Pictures and tokens are random: no
@@ -59,6 +59,23 @@ def random_batch(config, batch, tokens, masks):
     }
 
 
+def random_regions(config, batch, pictures, tokens, masks):
+    """`batch` texts of `pictures` pictures: a fifth about a whole one, the others about a region of random patches."""
+    vision = config["vision_config"]
+    patches = (vision["image_res"] // (4 << (len(vision["depths"]) - 1))) ** 2
+    made = random_batch(config, batch, tokens, masks)
+    is_image = (torch.arange(batch) % 5 == 0).long()
+    inside = (torch.rand(batch, patches) < 0.3).long()
+    inside[:, 0] = 1
+    inside[is_image == 1] = 1
+    made["image"] = made["image"][:pictures]
+    made["idx_to_group_img"] = torch.arange(batch) * pictures // batch
+    made["image_atts"] = torch.cat([torch.ones(batch, 1, dtype=torch.long), inside], 1)
+    made["is_image"] = is_image
+    made["target_bbox"] = torch.rand(batch, 4) * 0.5 + 0.25
+    return made
+
+
 class FusedAdamW:
     """PyTorch's own AdamW, one kernel for many parameters, with clipping by the global norm."""
 
@@ -75,13 +92,15 @@ class Step:
     """One call is one step; it returns the seconds that it took."""
 
     def __init__(self, config, batch, tokens=40, masks=8, is_compiled=False, device="cpu", is_autocast=False,
-                 is_fused=False):
+                 is_fused=False, pictures=0):
         torch.manual_seed(1)
         self.device, self.is_autocast = device, is_autocast
         self.model = XVLM(config).initialise().train().to(device)
         self.run = torch.compile(self.model) if is_compiled else self.model
         self.optimizer = FusedAdamW(self.model) if is_fused else OfficialAdamW(self.model)
-        self.batch = {name: value.to(device) for name, value in random_batch(config, batch, tokens, masks).items()}
+        made = random_regions(config, batch, pictures, tokens, masks) if pictures else random_batch(
+            config, batch, tokens, masks)
+        self.batch = {name: value.to(device) for name, value in made.items()}
 
     def __call__(self):
         start = time.perf_counter()
@@ -103,6 +122,7 @@ def add_options(parser):
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--autocast", action="store_true", help="bf16 where autocast has it")
+    parser.add_argument("--regions", type=int, default=0, help="the step on regions, of so many pictures")
     parser.add_argument("--fused", action="store_true", help="PyTorch's fused AdamW instead of the official one")
 
 
@@ -113,7 +133,7 @@ def make_step(options):
         with open(options.config) as file:
             config = json.load(file)
     return Step(config, options.batch, options.tokens, options.masks, options.compile, options.device,
-                options.autocast, options.fused)
+                options.autocast, options.fused, options.regions)
 
 
 def main():

@@ -179,6 +179,13 @@ class Swin(nn.Module):
         x = self.norm(x)
         return torch.cat([x.mean(1, keepdim=True), x], 1)
 
+    def regions(self, image, which, atts):
+        """For each text the patches of its picture behind their mean within the region; and the whole picture's rows."""
+        whole = self(image)[which]
+        patches, inside = whole[:, 1:], atts[:, 1:, None].to(whole.dtype)
+        mean = (inside * patches).sum(1, keepdim=True) / inside.sum(1, keepdim=True)
+        return torch.cat([mean, patches], 1), whole
+
 
 # Text -----------------------------------------------------------------------------------------------------------
 
@@ -285,11 +292,12 @@ class Bert(nn.Module):
             x = layer(x, bias, None, None)
         return x
 
-    def fusion(self, x, atts, image):
-        """The other layers, from the output of the first; every image token is seen."""
+    def fusion(self, x, atts, image, image_atts=None):
+        """The other layers, from the output of the first; every image token is seen unless told otherwise."""
         bias = (1.0 - atts[:, None, None, :].float()) * -10000.0
+        image_bias = None if image_atts is None else (1.0 - image_atts[:, None, None, :].float()) * -10000.0
         for layer in self.encoder.layer[self.fusion_layer :]:
-            x = layer(x, bias, image, None)
+            x = layer(x, bias, image, image_bias)
         return x
 
 
@@ -362,39 +370,69 @@ class XVLM(nn.Module):
             texts = torch.multinomial(of_image, 1)[:, 0] if texts is None else texts
         return images, texts
 
-    def matching(self, image, text, atts, negatives):
+    def matching(self, image, image_atts, text, atts, negatives):
         bert, (images, texts) = self.text_encoder.bert, negatives
-        positive = bert.fusion(text, atts, image)
+        positive = bert.fusion(text, atts, image, image_atts)
+        negative_atts = None if image_atts is None else torch.cat([image_atts[images], image_atts])
         negative = bert.fusion(
-            torch.cat([text, text[texts]]), torch.cat([atts, atts[texts]]), torch.cat([image[images], image])
+            torch.cat([text, text[texts]]),
+            torch.cat([atts, atts[texts]]),
+            torch.cat([image[images], image]),
+            negative_atts,
         )
         logits = self.itm_head(torch.cat([positive[:, 0], negative[:, 0]]))
         labels = torch.zeros(logits.shape[0], dtype=torch.long, device=logits.device)
         labels[: positive.shape[0]] = 1
         return F.cross_entropy(logits, labels)
 
-    def masked_words(self, image, batch):
+    def masked_words(self, image, image_atts, batch):
         bert = self.text_encoder.bert
-        x = bert.fusion(bert.text(batch["text_ids_masked"], batch["text_atts"]), batch["text_atts"], image)
+        x = bert.text(batch["text_ids_masked"], batch["text_atts"])
+        x = bert.fusion(x, batch["text_atts"], image, image_atts)
         rows = x.gather(1, batch["masked_pos"][:, :, None].expand(-1, -1, x.shape[-1]))
         return F.cross_entropy(self.text_encoder.scores(rows).flatten(0, 1), batch["masked_ids"].flatten())
+
+    def boxes(self, whole, text, batch):
+        """L1 and generalised IoU of boxes (centre, size) found from the whole picture, over texts of regions."""
+        x = self.text_encoder.bert.fusion(text, batch["text_atts"], whole)
+        got, want = self.bbox_head(x[:, 0]).float().sigmoid(), batch["target_bbox"]
+        counts = 1 - batch["is_image"].float()
+        (low, high), (want_low, want_high) = corners(got), corners(want)
+        both = (torch.min(high, want_high) - torch.max(low, want_low)).clamp(min=0).prod(1)
+        union = (high - low).prod(1) + (want_high - want_low).prod(1) - both
+        hull = (torch.max(high, want_high) - torch.min(low, want_low)).clamp(min=0).prod(1)
+        return {
+            "loss_bbox": ((got - want).abs() * counts[:, None]).sum() / counts.sum(),
+            "loss_giou": ((1 - (both / union - (hull - union) / hull)) * counts).sum() / counts.sum(),
+        }
 
     def forward(self, batch):
         with torch.no_grad():
             self.temp.clamp_(0.001, 0.5)
-        image = self.vision_encoder(batch["image"])
+        image_atts = batch.get("image_atts")
+        if image_atts is None:
+            image = self.vision_encoder(batch["image"])
+        else:
+            image, whole = self.vision_encoder.regions(batch["image"], batch["idx_to_group_img"], image_atts)
         text = self.text_encoder.bert.text(batch["text_ids"], batch["text_atts"])
         image_feature = F.normalize(self.vision_proj(image[:, 0]), dim=-1)
         text_feature = F.normalize(self.text_proj(text[:, 0]), dim=-1)
         logits = image_feature @ text_feature.t() / self.temp
         same = torch.arange(logits.shape[0], device=logits.device)
+        negatives = self.negatives(logits, batch)
         losses = {
             "loss_itc": (F.cross_entropy(logits, same) + F.cross_entropy(logits.t(), same)) / 2,
-            "loss_itm": self.matching(image, text, batch["text_atts"], self.negatives(logits, batch)),
-            "loss_mlm": self.masked_words(image, batch),
+            "loss_itm": self.matching(image, image_atts, text, batch["text_atts"], negatives),
+            "loss_mlm": self.masked_words(image, image_atts, batch),
         }
-        losses["loss_total"] = losses["loss_itc"] + losses["loss_itm"] + losses["loss_mlm"]
+        if image_atts is not None:
+            losses.update(self.boxes(whole, text, batch))
+        losses["loss_total"] = sum(losses.values())
         return losses
+
+
+def corners(boxes):
+    return boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
 
 
 # Optimizer ------------------------------------------------------------------------------------------------------

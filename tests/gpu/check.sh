@@ -180,7 +180,7 @@ for precision in $PRECISIONS; do
         timed ./runner "$WORK/programs/base-$precision.so" bench --device cuda --entry $entry --steps 10
     done
 done
-for options in "" "--compile"; do
+for options in "" "--compile" "--regions 48" "--regions 48 --compile"; do
     # shellcheck disable=SC2086
     timed "$PYTHON" bench/torch_step.py --device cuda --batch 128 --autocast --fused $options
 done
