@@ -180,7 +180,7 @@ class Swin(nn.Module):
         return torch.cat([x.mean(1, keepdim=True), x], 1)
 
     def regions(self, image, which, atts):
-        """For each text the patches of its picture behind their mean within the region; and the whole picture's rows."""
+        """For each text the patches of its picture behind their mean within the region; and the picture's rows."""
         whole = self(image)[which]
         patches, inside = whole[:, 1:], atts[:, 1:, None].to(whole.dtype)
         mean = (inside * patches).sum(1, keepdim=True) / inside.sum(1, keepdim=True)

@@ -15,7 +15,7 @@ CC=${CC:-gcc}
 MOST=60000000
 RUNTIME=$BUILD/gpu-runtime
 PROGRAMS=$BUILD/gpu-programs
-PRECISIONS="fp32"
+PRECISIONS="fp32 tf32 bf16 fp16"
 
 # compile NAME: PROGRAMS/NAME.so from its sources. In the folder, since kernels.cu is taken in by its name.
 if [ "${1:-}" = compile ]; then

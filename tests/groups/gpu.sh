@@ -33,7 +33,10 @@ if succeeds "the bundle is built, under 60 MB" timeout 900 sh tests/gpu/bundle.s
         env -i PATH=/usr/bin:/bin "$WORK/empty/here/runner" "$WORK/empty/tiny.so" help
     ends_with 1 "nothing is found in this tree" \
         sh -c "LC_ALL=C ldd '$WORK/empty/here/runner' | grep -E 'not found|$PWD/$BUILD/lib'"
-    succeeds "kernels for the stand-ins" emulated pretrain_swin_bert_images-fp32 && emulated tiny &&
+    for precision in fp32 tf32 bf16 fp16; do
+        succeeds "kernels for the stand-ins, $precision" emulated pretrain_swin_bert_images-$precision
+    done
+    succeeds "kernels for the stand-ins, tiny" emulated tiny &&
         says 0 '^0 checks failed' "the checks pass over stand-ins" checked "$WORK/empty/here" &&
         says 0 'killed, continued: the same bits \| passed' "and are in the report" cat "$WORK"/reports/*.md
 fi

@@ -1,7 +1,11 @@
 // Every kernel of a task's program, as the target cuda writes it, on the emulator against the same kernel as the target
-// c writes it: against_c FOLDER MODEL.dsl TASK BATCH. Both texts are rendered from one kernel of the compiler, written
-// to FOLDER, compiled (CC, CXX) and run on the same random numbers. A task at the published sizes and a small batch
-// shows every kernel that it has at any batch, since the batch is nothing but a constant in their texts.
+// c writes it:
+//
+//   against_c FOLDER MODEL.dsl TASK BATCH PRECISION
+//
+// Both texts are rendered from one kernel of the compiler, written to FOLDER, compiled (CC, CXX) and run on the same
+// random numbers. A task at the published sizes and a small batch shows every kernel that it has at any batch, since
+// the batch is nothing but a constant in their texts.
 //
 // Kernels with more elements than a budget run some of their blocks; what these wrote is compared. Sums over all rows
 // (column accumulators) are compared where all blocks ran.
@@ -10,6 +14,7 @@
 #include "compiler/elaborate.h"
 #include "compiler/pipeline.h"
 #include "dsl/parse.h"
+#include "runtime/base/half.h"
 #include "runtime/base/random.h"
 #include "runtime/device/kernels.h"
 #include "runtime/simt/simt.h"
@@ -36,6 +41,7 @@ typedef struct Comparison {
     void *modules[SIDES];
     XvSimtMachine *machine;
     Check check;
+    double unit;  // of the program's two-byte type; 0 without one
     int n_whole;  // kernels of which all blocks ran
 } Comparison;
 
@@ -64,7 +70,7 @@ static void add_case(Comparison *comparison, const Graph *graph, const Kernel *k
     snprintf(added->name, sizeof added->name, "k%d", comparison->n_cases++);
 }
 
-static Task *compiled(Arena *arena, char **argv)
+static Task *compiled(Arena *arena, char **argv, double *unit)
 {
     Interner *names = interner_new(arena);
     Diag diag = {.stream = stderr};
@@ -75,7 +81,14 @@ static Task *compiled(Arena *arena, char **argv)
     if (!task) {
         check_stop("%s: the task %s does not compile", argv[2], argv[3]);
     }
-    pipeline_run(arena, names, task, &(PipelineOptions){.is_fused = true, .stream = stdout});
+    PipelineOptions pipeline = {.is_fused = true, .stream = stdout};
+    if (!precision_find(argv[5], &pipeline.precision)) {
+        check_stop("there is no precision '%s'", argv[5]);
+    }
+    *unit = pipeline.precision == PRECISION_BF16   ? 0x1p-8
+            : pipeline.precision == PRECISION_FP16 ? 0x1p-11
+                                                   : 0;
+    pipeline_run(arena, names, task, &pipeline);
     return task;
 }
 
@@ -169,18 +182,22 @@ typedef struct Run {
 
 static size_t size_of(Dtype dtype)
 {
-    return dtype == DTYPE_BOOL ? 1 : 4;
+    return dtype == DTYPE_BOOL ? 1 : dtype_is_low(dtype) ? 2 : 4;
 }
 
 // Numbers around 1; indices, labels and truth values are 0 or 1, which every table has.
 static void fill(char *memory, Dtype dtype, int64_t count, XvStream *stream)
 {
     float *numbers = (float *)(void *)memory;
+    uint16_t *halves = (uint16_t *)(void *)memory;
     int32_t *integers = (int32_t *)(void *)memory;
     for (int64_t i = 0; i < count; i++) {
         uint32_t word = xv_stream_u32(stream);
+        float number = (float)((double)word * 0x1p-31 - 1);
         if (dtype == DTYPE_F32) {
-            numbers[i] = (float)((double)word * 0x1p-31 - 1);
+            numbers[i] = number;
+        } else if (dtype_is_low(dtype)) {
+            halves[i] = dtype == DTYPE_BF16 ? xv_bf16_from_float(number) : xv_f16_from_float(number);
         } else if (dtype == DTYPE_I32) {
             integers[i] = (int32_t)(word & 1);
         } else {
@@ -297,34 +314,54 @@ static bool launch(Comparison *comparison, Run *run, const Case *item)
 static double value_of(const char *memory, Dtype dtype, int64_t i)
 {
     const float *numbers = (const float *)(const void *)memory;
+    const uint16_t *halves = (const uint16_t *)(const void *)memory;
     const int32_t *integers = (const int32_t *)(const void *)memory;
-    return dtype == DTYPE_F32 ? (double)numbers[i] : dtype == DTYPE_I32 ? integers[i] : memory[i];
+    switch (dtype) {
+    case DTYPE_F32: return (double)numbers[i];
+    case DTYPE_BF16: return (double)xv_bf16_to_float(halves[i]);
+    case DTYPE_F16: return (double)xv_f16_to_float(halves[i]);
+    case DTYPE_I32: return integers[i];
+    default: return memory[i];
+    }
 }
 
-// Numbers that are the same up to the order of sums and the rounding of elementary functions.
-static bool is_close(double got, double want, double largest)
+// Numbers that are the same up to the order of sums and the rounding of elementary functions. What is stored in two
+// bytes may fall to either side of a rounding: one unit in the last place.
+static bool is_close(double got, double want, double largest, Dtype dtype)
 {
+    double unit = dtype == DTYPE_BF16 ? 0x1p-7 : dtype == DTYPE_F16 ? 0x1p-10 : 0;
     if (!isfinite(got) || !isfinite(want)) {
         return (isnan(got) && isnan(want)) || got == want;
     }
-    return fabs(got - want) <= 2e-5 * largest + 1e-4 * fabs(want);
+    return fabs(got - want) <= 2e-5 * largest + (1e-4 + unit) * fabs(want);
 }
 
-static void compare_values(Comparison *comparison, const Case *item, const char *what, const double *got,
+// Where a kernel rounds in the middle, a value that falls to the other side there moves a few single results by up to
+// a unit of the type, in the scale of the buffer.
+static bool is_flip(const Comparison *comparison, double got, double want, double largest)
+{
+    return isfinite(got) && fabs(got - want) <= 2 * comparison->unit * largest;
+}
+
+static void compare_values(Comparison *comparison, const Case *item, Dtype dtype, const double *got,
                            const double *want, int64_t count)
 {
     double largest = 0;
-    int64_t wrong = 0, at = 0;
+    int64_t wrong = 0, flips = 0, at = 0;
     for (int64_t i = 0; i < count; i++) {
         largest = isfinite(want[i]) && fabs(want[i]) > largest ? fabs(want[i]) : largest;
     }
     for (int64_t i = 0; i < count; i++) {
-        if (!is_close(got[i], want[i], largest)) {
-            at = wrong++ ? at : i;
+        if (is_close(got[i], want[i], largest, dtype)) {
+            continue;
         }
+        bool is_allowed = is_flip(comparison, got[i], want[i], largest) && flips <= count / 10000;
+        flips += is_allowed;
+        wrong += !is_allowed;
+        at = wrong == 1 && !is_allowed ? i : at;
     }
-    check_that(&comparison->check, wrong == 0, "%s (%s), %s: %lld of %lld differ, [%lld] is %.9g, C has %.9g",
-               item->kernel->name, item->name, what, (long long)wrong, (long long)count, (long long)at,
+    check_that(&comparison->check, wrong == 0, "%s (%s): %lld of %lld differ, [%lld] is %.9g, C has %.9g",
+               item->kernel->name, item->name, (long long)wrong, (long long)count, (long long)at,
                count > 0 ? got[at] : 0, count > 0 ? want[at] : 0);
 }
 
@@ -344,7 +381,7 @@ static int64_t compare_buffer(Comparison *comparison, const Case *item, const Ru
             want[written++] = value_of(run->memory[SIDE_C][i], buffer->dtype, j);
         }
     }
-    compare_values(comparison, item, "a buffer", got, want, written);
+    compare_values(comparison, item, buffer->dtype, got, want, written);
     free(got);
     free(want);
     return written;
@@ -363,7 +400,7 @@ static void compare_column(Comparison *comparison, const Case *item, const Run *
             got[c] += (double)run->scratch[SIDE_CUDA][(column * run->shape.chunks + chunk) * lanes + c];
         }
     }
-    compare_values(comparison, item, "a sum over rows", got, want, lanes);
+    compare_values(comparison, item, DTYPE_F32, got, want, lanes);
     free(got);
     free(want);
 }
@@ -385,14 +422,14 @@ static void compare(Comparison *comparison, const Case *item, const Run *run)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        check_stop("usage: against_c FOLDER MODEL.dsl TASK BATCH");
+    if (argc != 6) {
+        check_stop("usage: against_c FOLDER MODEL.dsl TASK BATCH PRECISION");
     }
     Comparison comparison = {.arena = arena_new(), .machine = xv_simt_open()};
     if (!comparison.machine) {
         check_stop("out of memory");
     }
-    add_task(&comparison, compiled(comparison.arena, argv));
+    add_task(&comparison, compiled(comparison.arena, argv, &comparison.unit));
     for (int side = 0; side < SIDES; side++) {
         comparison.modules[side] = loaded(&comparison, argv[1], (Side)side);
     }
