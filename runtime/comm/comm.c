@@ -1,7 +1,9 @@
-// Collectives through MPI; see comm.h.
+// Collectives through MPI, or through devices; see comm.h.
 #include "runtime/comm/comm.h"
 
+#include "runtime/base/options.h"
 #include "runtime/comm/launch.h"
+#include "runtime/comm/meeting.h"
 #include "runtime/comm/mpi_abi.h"
 #include "runtime/comm/threads.h"
 
@@ -13,9 +15,11 @@
 enum { MOST_AT_ONCE = 1 << 24 };
 
 struct XvComm {
-    XvMpi mpi;
+    XvMpi mpi;  // library NULL: MPI does not know of these ranks
+    XvLaunch launch;
     int rank, world;
-    bool has_failed;  // all ranks know
+    bool has_failed;      // all ranks know
+    XvCommDevice device;  // without MPI; state NULL: not yet
 };
 
 int xv_comm_rank(const XvComm *comm)
@@ -65,7 +69,7 @@ static bool join(XvComm *comm, const XvLaunch *launch, XvError *error)
     return false;
 }
 
-bool xv_comm_open(XvComm **comm, XvError *error)
+bool xv_comm_open(XvComm **comm, bool has_devices, XvError *error)
 {
     XvLaunch launch;
     *comm = NULL;
@@ -78,6 +82,13 @@ bool xv_comm_open(XvComm **comm, XvError *error)
     XvComm *joined = calloc(1, sizeof *joined);
     if (!joined) {
         return xv_fail(error, "no memory");
+    }
+    joined->launch = launch;
+    if (has_devices && launch.is_of_torchrun) {
+        joined->rank = launch.rank;
+        joined->world = launch.world;
+        *comm = joined;
+        return true;
     }
     // mpirun of Open MPI sets variables that say so; srun's tell nothing, so the most common library comes first.
     bool prefers_open_mpi = launch.is_open_mpi || strcmp(launch.rank_name, "PMI_RANK") != 0;
@@ -95,17 +106,57 @@ bool xv_comm_open(XvComm **comm, XvError *error)
 
 void xv_comm_close(XvComm *comm)
 {
-    if (comm) {
+    if (comm && comm->mpi.library) {
         comm->mpi.finalize();
-        free(comm);
     }
+    free(comm);
 }
 
 // Ends every rank: what a collective cannot have, no rank can go on without.
 static void give_up(const XvComm *comm, const char *message)
 {
+    fflush(stdout);
     fprintf(stderr, "rank %d: %s\n", comm->rank, message);
-    comm->mpi.abort(comm->mpi.world, 1);
+    if (comm->mpi.library) {
+        comm->mpi.abort(comm->mpi.world, XV_EXIT_FAILED);
+    }
+    exit(XV_EXIT_FAILED);  // torchrun ends the others
+}
+
+// A collective of the devices.
+static void must(const XvComm *comm, bool is_done, const XvError *error)
+{
+    if (!is_done) {
+        give_up(comm, error->text);
+    }
+}
+
+static bool has_joined(const XvComm *comm)
+{
+    if (!comm->device.state) {
+        give_up(comm, "the devices of the ranks have not joined yet");
+    }
+    return true;
+}
+
+void xv_comm_use(XvComm *comm, const XvCommDevice *device)
+{
+    comm->device = device ? *device : (XvCommDevice){0};
+}
+
+bool xv_comm_share(const XvComm *comm, void *bytes, size_t size, XvError *error)
+{
+    if (!comm->mpi.library) {
+        return xv_meeting_share(&comm->launch, bytes, size, error);
+    }
+    char *all = calloc((size_t)comm->world, size);
+    if (!all) {
+        give_up(comm, "no memory");
+    }
+    xv_comm_all_gather(comm, bytes, all, (int64_t)(size / 4));
+    memcpy(bytes, all, size);
+    free(all);
+    return true;
 }
 
 // In pieces through a buffer, because the pieces of one rank do not lie beside those of the next.
@@ -128,8 +179,12 @@ static void gather_much(const XvComm *comm, const char *own, char *all, int64_t 
 
 void xv_comm_all_gather(const XvComm *comm, const void *own, void *all, int64_t words)
 {
+    XvError error = {{0}};
     if (!comm) {
         memcpy(all, own, (size_t)words * 4);
+    } else if (!comm->mpi.library) {
+        must(comm, has_joined(comm) && comm->device.gather(comm->device.state, own, all, words, &error),
+             &error);
     } else if (words > MOST_AT_ONCE) {
         gather_much(comm, own, all, words);
     } else {
@@ -138,8 +193,19 @@ void xv_comm_all_gather(const XvComm *comm, const void *own, void *all, int64_t 
     }
 }
 
+static void sum_on_devices(const XvComm *comm, void *values, int64_t count, bool is_f64)
+{
+    XvError error = {{0}};
+    must(comm, has_joined(comm) && comm->device.sum(comm->device.state, values, count, is_f64, &error),
+         &error);
+}
+
 void xv_comm_sum(const XvComm *comm, float *values, int64_t count)
 {
+    if (comm && !comm->mpi.library) {
+        sum_on_devices(comm, values, count, false);
+        return;
+    }
     for (int64_t at = 0; comm && at < count; at += MOST_AT_ONCE) {
         const XvMpi *mpi = &comm->mpi;
         int64_t n = count - at < MOST_AT_ONCE ? count - at : MOST_AT_ONCE;
@@ -149,7 +215,9 @@ void xv_comm_sum(const XvComm *comm, float *values, int64_t count)
 
 void xv_comm_sum_f64(const XvComm *comm, double *values, int count)
 {
-    if (comm) {
+    if (comm && !comm->mpi.library) {
+        sum_on_devices(comm, values, count, true);
+    } else if (comm) {
         const XvMpi *mpi = &comm->mpi;
         mpi->allreduce(mpi->in_place, values, count, mpi->f64, mpi->sum, mpi->world);
     }
@@ -159,6 +227,9 @@ bool xv_comm_agree(XvComm *comm, bool is_well, XvError *error)
 {
     if (!comm || comm->has_failed) {
         return comm ? false : is_well;
+    }
+    if (!comm->mpi.library && !comm->device.state) {
+        return is_well;
     }
     int32_t own = is_well;
     int32_t *all = calloc((size_t)comm->world, sizeof *all);
@@ -184,7 +255,7 @@ bool xv_comm_agree(XvComm *comm, bool is_well, XvError *error)
 
 void xv_comm_fail(const XvComm *comm, int status)
 {
-    if (comm && !comm->has_failed) {
+    if (comm && !comm->has_failed && comm->mpi.library) {
         fflush(stdout);
         comm->mpi.abort(comm->mpi.world, status);
     }

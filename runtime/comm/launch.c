@@ -89,5 +89,6 @@ bool xv_launch_read(XvLaunch *launch, XvError *error)
     }
     *launch = first ? *first : (XvLaunch){.rank = 0, .world = 1};
     launch->is_open_mpi = heard[OPEN_MPI].rank_name != NULL;
+    launch->is_of_torchrun = heard[TORCHRUN].rank_name && !heard[OPEN_MPI].rank_name && !heard[PMI].rank_name;
     return read_local_rank(launch, error);
 }

@@ -6,6 +6,7 @@
 typedef struct XvLaunch {
     const char *rank_name, *world_name;  // the variables that were believed; NULL: none is set
     bool is_open_mpi;                    // started by mpirun of Open MPI
+    bool is_of_torchrun;                 // by torchrun, or as it does it: no launcher of MPI says anything
     int rank, world;                     // 0 of 1 where no variable is set
     const char *local_name;              // the variable that says local_rank; NULL: none does
     int local_rank;                      // which of the ranks of this machine; 0 where it is not said

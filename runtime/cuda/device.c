@@ -84,6 +84,17 @@ bool xv_device_open(XvDevice *device, const char *name, const XvCudaProgram *pro
     return xv_fail(error, "there is no device \"%s\"; there are: %s", name, names);
 }
 
+bool xv_device_has_ranks(const char *name)
+{
+    int ordinal;
+    for (int i = 0; i < N_KINDS; i++) {
+        if (is_named(KINDS[i], name ? name : KINDS[0]->name, &ordinal)) {
+            return KINDS[i]->ranks != NULL;
+        }
+    }
+    return false;
+}
+
 void xv_device_close(XvDevice *device)
 {
     if (device->kind) {

@@ -131,6 +131,9 @@ struct XvDevice {
 bool xv_device_open(XvDevice *device, const char *name, const XvCudaProgram *program, XvError *error);
 void xv_device_close(XvDevice *device);
 
+// Whether devices of that name have collectives of their own.
+bool xv_device_has_ranks(const char *name);
+
 // Makes the device one of a world of several ranks. Every rank comes here at once; false on all when one cannot.
 bool xv_device_join(XvDevice *device, struct XvComm *comm, XvError *error);
 

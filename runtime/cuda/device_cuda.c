@@ -36,9 +36,7 @@ static void cuda_close(XvDevice *device)
         return;
     }
     const XvDriver *driver = &cuda->driver;
-    xv_nccl_close(cuda->nccl, !device->has_failed);
-    xv_cuda_async.mark_free(device, cuda->computed);
-    xv_cuda_async.mark_free(device, cuda->averaged);
+    xv_cuda_ranks_leave(device);
     xv_blaslt_close(cuda->blas);
     cuda_release(device, cuda->workspace);
     for (int i = 0; i < cuda->n_modules; i++) {

@@ -21,11 +21,15 @@ typedef struct XvCuda {
     void *workspace;            // of blas
     XvNccl *nccl;               // of several ranks; NULL: one
     void *computed, *averaged;  // marks: where gradients are ready to be averaged, where they are averaged
+    struct XvComm *comm;        // of several ranks
+    void *exchange;             // memory for what hosts exchange through NCCL
+    size_t exchange_bytes;
 } XvCuda;
 
 extern const XvDeviceKind xv_device_cuda;
 extern const XvAsync xv_cuda_async;        // device_cuda_async.c
 extern const XvDeviceRanks xv_cuda_ranks;  // device_cuda_ranks.c
+void xv_cuda_ranks_leave(XvDevice *device);
 
 // Shared by the files: a status of the driver as a message.
 bool xv_cuda_good(const XvDevice *device, int status, const char *call, XvError *error);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 // Constants of nccl.h.
-enum { WORD = 3, FLOAT_32 = 7, MEAN = 4 };
+enum { WORD = 3, FLOAT_32 = 7, FLOAT_64 = 8, SUM = 0, MEAN = 4 };
 
 #define NCCL_CALLS(X)                                                                  \
     X(version, "ncclGetVersion", (int *version))                                       \
@@ -113,6 +113,13 @@ bool xv_nccl_gather(const XvNccl *nccl, const void *own, void *all, int64_t word
 {
     int status = nccl->all_gather(own, all, (size_t)words, WORD, nccl->world, stream);
     return good(nccl, status, "ncclAllGather", error);
+}
+
+bool xv_nccl_sum(const XvNccl *nccl, void *values, int64_t count, bool is_f64, void *stream, XvError *error)
+{
+    int type = is_f64 ? FLOAT_64 : FLOAT_32;
+    int status = nccl->all_reduce(values, values, (size_t)count, type, SUM, nccl->world, stream);
+    return good(nccl, status, "ncclAllReduce", error);
 }
 
 bool xv_nccl_average(const XvNccl *nccl, float *values, const XvRange *ranges, int n_ranges, void *stream,

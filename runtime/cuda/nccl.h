@@ -26,6 +26,9 @@ void xv_nccl_close(XvNccl *nccl, bool is_whole);
 bool xv_nccl_gather(const XvNccl *nccl, const void *own, void *all, int64_t words, void *stream,
                     XvError *error);
 
+// `count` floats or doubles become their sums over the ranks.
+bool xv_nccl_sum(const XvNccl *nccl, void *values, int64_t count, bool is_f64, void *stream, XvError *error);
+
 // Ranges of the values become their means over the ranks, the same bits on every rank.
 bool xv_nccl_average(const XvNccl *nccl, float *values, const XvRange *ranges, int n_ranges, void *stream,
                      XvError *error);

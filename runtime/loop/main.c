@@ -1,6 +1,7 @@
 // Finds the command and hands it its arguments; see main.h.
 #include "runtime/loop/main.h"
 
+#include "runtime/cuda/device.h"
 #include "runtime/loop/command.h"
 
 #include <errno.h>
@@ -77,7 +78,8 @@ static bool check_world(const XvProgram *program, const XvComm *comm, XvError *e
 
 static bool join_world(XvCommand *command, XvError *error)
 {
-    if (!xv_comm_open(&command->comm, error)) {
+    bool has_devices = command->program->cuda && xv_device_has_ranks(getenv("XV_DEVICE"));
+    if (!xv_comm_open(&command->comm, has_devices, error)) {
         return false;
     }
     bool is_told = xv_comm_rank(command->comm) == 0 || freopen("/dev/null", "w", stdout) != NULL;

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@ enum {
     INVALID_USAGE = 5,
     WORD = 3,
     FLOAT_32 = 7,
+    FLOAT_64 = 8,
+    SUM = 0,
     MEAN = 4,
     PIECE = 1 << 16,  // words that a rank shows at once
     MOST_RANKS = 8,
@@ -44,7 +47,7 @@ typedef struct World {
     char name[128];
 } World;
 
-typedef enum Kind { GATHER, REDUCE } Kind;
+typedef enum Kind { GATHER, MEANS, SUMS, SUMS_64 } Kind;
 
 typedef struct Call {
     Kind kind;
@@ -171,22 +174,42 @@ static void check_call(const Call *call)
     }
 }
 
-// Means as sums in the order of the ranks, divided by their number: the same bits everywhere.
+// In the order of the ranks: the same bits everywhere.
+static void add_f32(const World *world, uint32_t *to, long i, float share)
+{
+    float sum = 0;
+    for (int rank = 0; rank < world->size; rank++) {
+        float value;
+        memcpy(&value, &world->shared->words[rank][i], sizeof value);
+        sum += value;
+    }
+    sum *= share;
+    memcpy(to + i, &sum, sizeof sum);
+}
+
+static void add_f64(const World *world, uint32_t *to, long i)
+{
+    double sum = 0;
+    for (int rank = 0; rank < world->size; rank++) {
+        double value;
+        memcpy(&value, &world->shared->words[rank][i], sizeof value);
+        sum += value;
+    }
+    memcpy(to + i, &sum, sizeof sum);
+}
+
 static void take_piece(const Call *call, long at, long count)
 {
     const World *world = call->world;
+    float share = call->kind == MEANS ? 1.0f / (float)world->size : 1;
     for (int rank = 0; rank < world->size && call->kind == GATHER; rank++) {
         memcpy(call->to + rank * call->count + at, world->shared->words[rank], (size_t)count * 4);
     }
-    for (long i = 0; i < count && call->kind == REDUCE; i++) {
-        float sum = 0;
-        for (int rank = 0; rank < world->size; rank++) {
-            float value;
-            memcpy(&value, &world->shared->words[rank][i], sizeof value);
-            sum += value;
-        }
-        sum *= 1.0f / (float)world->size;
-        memcpy(call->to + at + i, &sum, sizeof sum);
+    for (long i = 0; i < count && call->kind == SUMS_64; i += 2) {
+        add_f64(world, call->to + at, i);
+    }
+    for (long i = 0; i < count && (call->kind == SUMS || call->kind == MEANS); i++) {
+        add_f32(world, call->to + at, i, share);
     }
 }
 
@@ -252,7 +275,11 @@ int ncclAllReduce(const void *from, void *to, size_t count, int type, int operat
                   void *stream)
 {
     int planted = standin_planted("ncclAllReduce");
-    return planted || type != FLOAT_32 || operation != MEAN
-               ? (planted ? planted : INVALID_ARGUMENT)
-               : add(&(Call){REDUCE, world, from, to, (long)count, stream});
+    bool is_known = (type == FLOAT_32 && (operation == MEAN || operation == SUM)) ||
+                    (type == FLOAT_64 && operation == SUM);
+    if (planted || !is_known) {
+        return planted ? planted : INVALID_ARGUMENT;
+    }
+    Kind kind = type == FLOAT_64 ? SUMS_64 : operation == SUM ? SUMS : MEANS;
+    return add(&(Call){kind, world, from, to, (long)count * (type == FLOAT_64 ? 2 : 1), stream});
 }

@@ -19,6 +19,47 @@ ranks() {
     env $standin $settings timeout 300 $MPIRUN -n "$n" "$@"
 }
 
+# alone SETTINGS SETTINGS COMMAND...: two ranks without mpirun, as torchrun starts them, each with settings of its own;
+# fails when one of them does. What rank 1 says is in $WORK/second.
+alone() {
+    local first=$1 second=$2 port status=0 pid
+    local world="WORLD_SIZE=2 MASTER_ADDR=localhost"
+    shift 2
+    port=$((20000 + RANDOM % 10000))
+    # shellcheck disable=SC2086
+    env $standin $world MASTER_PORT=$port RANK=1 LOCAL_RANK=1 $second timeout 300 "$@" > "$WORK/second" 2>&1 &
+    pid=$!
+    # shellcheck disable=SC2086
+    env $standin $world MASTER_PORT=$port RANK=0 LOCAL_RANK=0 $first timeout 300 "$@" || status=$?
+    wait $pid || status=$?
+    return $status
+}
+
+# Ranks that find each other over TCP and exchange everything through NCCL.
+torchrun() {
+    local bench="$retrieval bench --steps 2 --steps-only --device cuda" steps
+    succeeds "torchrun: replay" alone "" "" "$retrieval" replay --device cuda --weights "$case/weights.safetensors" \
+        --inputs "$case/inputs.safetensors" --outputs "$folder/outputs.alone" --grads "$folder/grads.alone"
+    same "torchrun: outputs" "$folder/outputs.simt" "$folder/outputs.alone"
+    same "torchrun: gradients" "$folder/grads.simt" "$folder/grads.alone"
+    for steps in 6 8; do
+        succeeds "torchrun: $steps steps" alone "" "" "$retrieval" bench --steps $steps --steps-only --device cuda
+        cp "$WORK/report" "$WORK/report.$steps"
+    done
+    succeeds "torchrun: two further steps have two waits" test 2 -eq $(($(sed -n 's/^waits //p' "$WORK/report.8") - \
+        $(sed -n 's/^waits //p' "$WORK/report.6")))
+    # shellcheck disable=SC2086
+    {
+        says 1 'rank 1 has not come to port' "torchrun: a rank that has no NCCL" alone XV_MEETING_SECONDS=2 \
+            "XV_CUDA_LIBRARIES=$PWD/$BUILD/tests/driver" $bench
+        succeeds "torchrun: says so itself" grep -q 'rank 1: .*several ranks on GPUs: .*no libnccl.so' "$WORK/second"
+        says 1 'MASTER_PORT, which says where rank 0 is, is not set' "torchrun: no port" \
+            env -u MASTER_PORT $standin WORLD_SIZE=2 RANK=1 $bench
+        says 1 'start the program with the mpirun' "torchrun: on the emulator" \
+            env $standin WORLD_SIZE=2 RANK=1 "$retrieval" bench --steps 1 --device simt
+    }
+}
+
 build() {
     CFLAGS=-O1 timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --task retrieval --target cuda --ranks 2 \
         --precision fp32 --output "$folder" --config "$case/config.json" "$@" &&
@@ -107,6 +148,10 @@ training() {
             exit first <= 0 || first != 3 * second ||
                 value[ARGV[1], "sent_bytes"] != value[ARGV[2], "sent_bytes"] }' \
         "$WORK/report.early" "$WORK/report.late" "$WORK/report.1.early" "$WORK/report.1.late"
+    succeeds "torchrun: trains" alone "" "" "$retrieval" train --data tests/data/mini_coco/retrieval_train.json \
+        --steps 5 --seed 3 --vocab tests/data/vocab/bert-base-uncased-vocab.txt --log-every 3 \
+        --output "$folder/alone" --device cuda
+    same "torchrun: the same parameters" "$folder/simt/model.safetensors" "$folder/alone/model.safetensors"
     says 0 'stopped after step [1-5] of 5' "a stop that one rank wants" trained "" stopped --device cuda --minutes 0
     succeeds "is the stop of all" trained "" stopped --device cuda --resume
     same "and changes nothing" "$folder/simt/model.safetensors" "$folder/stopped/model.safetensors"
@@ -144,6 +189,6 @@ if [ -z "$MPIRUN" ]; then
     skip "several GPUs" "no mpirun here"
 else
     succeeds "the program of two ranks is built" build --shapes "$case/inputs.safetensors" &&
-        replays && queued && evaluation && mistakes && training
+        replays && queued && evaluation && mistakes && torchrun && training
 fi
 rm -rf "$folder"

@@ -114,7 +114,7 @@ int main(int argc, char **argv)
     XvError error = {0};
     Check check = {0};
     const char *what = argc > 2 ? argv[2] : "";
-    if (argc < 2 || !xv_comm_open(&comm, &error)) {
+    if (argc < 2 || !xv_comm_open(&comm, false, &error)) {
         check_stop("%s", argc < 2 ? "the number of ranks is missing" : error.text);
     }
     if (strcmp(what, "fail") == 0 || strcmp(what, "agree") == 0) {

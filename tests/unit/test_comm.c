@@ -82,6 +82,26 @@ static void test_no_launcher(void **state)
     assert_launch(0, 1, NULL);
 }
 
+static void test_torchrun(void **state)
+{
+    XvLaunch launch;
+    XvError error = {0};
+    (void)state;
+    set_pair("RANK", "1", "WORLD_SIZE", "2");
+    assert_true(xv_launch_read(&launch, &error));
+    assert_true(launch.is_of_torchrun);
+    set_pair("SLURM_PROCID", "0", "SLURM_STEP_NUM_TASKS", "1");  // torchrun in a step of Slurm
+    assert_true(xv_launch_read(&launch, &error));
+    assert_true(launch.is_of_torchrun);
+    set_pair("PMI_RANK", "1", "PMI_SIZE", "2");  // mpiexec, and the same said once more
+    assert_true(xv_launch_read(&launch, &error));
+    assert_false(launch.is_of_torchrun);
+    unsetenv("RANK");
+    unsetenv("WORLD_SIZE");
+    assert_true(xv_launch_read(&launch, &error));
+    assert_false(launch.is_of_torchrun);
+}
+
 static void test_local_ranks(void **state)
 {
     static const char *const names[] = {"SLURM_LOCALID", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK",
@@ -166,7 +186,7 @@ static void assert_not_opened(const char *part)
 {
     XvComm *comm = NULL;
     XvError error = {0};
-    assert_false(xv_comm_open(&comm, &error));
+    assert_false(xv_comm_open(&comm, false, &error));
     assert_null(comm);
     if (!strstr(error.text, part)) {
         fail_msg("'%s' is not in: %s", part, error.text);
@@ -190,7 +210,7 @@ static void test_world_of_one(void **state)
     XvError error = {0};
     setenv("XV_MPI_LIBRARY", "libxv_no_such_library.so", 1);  // not looked for
     set_pair("OMPI_COMM_WORLD_RANK", "0", "OMPI_COMM_WORLD_SIZE", "1");
-    assert_true(xv_comm_open(&comm, &error));
+    assert_true(xv_comm_open(&comm, false, &error));
     assert_null(comm);
     assert_int_equal(xv_comm_rank(comm), 0);
     assert_int_equal(xv_comm_world(comm), 1);
@@ -216,6 +236,7 @@ int main(void)
         cmocka_unit_test_setup(test_no_launcher, clear),
         cmocka_unit_test_setup(test_launchers, clear),
         cmocka_unit_test_setup(test_local_ranks, clear),
+        cmocka_unit_test_setup(test_torchrun, clear),
         cmocka_unit_test_setup(test_open_mpi_is_noticed, clear),
         cmocka_unit_test_setup(test_contradictions, clear),
         cmocka_unit_test_setup(test_nonsense, clear),
