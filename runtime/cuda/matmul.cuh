@@ -116,7 +116,7 @@ XV_FN void xv_matmul_store(const XvMatmulTask &task, int64_t i, int64_t j, float
 template <class KIND> XV_FN void xv_matmul_block(const XvMatmulTask &task)
 {
     typedef typename XvKind<KIND>::Element E;
-    constexpr int stage = XV_MATMUL_TILE * XvMatmulPitch<E>::VALUE;  // more than XV_MATMUL_DEPTH * XV_MATMUL_WIDE
+    constexpr int stage = XV_MATMUL_TILE * XvMatmulPitch<E>::VALUE;  // at least XV_MATMUL_DEPTH * XV_MATMUL_WIDE
     XV_SHARED(E, a, 2 * stage);
     XV_SHARED(E, b, 2 * stage);
     const int64_t row = (int64_t)blockIdx.x * XV_MATMUL_TILE, column = (int64_t)blockIdx.y * XV_MATMUL_TILE;

@@ -15,6 +15,7 @@ library() {
         -o "$BUILD/tests/kernels_simt.so" &&
         succeeds "library kernels" "$BUILD/tests/simt_library" &&
         succeeds "library kernels in all types" "$BUILD/tests/simt_types" &&
+        succeeds "the optimizer" "$BUILD/tests/simt_update" &&
         succeeds "attention in all types" "$BUILD/tests/simt_attention" tests/simt/attention.cu &&
         succeeds "products of all types by cuBLASLt" env XV_CUDA_LIBRARIES="$PWD/$BUILD/tests/driver_blas" \
             STANDIN_KERNELS="$PWD/$BUILD/tests/kernels_simt.so" XV_CUBIN_CACHE="$WORK/cubins" \

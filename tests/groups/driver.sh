@@ -157,6 +157,21 @@ blas() {
     says 0 'matrix products run as generated kernels' "no library of products" short ""
 }
 
+# A program of bf16: the same bits as on the emulator, and with cuBLASLt as close as mixed precision is.
+bf16() {
+    local settings="XV_CUDA_LIBRARIES=$PWD/$BUILD/tests/driver_blas"
+    rm -rf "$folder"
+    succeeds "bf16: compiles" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --config "$case/config.json" \
+        --shapes "$case/inputs.safetensors" --task pretrain --target cuda --precision bf16 --output "$folder" &&
+        succeeds "bf16: kernels for the emulator" timeout 600 make -s -C "$folder" XVLMC="$PWD" \
+            LIBRARY="$PWD/$BUILD/libxv.a" simt || return
+    same_numbers
+    succeeds "bf16 with cuBLASLt" with "$settings" timeout 600 "$images" replay --device cuda --entry images \
+        --weights "$case/weights.safetensors" --inputs "$case/inputs.safetensors" \
+        --outputs "$folder/outputs.0.safetensors" --grads "$folder/grads.0.safetensors"
+    succeeds "is as close as mixed precision is" "$BUILD/tests/mixed_compare" --case "$case" --type bf16 --runs "$folder"
+}
+
 mistakes() {
     mkdir -p "$WORK/empty"
     fails 'no NVIDIA driver here' "no driver" XV_CUDA_LIBRARIES="$WORK/empty"
@@ -180,5 +195,5 @@ mistakes() {
 succeeds "the images program" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --config "$case/config.json" \
     --shapes "$case/inputs.safetensors" --task pretrain --target cuda --precision fp32 --output "$folder" &&
     succeeds "its kernels" timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt &&
-    same_numbers && cache && queued && ranges && blas && mistakes && decoding
+    same_numbers && cache && queued && ranges && blas && mistakes && decoding && bf16
 rm -rf "$folder"

@@ -35,6 +35,11 @@ else
         kernels_of "$(basename "$folder")"
     done
     awk '$1 == "kernel" || $1 ~ /^xv_/' "$WORK/pretrain-sm_90a.txt"
+    succeeds "base pre-training in bf16" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --task pretrain --target cuda \
+        --precision bf16 --no-build --output "$WORK/nvrtc_bf16"
+    mkdir -p "$WORK/nvrtc" && rm -rf "$WORK/nvrtc/pretrain_bf16" && mv "$WORK/nvrtc_bf16" "$WORK/nvrtc/pretrain_bf16"
+    kernels_of pretrain_bf16
+    awk '$1 ~ /^xv_attention/' "$WORK/pretrain_bf16-sm_90a.txt"
     says 1 "there is no kernel 'nothing'" "machine code of a kernel that does not exist" \
         "$BUILD/xvlmc" inspect "$WORK/nvrtc/nlvr" --sass nothing
     if "$BUILD/xvlmc" inspect "$WORK/nvrtc/nlvr" --sass xv_clamp > "$WORK/output" 2>&1; then
