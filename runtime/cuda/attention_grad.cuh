@@ -72,6 +72,7 @@ XV_FN void xv_grad_scores(float (&p)[1][S::COLUMNS][4], float (&d)[1][S::COLUMNS
     const uint32_t kept =
         S::HAS_KEEP ? xv_attention_kept<S>(task.keep[0], place.b * task.heads + place.h, place) : 0;
     const float keep_scale = S::HAS_KEEP ? task.keep[0].scale : 1.0f;
+    xv_sync_warp();  // lanes may have drawn apart; products want them together
     xv_multiply_tiles<typename S::Kind, S::WIDTH, S::USED, false, false>(
         p, XvTile<E>{tiles.queries, own * S::PITCH, S::PITCH}, XvTile<E>{tiles.keys, 0, S::PITCH});
     xv_multiply_tiles<typename S::Kind, S::VALUE_WIDTH, S::USED, false, false>(

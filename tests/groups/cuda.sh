@@ -76,25 +76,24 @@ judged() {
         "$BUILD/tests/mixed_compare" --case "$case" --type "$1" --runs "$folder"
 }
 
-# mixed CASE TASK [ENTRY]: bf16 and fp16, side by side.
-mixed() {
-    local type
-    for type in bf16 fp16; do
-        judged $type "$@" > "$WORK/$type.txt" 2>&1 &
-        eval "local $type=$!"
-    done
-    # shellcheck disable=SC2154
-    succeeds "$1 bf16: is as close as mixed precision is" waited "$bf16" "$WORK/bf16.txt"
-    # shellcheck disable=SC2154
-    succeeds "$1 fp16: is as close as mixed precision is" waited "$fp16" "$WORK/fp16.txt"
-}
-
 # waited PROCESS FILE: what the process wrote, and its status.
 waited() {
     wait "$1"
     local status=$?
     cat "$2"
     return $status
+}
+
+# proved CASE TASK [ENTRY]: fp32 at its tolerances, bf16 and fp16 beside it.
+proved() {
+    local bf16 fp16
+    judged bf16 "$@" > "$WORK/bf16.txt" 2>&1 &
+    bf16=$!
+    judged fp16 "$@" > "$WORK/fp16.txt" 2>&1 &
+    fp16=$!
+    replay "$@"
+    succeeds "$1 bf16: is as close as mixed precision is" waited "$bf16" "$WORK/bf16.txt"
+    succeeds "$1 fp16: is as close as mixed precision is" waited "$fp16" "$WORK/fp16.txt"
 }
 
 # losses FOLDER PROGRAM OPTIONS...: one step of both entries on drawn scenes; what is logged, without the pace.
@@ -133,37 +132,23 @@ mistakes() {
 }
 
 library
-replay pretrain_swin_bert_images pretrain images && library_ran "images" "$WORK/cuda"
-mixed pretrain_swin_bert_images pretrain images
-replay pretrain_swin_bert_regions pretrain regions
-mixed pretrain_swin_bert_regions pretrain regions
-replay pretrain_clipvit_bert_regions pretrain regions
-mixed pretrain_clipvit_bert_regions pretrain regions
-replay pretrain_deit_roberta_images pretrain images
-mixed pretrain_deit_roberta_images pretrain images
-replay pretrain_deit_roberta_regions pretrain regions
-mixed pretrain_deit_roberta_regions pretrain regions
-replay retrieval_swin_bert retrieval
-mixed retrieval_swin_bert retrieval
-replay nlvr_swin_bert nlvr
-mixed nlvr_swin_bert nlvr
-replay nlvr_pretrain_swin_bert nlvr_pretrain
-mixed nlvr_pretrain_swin_bert nlvr_pretrain
-replay grounding_bbox_swin_bert grounding_bbox
-mixed grounding_bbox_swin_bert grounding_bbox
-replay grounding_bbox_pretrain_swin_bert grounding_bbox_pretrain
-mixed grounding_bbox_pretrain_swin_bert grounding_bbox_pretrain
-replay grounding_weak_swin_bert grounding_weak localise
-mixed grounding_weak_swin_bert grounding_weak localise
-replay vqa_swin_bert vqa
-mixed vqa_swin_bert vqa
-replay captioning_swin_bert captioning
-mixed captioning_swin_bert captioning
-replay captioning_pretrain_swin_bert captioning_pretrain
-mixed captioning_pretrain_swin_bert captioning_pretrain
-replay captioning_scst captioning_scst
-mixed captioning_scst captioning_scst
+proved pretrain_swin_bert_images pretrain images
+library_ran "images" "$WORK/cuda"
+proved pretrain_swin_bert_regions pretrain regions
+proved pretrain_clipvit_bert_regions pretrain regions
+proved pretrain_deit_roberta_images pretrain images
+proved pretrain_deit_roberta_regions pretrain regions
+proved retrieval_swin_bert retrieval
+proved nlvr_swin_bert nlvr
+proved nlvr_pretrain_swin_bert nlvr_pretrain
+proved grounding_bbox_swin_bert grounding_bbox
+proved grounding_bbox_pretrain_swin_bert grounding_bbox_pretrain
+proved grounding_weak_swin_bert grounding_weak localise
+proved vqa_swin_bert vqa
+proved captioning_swin_bert captioning
+proved captioning_pretrain_swin_bert captioning_pretrain
+proved captioning_scst captioning_scst
 succeeds "pretrain_swin_bert_images tf32: is as close as mixed precision is" \
     judged tf32 pretrain_swin_bert_images pretrain images
 training && mistakes
-rm -rf "$WORK/cuda" "$WORK/scenes"
+rm -rf "$WORK"/cuda* "$WORK/scenes"

@@ -169,7 +169,8 @@ bf16() {
     succeeds "bf16 with cuBLASLt" with "$settings" timeout 600 "$images" replay --device cuda --entry images \
         --weights "$case/weights.safetensors" --inputs "$case/inputs.safetensors" \
         --outputs "$folder/outputs.0.safetensors" --grads "$folder/grads.0.safetensors"
-    succeeds "is as close as mixed precision is" "$BUILD/tests/mixed_compare" --case "$case" --type bf16 --runs "$folder"
+    succeeds "is as close as mixed precision is" "$BUILD/tests/mixed_compare" --case "$case" --type bf16 \
+        --runs "$folder"
 }
 
 mistakes() {

@@ -1,8 +1,7 @@
-// The optimizer's kernels of the target cuda on the emulator against the formulas in double precision: simt_update. Of
-// two parameters the first has a copy in two bytes, which must be the parameter rounded, bit for bit; gradients are those
-// of a scaled loss; an update with a gradient that is not finite changes nothing.
-//
-// Parameters and moments are off by at most a few roundings of the terms they are made of.
+// The optimizer's kernels of the target cuda on the emulator against the formulas in double precision: simt_update.
+// Of two parameters the first has a copy in two bytes, which must be the parameter rounded, bit for bit; gradients are
+// those of a scaled loss; an update with a gradient that is not finite changes nothing. Parameters and moments are off
+// by a few roundings of the terms they are made of.
 #include "tests/tools/simt_types.h"
 
 #include "runtime/cuda/update.h"
