@@ -1,30 +1,35 @@
-// Attention for short sequences on tensor cores, or exact (fragment.cuh says which kinds there are). A program's kernels
-// are made for its shapes: XV_ATTENTION(name, kind, queries, keys, dim of q and k, dim of v, biases, has dropout).
+// Attention for short sequences on tensor cores, or exact (fragment.cuh says which kinds there are). A program's
+// kernels are made for its shapes: XV_ATTENTION(name, kind, queries, keys, dim of q and k, dim of v, biases, has
+// dropout).
 //
-// A block has the queries of one (batch, head) pair, up to 64 of them; a warp owns 16. Keys and values come through shared
-// memory, up to 64 at a time: windows and texts are one tile. Scores stay in registers, softmax is computed on the fly,
-// probabilities are rounded to the element type for their product with the values and never reach memory.
+// A block has the queries of one (batch, head) pair, up to 64 of them; a warp owns 16. Keys and values come through
+// shared memory, up to 64 at a time: windows and texts are one tile. Scores stay in registers, softmax is computed on
+// the fly, probabilities are rounded to the element type for their product with the values and never reach memory.
 
-template <class KIND, int QUERIES_, int KEYS_, int DIM_, int VALUE_DIM_, int BIASES_, bool HAS_KEEP_, bool IS_GRAD>
+template <class KIND, int QUERIES_, int KEYS_, int DIM_, int VALUE_DIM_, int BIASES_, bool HAS_KEEP_,
+          bool IS_GRAD>
 struct XvAttentionShape {
     typedef KIND Kind;
     typedef typename XvKind<KIND>::Element Element;
-    static constexpr int QUERIES = QUERIES_, KEYS = KEYS_, DIM = DIM_, VALUE_DIM = VALUE_DIM_, BIASES = BIASES_;
+    static constexpr int QUERIES = QUERIES_, KEYS = KEYS_, DIM = DIM_, VALUE_DIM = VALUE_DIM_,
+                         BIASES = BIASES_;
     static constexpr bool HAS_KEEP = HAS_KEEP_, IS_SHORT = XvKind<KIND>::IS_SHORT;
     static constexpr int LIMIT = xv_attention_limit(sizeof(Element), DIM, VALUE_DIM, IS_GRAD ? QUERIES : 0);
-    static constexpr int QUERY_ROWS = xv_attention_rows(QUERIES, LIMIT), KEY_ROWS = xv_attention_rows(KEYS, LIMIT);
+    static constexpr int QUERY_ROWS = xv_attention_rows(QUERIES, LIMIT),
+                         KEY_ROWS = xv_attention_rows(KEYS, LIMIT);
     static constexpr int QUERY_TILES = (QUERIES + QUERY_ROWS - 1) / QUERY_ROWS;
     static constexpr int KEY_TILES = (KEYS + KEY_ROWS - 1) / KEY_ROWS;
     static constexpr int WIDTH = (DIM + 15) / 16 * 16, VALUE_WIDTH = (VALUE_DIM + 15) / 16 * 16;
     static constexpr int PAD = XvKind<KIND>::PAD;
     static constexpr int PITCH = WIDTH + PAD, VALUE_PITCH = VALUE_WIDTH + PAD, SCORE_PITCH = KEY_ROWS + PAD;
-    static constexpr int COLUMNS = KEY_ROWS / 8;                                     // of 8 scores, in registers
-    static constexpr int USED = KEY_TILES > 1 ? COLUMNS : (KEYS + 7) / 8;            // of them, those with a key
+    static constexpr int COLUMNS = KEY_ROWS / 8;                           // of 8 scores, in registers
+    static constexpr int USED = KEY_TILES > 1 ? COLUMNS : (KEYS + 7) / 8;  // of them, those with a key
     static constexpr int QUERY_WARPS = QUERY_ROWS / 16, KEY_WARPS = KEY_ROWS / 16;
     static constexpr int THREADS = 32 * QUERY_WARPS;
     static constexpr int GRAD_THREADS = 32 * (QUERY_WARPS > KEY_WARPS ? QUERY_WARPS : KEY_WARPS);
     static constexpr bool IS_SMALL = IS_SHORT && WIDTH <= 32 && VALUE_WIDTH <= 32;
-    static constexpr int BLOCKS = IS_SMALL ? 4 : 1, GRAD_BLOCKS = IS_SMALL ? 3 : 1;  // at once, with registers enough
+    static constexpr int BLOCKS = IS_SMALL ? 4 : 1,
+                         GRAD_BLOCKS = IS_SMALL ? 3 : 1;  // at once, with registers enough
     static_assert(LIMIT > 0, "heads of up to 128");
 };
 
@@ -55,8 +60,8 @@ template <class T> XV_FN const XvSpan<uint16_t> &xv_heads_typed(const XvHeadsTas
     return view.data.half;
 }
 
-// Rows first.. of a view, from `at` on, into tile[row][d], zero beyond `count` and DIM: in pieces of 16 bytes, which are
-// on their way when the function returns.
+// Rows first.. of a view, from `at` on, into tile[row][d], zero beyond `count` and DIM: in pieces of 16 bytes, which
+// are on their way when the function returns.
 template <class E, int ROWS, int DIM, int WIDTH, int PITCH, int THREADS>
 XV_FN void xv_attention_load(XV_SHARED_REF(E) tile, const XvHeadsTask &view, int64_t at, int first, int count)
 {
@@ -85,7 +90,8 @@ XV_FN void xv_store_two(const XvHeadsTask &view, int64_t at, float x, float y, b
     }
 }
 
-template <class T> XV_FN void xv_store_two(const XvHeadsTask &view, int64_t at, float x, float y, bool is_second, T)
+template <class T>
+XV_FN void xv_store_two(const XvHeadsTask &view, int64_t at, float x, float y, bool is_second, T)
 {
     if (is_second && view.is_wide) {
         xv_store_pair(view.data.half, at, xv_pair<T>(x, y));
@@ -99,8 +105,8 @@ template <class T> XV_FN void xv_store_two(const XvHeadsTask &view, int64_t at, 
 
 // A warp's 16 rows, from row `first` of `count` on, times a factor for each of a lane's two rows.
 template <class E, int DIM, int N>
-XV_FN void xv_attention_store(const XvHeadsTask &view, int64_t at, int first, int count, const float (&c)[N][4],
-                              const float (&factor)[2])
+XV_FN void xv_attention_store(const XvHeadsTask &view, int64_t at, int first, int count,
+                              const float (&c)[N][4], const float (&factor)[2])
 {
     const int lane = (int)threadIdx.x % 32;
 #pragma unroll
@@ -111,7 +117,8 @@ XV_FN void xv_attention_store(const XvHeadsTask &view, int64_t at, int first, in
         for (int n = 0; n < N; n++) {
             const int d = 8 * n + lane % 4 * 2;
             if (row < count && d < DIM) {
-                xv_store_two(view, row_at + d, c[n][2 * r] * factor[r], c[n][2 * r + 1] * factor[r], d + 1 < DIM, E());
+                xv_store_two(view, row_at + d, c[n][2 * r] * factor[r], c[n][2 * r + 1] * factor[r],
+                             d + 1 < DIM, E());
             }
         }
     }
@@ -125,7 +132,8 @@ struct XvAttentionPlace {
 
 // Products become scores: scaled, with biases, -inf where there is no key.
 template <class S>
-XV_FN void xv_attention_scores(float (&p)[S::COLUMNS][4], const XvAttentionTask &task, const XvAttentionPlace &place)
+XV_FN void xv_attention_scores(float (&p)[S::COLUMNS][4], const XvAttentionTask &task,
+                               const XvAttentionPlace &place)
 {
     const int lane = (int)threadIdx.x % 32, row = place.query + (int)threadIdx.x / 32 * 16 + lane / 4;
     const int key = place.key + lane % 4 * 2;
@@ -156,7 +164,8 @@ XV_FN void xv_attention_scores(float (&p)[S::COLUMNS][4], const XvAttentionTask 
 }
 
 // Which of a lane's weights dropout keeps, bit 4 n + e for weight [n][e].
-template <class S> XV_FN uint32_t xv_attention_kept(const XvDraw &draw, int64_t pair, const XvAttentionPlace &place)
+template <class S>
+XV_FN uint32_t xv_attention_kept(const XvDraw &draw, int64_t pair, const XvAttentionPlace &place)
 {
     const int lane = (int)threadIdx.x % 32, row = place.query + (int)threadIdx.x / 32 * 16 + lane / 4;
     uint32_t kept = 0;
@@ -196,25 +205,26 @@ XV_FN void xv_attention_keep_tile(XV_SHARED_REF(E) tile, const float (&p)[S::COL
     }
 }
 
-// c += P B, P being 16 rows in registers, B [KEY_ROWS, 8 N] in a tile. Short elements are operands as they lie; others go
-// through the warp's rows of `scratch`.
+// c += P B, P being 16 rows in registers, B [KEY_ROWS, 8 N] in a tile. Short elements are operands as they lie;
+// others go through the warp's rows of `scratch`.
 template <class S, int N, class E>
-XV_FN void xv_attention_multiply(float (&c)[1][N][4], const float (&p)[S::COLUMNS][4], XV_SHARED_REF(E) scratch,
-                                 XV_SHARED_REF(E) b, int pitch)
+XV_FN void xv_attention_multiply(float (&c)[1][N][4], const float (&p)[S::COLUMNS][4],
+                                 XV_SHARED_REF(E) scratch, XV_SHARED_REF(E) b, int pitch)
 {
     if constexpr (S::IS_SHORT) {
 #pragma unroll
         for (int k = 0; k < S::COLUMNS; k += 2) {
             const uint32_t a[1][4] = {{xv_pair<E>(p[k][0], p[k][1]), xv_pair<E>(p[k][2], p[k][3]),
-                                       xv_pair<E>(p[k + 1][0], p[k + 1][1]), xv_pair<E>(p[k + 1][2], p[k + 1][3])}};
+                                       xv_pair<E>(p[k + 1][0], p[k + 1][1]),
+                                       xv_pair<E>(p[k + 1][2], p[k + 1][3])}};
             xv_multiply_fragments<E, N, true>(c, a, XvTile<E>{b, 8 * k * pitch, pitch});
         }
     } else {
         const int first = (int)threadIdx.x / 32 * 16 * S::SCORE_PITCH;
         xv_attention_keep_tile<S, E>(scratch, p);
         xv_sync_warp();
-        xv_multiply_tiles<typename S::Kind, S::KEY_ROWS, N, false, true>(c, XvTile<E>{scratch, first, S::SCORE_PITCH},
-                                                                        XvTile<E>{b, 0, pitch});
+        xv_multiply_tiles<typename S::Kind, S::KEY_ROWS, N, false, true>(
+            c, XvTile<E>{scratch, first, S::SCORE_PITCH}, XvTile<E>{b, 0, pitch});
         xv_sync_warp();
     }
 }
@@ -222,21 +232,23 @@ XV_FN void xv_attention_multiply(float (&c)[1][N][4], const float (&p)[S::COLUMN
 template <class S> XV_FN void xv_attention_forward(const XvAttentionTask &task)
 {
     typedef typename S::Element E;
-    XV_SHARED(E, queries, S::QUERY_ROWS *S::PITCH);
-    XV_SHARED(E, keys, S::KEY_ROWS *S::PITCH);
-    XV_SHARED(E, values, S::KEY_ROWS *S::VALUE_PITCH);
+    XV_SHARED(E, queries, S::QUERY_ROWS * S::PITCH);
+    XV_SHARED(E, keys, S::KEY_ROWS * S::PITCH);
+    XV_SHARED(E, values, S::KEY_ROWS * S::VALUE_PITCH);
     XV_SHARED(E, scratch, S::IS_SHORT ? 8 : S::QUERY_ROWS * S::SCORE_PITCH);
     const int64_t pair = blockIdx.x / S::QUERY_TILES;
     XvAttentionPlace place = {pair / task.heads, pair % task.heads,
                               (int)(blockIdx.x % S::QUERY_TILES) * S::QUERY_ROWS, 0};
     const int own = (int)threadIdx.x / 32 * 16;
-    const int64_t k_at = xv_heads_at(task.k, place.b, place.h, 0), v_at = xv_heads_at(task.v, place.b, place.h, 0);
+    const int64_t k_at = xv_heads_at(task.k, place.b, place.h, 0),
+                  v_at = xv_heads_at(task.v, place.b, place.h, 0);
     float out[1][S::VALUE_WIDTH / 8][4] = {}, top[2] = {-INFINITY, -INFINITY}, total[2] = {};
     xv_attention_load<E, S::QUERY_ROWS, S::DIM, S::WIDTH, S::PITCH, S::THREADS>(
         queries, task.q, xv_heads_at(task.q, place.b, place.h, 0), place.query, S::QUERIES);
 #pragma unroll 1
     for (; place.key < S::KEYS; place.key += S::KEY_ROWS) {
-        xv_attention_load<E, S::KEY_ROWS, S::DIM, S::WIDTH, S::PITCH, S::THREADS>(keys, task.k, k_at, place.key, S::KEYS);
+        xv_attention_load<E, S::KEY_ROWS, S::DIM, S::WIDTH, S::PITCH, S::THREADS>(keys, task.k, k_at,
+                                                                                  place.key, S::KEYS);
         xv_copy_commit();
         xv_attention_load<E, S::KEY_ROWS, S::VALUE_DIM, S::VALUE_WIDTH, S::VALUE_PITCH, S::THREADS>(
             values, task.v, v_at, place.key, S::KEYS);
@@ -292,13 +304,13 @@ template <class S> XV_FN void xv_attention_forward(const XvAttentionTask &task)
             task.lse[pair * S::QUERIES + row] = top[r] + xv_log(total[r]);
         }
     }
-    xv_attention_store<E, S::VALUE_DIM>(task.out, xv_heads_at(task.out, place.b, place.h, 0), place.query + own,
-                                        S::QUERIES, out[0], factor);
+    xv_attention_store<E, S::VALUE_DIM>(task.out, xv_heads_at(task.out, place.b, place.h, 0),
+                                        place.query + own, S::QUERIES, out[0], factor);
 }
 
-#define XV_ATTENTION(name, kind, queries, keys, dim, value_dim, biases, has_keep)                          \
-    typedef XvAttentionShape<kind, queries, keys, dim, value_dim, biases, has_keep, false> name##_shape;   \
-    XV_KERNEL_FOR(name##_shape::THREADS, name##_shape::BLOCKS) name(XvAttentionTask task)                  \
-    {                                                                                                      \
-        xv_attention_forward<name##_shape>(task);                                                          \
+#define XV_ATTENTION(name, kind, queries, keys, dim, value_dim, biases, has_keep)                        \
+    typedef XvAttentionShape<kind, queries, keys, dim, value_dim, biases, has_keep, false> name##_shape; \
+    XV_KERNEL_FOR(name##_shape::THREADS, name##_shape::BLOCKS) name(XvAttentionTask task)                \
+    {                                                                                                    \
+        xv_attention_forward<name##_shape>(task);                                                        \
     }

@@ -1,6 +1,7 @@
 // The end of gradients of biases: a thread adds up all parts that share its element, in order.
 
-XV_FN float xv_attention_bias_sum(const XvAttentionBiasTask &task, const XvBiasGradTask &bias, int64_t element)
+XV_FN float xv_attention_bias_sum(const XvAttentionBiasTask &task, const XvBiasGradTask &bias,
+                                  int64_t element)
 {
     const int64_t key = element % bias.keys, query = element / bias.keys % bias.queries;
     const int64_t head = element / bias.keys / bias.queries % bias.heads;

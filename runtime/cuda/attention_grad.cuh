@@ -1,14 +1,16 @@
-// The gradient of attention, deterministic: every result has one writer, every sum a fixed order. The probabilities are
-// computed again from lse. For one pair, P being the probabilities, K the keep values, dO d_out:
+// The gradient of attention, deterministic: every result has one writer, every sum a fixed order. The probabilities
+// are computed again from lse. For one pair, P being the probabilities, K the keep values, dO d_out:
 //
 //   dV = (K P)^T dO        dP = K (dO V^T)        dS = P (dP - mean of dP under P)
 //   dQ = scale dS K        dK = scale dS^T Q      d_bias = dS summed over what shares an element
 //
-// The mean is taken off in two steps, as in runtime/device/attention_grad.c, which says why: first the plain mean of the
-// first tile, which leaves small numbers where the tokens are nearly alike, then the weighted mean of what is left.
+// The mean is taken off in two steps, as in runtime/device/attention_grad.c, which says why: first the plain mean of
+// the first tile, which leaves small numbers where the tokens are nearly alike, then the weighted mean of what is
+// left.
 //
-// A block has a (batch, head) pair, or a head and several batch entries when a bias wants its gradient: dS of one entry
-// after the other is added up, in registers where queries and keys are one tile each, else in the block's part of memory.
+// A block has a (batch, head) pair, or a head and several batch entries when a bias wants its gradient: dS of one
+// entry after the other is added up, in registers where queries and keys are one tile each, else in the block's part
+// of memory.
 
 // What a warp needs of its 16 queries. A lane has two of them.
 struct XvGradRows {
@@ -24,7 +26,8 @@ template <class S, class E> struct XvGradTiles {
 };
 
 template <class S, class E>
-XV_FN void xv_grad_load_queries(const XvGradTiles<S, E> &tiles, const XvAttentionTask &task, const XvAttentionPlace &place)
+XV_FN void xv_grad_load_queries(const XvGradTiles<S, E> &tiles, const XvAttentionTask &task,
+                                const XvAttentionPlace &place)
 {
     xv_attention_load<E, S::QUERY_ROWS, S::DIM, S::WIDTH, S::PITCH, S::GRAD_THREADS>(
         tiles.queries, task.q, xv_heads_at(task.q, place.b, place.h, 0), place.query, S::QUERIES);
@@ -33,7 +36,8 @@ XV_FN void xv_grad_load_queries(const XvGradTiles<S, E> &tiles, const XvAttentio
 }
 
 template <class S, class E>
-XV_FN void xv_grad_load_keys(const XvGradTiles<S, E> &tiles, const XvAttentionTask &task, const XvAttentionPlace &place)
+XV_FN void xv_grad_load_keys(const XvGradTiles<S, E> &tiles, const XvAttentionTask &task,
+                             const XvAttentionPlace &place)
 {
     xv_attention_load<E, S::KEY_ROWS, S::DIM, S::WIDTH, S::PITCH, S::GRAD_THREADS>(
         tiles.keys, task.k, xv_heads_at(task.k, place.b, place.h, 0), place.key, S::KEYS);
@@ -53,7 +57,8 @@ XV_FN int xv_grad_row(const XvAttentionPlace &place, int r)
     return place.query + (int)threadIdx.x / 32 * 16 + (int)threadIdx.x % 32 / 4 + 8 * r;
 }
 
-template <class S> XV_FN void xv_grad_lse(XvGradRows &rows, const XvAttentionTask &task, const XvAttentionPlace &place)
+template <class S>
+XV_FN void xv_grad_lse(XvGradRows &rows, const XvAttentionTask &task, const XvAttentionPlace &place)
 {
 #pragma unroll
     for (int r = 0; r < 2; r++) {
@@ -62,11 +67,12 @@ template <class S> XV_FN void xv_grad_lse(XvGradRows &rows, const XvAttentionTas
     }
 }
 
-// p = P and d = dP of the warp's queries and the keys of the tile, zero outside; K P goes to the tile of scores if asked.
+// p = P and d = dP of the warp's queries and the keys of the tile, zero outside; K P goes to the tile of scores if
+// asked.
 template <class S, class E>
-XV_FN void xv_grad_scores(float (&p)[1][S::COLUMNS][4], float (&d)[1][S::COLUMNS][4], const XvGradTiles<S, E> &tiles,
-                          const XvAttentionTask &task, const XvAttentionPlace &place, const XvGradRows &rows,
-                          bool is_kept)
+XV_FN void xv_grad_scores(float (&p)[1][S::COLUMNS][4], float (&d)[1][S::COLUMNS][4],
+                          const XvGradTiles<S, E> &tiles, const XvAttentionTask &task,
+                          const XvAttentionPlace &place, const XvGradRows &rows, bool is_kept)
 {
     const int own = (int)threadIdx.x / 32 * 16;
     const uint32_t kept =
@@ -76,7 +82,8 @@ XV_FN void xv_grad_scores(float (&p)[1][S::COLUMNS][4], float (&d)[1][S::COLUMNS
     xv_multiply_tiles<typename S::Kind, S::WIDTH, S::USED, false, false>(
         p, XvTile<E>{tiles.queries, own * S::PITCH, S::PITCH}, XvTile<E>{tiles.keys, 0, S::PITCH});
     xv_multiply_tiles<typename S::Kind, S::VALUE_WIDTH, S::USED, false, false>(
-        d, XvTile<E>{tiles.d_outs, own * S::VALUE_PITCH, S::VALUE_PITCH}, XvTile<E>{tiles.values, 0, S::VALUE_PITCH});
+        d, XvTile<E>{tiles.d_outs, own * S::VALUE_PITCH, S::VALUE_PITCH},
+        XvTile<E>{tiles.values, 0, S::VALUE_PITCH});
     xv_attention_scores<S>(p[0], task, place);
     float weights[S::COLUMNS][4] = {};
 #pragma unroll
@@ -95,8 +102,8 @@ XV_FN void xv_grad_scores(float (&p)[1][S::COLUMNS][4], float (&d)[1][S::COLUMNS
 
 // The two steps, summed over tiles: `first` is set by the first one.
 template <class S>
-XV_FN void xv_grad_means(XvGradRows &rows, float (&sum)[2], float (&total)[2], const float (&p)[S::COLUMNS][4],
-                         const float (&d)[S::COLUMNS][4], bool is_first)
+XV_FN void xv_grad_means(XvGradRows &rows, float (&sum)[2], float (&total)[2],
+                         const float (&p)[S::COLUMNS][4], const float (&d)[S::COLUMNS][4], bool is_first)
 {
 #pragma unroll
     for (int r = 0; r < 2; r++) {
@@ -128,14 +135,15 @@ XV_FN void xv_grad_finish(float (&d)[S::COLUMNS][4], const float (&p)[S::COLUMNS
 {
 #pragma unroll
     for (int e = 0; e < 4 * S::USED; e++) {
-        d[e / 4][e % 4] = p[e / 4][e % 4] * ((d[e / 4][e % 4] - rows.first[e / 2 % 2]) - rows.rest[e / 2 % 2]);
+        d[e / 4][e % 4] =
+            p[e / 4][e % 4] * ((d[e / 4][e % 4] - rows.first[e / 2 % 2]) - rows.rest[e / 2 % 2]);
     }
 }
 
 // dS into the block's part: stored, or added to what is there.
 template <class S>
-XV_FN void xv_grad_keep_part(const XvAttentionTask &task, const XvAttentionPlace &place, const float (&d)[S::COLUMNS][4],
-                             bool is_added)
+XV_FN void xv_grad_keep_part(const XvAttentionTask &task, const XvAttentionPlace &place,
+                             const float (&d)[S::COLUMNS][4], bool is_added)
 {
     const int key = place.key + (int)threadIdx.x % 4 * 2;
     const int64_t part = (int64_t)blockIdx.x * S::QUERIES;
@@ -154,14 +162,14 @@ template <class S, int N, class E>
 XV_FN void xv_grad_keys(float (&c)[1][N][4], const XvGradTiles<S, E> &tiles, XV_SHARED_REF(E) b, int pitch)
 {
     const int own = (int)threadIdx.x / 32 * 16;
-    xv_multiply_tiles<typename S::Kind, S::QUERY_ROWS, N, true, true>(c, XvTile<E>{tiles.scores, own, S::SCORE_PITCH},
-                                                                      XvTile<E>{b, 0, pitch});
+    xv_multiply_tiles<typename S::Kind, S::QUERY_ROWS, N, true, true>(
+        c, XvTile<E>{tiles.scores, own, S::SCORE_PITCH}, XvTile<E>{b, 0, pitch});
 }
 
 // Queries and keys are one tile each: everything is read once.
 template <class S, bool HAS_PARTS, class E>
-XV_FN void xv_grad_of_pair(const XvGradTiles<S, E> &tiles, const XvAttentionTask &task, const XvAttentionPlace &place,
-                           float (&part)[S::COLUMNS][4])
+XV_FN void xv_grad_of_pair(const XvGradTiles<S, E> &tiles, const XvAttentionTask &task,
+                           const XvAttentionPlace &place, float (&part)[S::COLUMNS][4])
 {
     const int warp = (int)threadIdx.x / 32;
     const bool has_queries = warp < S::QUERY_WARPS, has_keys = warp < S::KEY_WARPS;
@@ -186,8 +194,8 @@ XV_FN void xv_grad_of_pair(const XvGradTiles<S, E> &tiles, const XvAttentionTask
     if (has_keys) {
         float dv[1][S::VALUE_WIDTH / 8][4] = {};
         xv_grad_keys<S>(dv, tiles, tiles.d_outs, S::VALUE_PITCH);
-        xv_attention_store<E, S::VALUE_DIM>(task.dv, xv_heads_at(task.dv, place.b, place.h, 0), 16 * warp, S::KEYS, dv[0],
-                                            one);
+        xv_attention_store<E, S::VALUE_DIM>(task.dv, xv_heads_at(task.dv, place.b, place.h, 0), 16 * warp,
+                                            S::KEYS, dv[0], one);
     }
     xv_sync_block();
     if (has_queries) {
@@ -196,23 +204,23 @@ XV_FN void xv_grad_of_pair(const XvGradTiles<S, E> &tiles, const XvAttentionTask
         if (S::IS_SHORT) {
             xv_attention_keep_tile<S, E>(tiles.scores, d[0]);
         }
-        xv_attention_store<E, S::DIM>(task.dq, xv_heads_at(task.dq, place.b, place.h, 0), 16 * warp, S::QUERIES, dq[0],
-                                      scale);
+        xv_attention_store<E, S::DIM>(task.dq, xv_heads_at(task.dq, place.b, place.h, 0), 16 * warp,
+                                      S::QUERIES, dq[0], scale);
     }
     xv_sync_block();
     if (has_keys) {
         float dk[1][S::WIDTH / 8][4] = {};
         xv_grad_keys<S>(dk, tiles, tiles.queries, S::PITCH);
-        xv_attention_store<E, S::DIM>(task.dk, xv_heads_at(task.dk, place.b, place.h, 0), 16 * warp, S::KEYS, dk[0],
-                                      scale);
+        xv_attention_store<E, S::DIM>(task.dk, xv_heads_at(task.dk, place.b, place.h, 0), 16 * warp, S::KEYS,
+                                      dk[0], scale);
     }
     xv_sync_block();
 }
 
 // dQ of one tile of queries, in two passes over the keys; leaves the two steps of its rows in shared memory.
 template <class S, bool HAS_PARTS, class E>
-XV_FN void xv_grad_of_queries(const XvGradTiles<S, E> &tiles, XV_SHARED_REF(float) steps, const XvAttentionTask &task,
-                              XvAttentionPlace place, bool is_added)
+XV_FN void xv_grad_of_queries(const XvGradTiles<S, E> &tiles, XV_SHARED_REF(float) steps,
+                              const XvAttentionTask &task, XvAttentionPlace place, bool is_added)
 {
     const int warp = (int)threadIdx.x / 32;
     const bool has_queries = warp < S::QUERY_WARPS;
@@ -246,8 +254,8 @@ XV_FN void xv_grad_of_queries(const XvGradTiles<S, E> &tiles, XV_SHARED_REF(floa
     if (!has_queries) {
         return;
     }
-    xv_attention_store<E, S::DIM>(task.dq, xv_heads_at(task.dq, place.b, place.h, 0), place.query + 16 * warp, S::QUERIES,
-                                  dq[0], scale);
+    xv_attention_store<E, S::DIM>(task.dq, xv_heads_at(task.dq, place.b, place.h, 0), place.query + 16 * warp,
+                                  S::QUERIES, dq[0], scale);
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         if (threadIdx.x % 4 == 0) {
@@ -259,8 +267,8 @@ XV_FN void xv_grad_of_queries(const XvGradTiles<S, E> &tiles, XV_SHARED_REF(floa
 
 // dK and dV of one tile of keys.
 template <class S, class E>
-XV_FN void xv_grad_of_keys(const XvGradTiles<S, E> &tiles, XV_SHARED_REF(float) steps, const XvAttentionTask &task,
-                           XvAttentionPlace place)
+XV_FN void xv_grad_of_keys(const XvGradTiles<S, E> &tiles, XV_SHARED_REF(float) steps,
+                           const XvAttentionTask &task, XvAttentionPlace place)
 {
     const int warp = (int)threadIdx.x / 32;
     const bool has_queries = warp < S::QUERY_WARPS, has_keys = warp < S::KEY_WARPS;
@@ -300,8 +308,10 @@ XV_FN void xv_grad_of_keys(const XvGradTiles<S, E> &tiles, XV_SHARED_REF(float) 
     }
     if (has_keys) {
         const int first = place.key + 16 * warp;
-        xv_attention_store<E, S::VALUE_DIM>(task.dv, xv_heads_at(task.dv, place.b, place.h, 0), first, S::KEYS, dv[0], one);
-        xv_attention_store<E, S::DIM>(task.dk, xv_heads_at(task.dk, place.b, place.h, 0), first, S::KEYS, dk[0], scale);
+        xv_attention_store<E, S::VALUE_DIM>(task.dv, xv_heads_at(task.dv, place.b, place.h, 0), first,
+                                            S::KEYS, dv[0], one);
+        xv_attention_store<E, S::DIM>(task.dk, xv_heads_at(task.dk, place.b, place.h, 0), first, S::KEYS,
+                                      dk[0], scale);
     }
 }
 
@@ -309,11 +319,11 @@ template <class S, bool HAS_PARTS> XV_FN void xv_attention_grad(const XvAttentio
 {
     typedef typename S::Element E;
     constexpr bool is_one_tile = S::QUERY_TILES == 1 && S::KEY_TILES == 1;
-    XV_SHARED(E, queries, S::QUERY_ROWS *S::PITCH);
-    XV_SHARED(E, keys, S::KEY_ROWS *S::PITCH);
-    XV_SHARED(E, values, S::KEY_ROWS *S::VALUE_PITCH);
-    XV_SHARED(E, d_outs, S::QUERY_ROWS *S::VALUE_PITCH);
-    XV_SHARED(E, scores, S::QUERY_ROWS *S::SCORE_PITCH);
+    XV_SHARED(E, queries, S::QUERY_ROWS * S::PITCH);
+    XV_SHARED(E, keys, S::KEY_ROWS * S::PITCH);
+    XV_SHARED(E, values, S::KEY_ROWS * S::VALUE_PITCH);
+    XV_SHARED(E, d_outs, S::QUERY_ROWS * S::VALUE_PITCH);
+    XV_SHARED(E, scores, S::QUERY_ROWS * S::SCORE_PITCH);
     XV_SHARED(float, steps, is_one_tile ? 2 : 2 * S::QUERY_TILES * S::QUERY_ROWS);
     const XvGradTiles<S, E> tiles = {queries, keys, values, d_outs, scores};
     const int64_t begin = blockIdx.x / task.heads * task.per_chunk;
@@ -342,9 +352,9 @@ template <class S, bool HAS_PARTS> XV_FN void xv_attention_grad(const XvAttentio
     }
 }
 
-#define XV_ATTENTION_GRAD(name, kind, queries, keys, dim, value_dim, biases, has_keep, has_parts)           \
-    typedef XvAttentionShape<kind, queries, keys, dim, value_dim, biases, has_keep, true> name##_shape;     \
-    XV_KERNEL_FOR(name##_shape::GRAD_THREADS, name##_shape::GRAD_BLOCKS) name(XvAttentionTask task)         \
-    {                                                                                                       \
-        xv_attention_grad<name##_shape, has_parts>(task);                                                   \
+#define XV_ATTENTION_GRAD(name, kind, queries, keys, dim, value_dim, biases, has_keep, has_parts)       \
+    typedef XvAttentionShape<kind, queries, keys, dim, value_dim, biases, has_keep, true> name##_shape; \
+    XV_KERNEL_FOR(name##_shape::GRAD_THREADS, name##_shape::GRAD_BLOCKS) name(XvAttentionTask task)     \
+    {                                                                                                   \
+        xv_attention_grad<name##_shape, has_parts>(task);                                               \
     }

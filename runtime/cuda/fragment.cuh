@@ -4,16 +4,19 @@
 //   XvTf32          floats, rounded to tf32 on their way to the tensor cores
 //   XvExact         floats, one fused multiply-add after the other
 //
-// All sum in single precision, and all keep results in the same places, those of a fragment C of matrix.cuh: a lane has
-// of every 16 x 8 tile rows g and g + 8 with two neighbouring columns.
+// All sum in single precision, and all keep results in the same places, those of a fragment C of matrix.cuh: a lane
+// has of every 16 x 8 tile rows g and g + 8 with two neighbouring columns.
 
-struct XvTf32 {};
-struct XvExact {};
+struct XvTf32 {
+};
+struct XvExact {
+};
 
 template <class KIND> struct XvKind {
     typedef KIND Element;
     static constexpr int STEP = 16;  // terms of one multiplication
-    static constexpr int PAD = 8;    // elements between the rows of a tile, so that columns meet different banks
+    static constexpr int PAD =
+        8;  // elements between the rows of a tile, so that columns meet different banks
     static constexpr bool IS_SHORT = true;
 };
 template <> struct XvKind<XvTf32> {
@@ -48,7 +51,8 @@ template <bool BY_K, class E> XV_FN float xv_tile_float(const XvTile<E> &tile, i
 template <bool BY_K, bool IS_A, class E> XV_FN void xv_tile_fragment(uint32_t (&to)[4], const XvTile<E> &tile)
 {
     const int lane = (int)threadIdx.x % 32, low = lane / 8 % 2 * 8, high = lane / 16 * 8;
-    const int i = (IS_A ? low : high) + (BY_K ? 0 : lane % 8), k = (IS_A ? high : low) + (BY_K ? lane % 8 : 0);
+    const int i = (IS_A ? low : high) + (BY_K ? 0 : lane % 8),
+              k = (IS_A ? high : low) + (BY_K ? lane % 8 : 0);
     xv_load_matrix<BY_K>(to, tile.at, tile.first + (BY_K ? k * tile.pitch + i : i * tile.pitch + k));
 }
 
@@ -59,7 +63,8 @@ XV_FN void xv_multiply_fragments(float (&c)[M][N][4], const uint32_t (&a)[M][4],
 #pragma unroll
     for (int n = 0; n < USED; n += 2) {
         uint32_t both[4];
-        xv_tile_fragment<B_BY_K, false>(both, XvTile<KIND>{b.at, b.first + n * 8 * (B_BY_K ? 1 : b.pitch), b.pitch});
+        xv_tile_fragment<B_BY_K, false>(
+            both, XvTile<KIND>{b.at, b.first + n * 8 * (B_BY_K ? 1 : b.pitch), b.pitch});
         const uint32_t left[2] = {both[0], both[1]}, right[2] = {both[2], both[3]};
 #pragma unroll
         for (int m = 0; m < M; m++) {
@@ -80,7 +85,8 @@ XV_FN void xv_multiply_tf32_tiles(float (&c)[M][N][4], const XvTile<float> &a, c
     for (int m = 0; m < M; m++) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            rows[m][i] = xv_float_bits(xv_tf32(xv_tile_float<A_BY_K>(a, 16 * m + g + i % 2 * 8, t + i / 2 * 4)));
+            rows[m][i] =
+                xv_float_bits(xv_tf32(xv_tile_float<A_BY_K>(a, 16 * m + g + i % 2 * 8, t + i / 2 * 4)));
         }
     }
 #pragma unroll
@@ -121,8 +127,8 @@ XV_FN void xv_multiply_exact_tiles(float (&c)[M][N][4], const XvTile<float> &a, 
     }
 }
 
-// c[m][0..USED-1] += A B over DEPTH terms, A [16 M, DEPTH], B [DEPTH, 8 USED]; element (i, k) of B is in column i. With
-// an odd USED a tile of short elements has 8 columns more.
+// c[m][0..USED-1] += A B over DEPTH terms, A [16 M, DEPTH], B [DEPTH, 8 USED]; element (i, k) of B is in column i.
+// With an odd USED a tile of short elements has 8 columns more.
 template <class KIND, int DEPTH, int USED, bool A_BY_K, bool B_BY_K, int M, int N, class E>
 XV_FN void xv_multiply_tiles(float (&c)[M][N][4], const XvTile<E> &a, const XvTile<E> &b)
 {

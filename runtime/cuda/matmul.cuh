@@ -1,6 +1,6 @@
-// The generated program's own matrix product: any strides and types, for shapes and machines without cuBLASLt. A block of
-// four warps computes a tile of C from two pairs of tiles of A and B in shared memory: one pair is filled while the other
-// is multiplied. Sums run over k in order, so results do not depend on the machine.
+// The generated program's own matrix product: any strides and types, for shapes and machines without cuBLASLt. A
+// block of four warps computes a tile of C from two pairs of tiles of A and B in shared memory: one pair is filled
+// while the other is multiplied. Sums run over k in order, so results do not depend on the machine.
 
 constexpr int XV_MATMUL_DEPTH = 32;
 constexpr int XV_MATMUL_WIDE = XV_MATMUL_TILE + 8;  // pitch of a tile that lies along m or n
@@ -57,7 +57,8 @@ struct XvMatmulSide {
 
 // Fills one tile, zero beyond the edges: rows of 32 or 64 elements, in pieces of 16 bytes.
 template <class E>
-XV_FN void xv_matmul_load(XV_SHARED_REF(E) tile, int first, const XvOperand &operand, const XvMatmulSide &side)
+XV_FN void xv_matmul_load(XV_SHARED_REF(E) tile, int first, const XvOperand &operand,
+                          const XvMatmulSide &side)
 {
     constexpr int piece = 16 / sizeof(E), count = XV_MATMUL_TILE * XV_MATMUL_DEPTH / piece;
     const bool is_by_k = side.along != 1;
@@ -116,17 +117,27 @@ XV_FN void xv_matmul_store(const XvMatmulTask &task, int64_t i, int64_t j, float
 template <class KIND> XV_FN void xv_matmul_block(const XvMatmulTask &task)
 {
     typedef typename XvKind<KIND>::Element E;
-    constexpr int stage = XV_MATMUL_TILE * XvMatmulPitch<E>::VALUE;  // at least XV_MATMUL_DEPTH * XV_MATMUL_WIDE
+    constexpr int stage = XV_MATMUL_TILE * XvMatmulPitch<E>::VALUE;  // holds XV_MATMUL_DEPTH * XV_MATMUL_WIDE
     XV_SHARED(E, a, 2 * stage);
     XV_SHARED(E, b, 2 * stage);
     const int64_t row = (int64_t)blockIdx.x * XV_MATMUL_TILE, column = (int64_t)blockIdx.y * XV_MATMUL_TILE;
     const int64_t problem = blockIdx.z;
     const bool a_by_k = task.a_step != 1, b_by_k = task.b_step != 1;
     const bool has_sums = task.sums && blockIdx.y == 0;
-    XvMatmulSide left = {problem * task.a_batch + row * task.a_row, task.a_row, task.a_step, task.m - row, task.k,
-                         task.a_is_wide != 0, task.is_tf32 != 0};
-    XvMatmulSide right = {problem * task.b_batch + column * task.b_column, task.b_column, task.b_step,
-                          task.n - column, task.k, task.b_is_wide != 0, task.is_tf32 != 0};
+    XvMatmulSide left = {problem * task.a_batch + row * task.a_row,
+                         task.a_row,
+                         task.a_step,
+                         task.m - row,
+                         task.k,
+                         task.a_is_wide != 0,
+                         task.is_tf32 != 0};
+    XvMatmulSide right = {problem * task.b_batch + column * task.b_column,
+                          task.b_column,
+                          task.b_step,
+                          task.n - column,
+                          task.k,
+                          task.b_is_wide != 0,
+                          task.is_tf32 != 0};
     float c[2][4][4] = {}, row_sum = 0;
     int now = stage, next = 0;
 #pragma unroll 1
@@ -165,7 +176,8 @@ template <class KIND> XV_FN void xv_matmul_block(const XvMatmulTask &task)
     const int64_t j0 = column + warp % 2 * XV_MATMUL_PART + lane % 4 * 2;
 #pragma unroll
     for (int e = 0; e < 32; e++) {
-        xv_matmul_store(task, i0 + e / 16 * 16 + e / 2 % 2 * 8, j0 + e / 4 % 4 * 8 + e % 2, c[e / 16][e / 4 % 4][e % 4]);
+        xv_matmul_store(task, i0 + e / 16 * 16 + e / 2 % 2 * 8, j0 + e / 4 % 4 * 8 + e % 2,
+                        c[e / 16][e / 4 % 4][e % 4]);
     }
     if (has_sums && threadIdx.x < XV_MATMUL_TILE && row + threadIdx.x < task.m) {
         task.sums[row + threadIdx.x] = row_sum;

@@ -1,5 +1,5 @@
-// The emulated half of runtime/cuda/matrix.cuh: conversions in software with the bits of the instructions, fragments lane
-// by lane as PTX lays them out, copies that arrive when the thread waits for them.
+// The emulated half of runtime/cuda/matrix.cuh: conversions in software with the bits of the instructions, fragments
+// lane by lane as PTX lays them out, copies that arrive when the thread waits for them.
 #include <vector>
 
 XV_FN uint32_t xv_float_bits(float x)

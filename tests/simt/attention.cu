@@ -1,5 +1,5 @@
-// Kernels of attention for tests/tools/simt_attention.c, as a program's kernels.cu has them: one tile and several, full and
-// with edges, rows on 16 bytes and not, values of another size, every kind, dropout, gradients of biases.
+// Kernels of attention for tests/tools/simt_attention.c, as a program's kernels.cu has them: one tile and several,
+// full and with edges, rows on 16 bytes and not, values of another size, every kind, dropout, gradients of biases.
 
 XV_ATTENTION(xv_attention_bf16_49x49_32_b2, XvBf16, 49, 49, 32, 32, 2, false)
 XV_ENTRY(xv_attention_bf16_49x49_32_b2)

@@ -1,8 +1,8 @@
-// Elements of two bytes, matrices and asynchronous copies without a fault; what is computed is checked in the last line
-// of each kernel, -1 where it is wrong. See tests/groups/simt.sh.
+// Elements of two bytes, matrices and asynchronous copies without a fault; what is computed is checked in the last
+// line of each kernel, -1 where it is wrong. See tests/groups/simt.sh.
 
-// What follows from the definition of rounding, for every pattern of 16 bits: a value comes back as itself, the middle
-// of two neighbours becomes the even one, beside the middle the nearer one.
+// What follows from the definition of rounding, for every pattern of 16 bits: a value comes back as itself, the
+// middle of two neighbours becomes the even one, beside the middle the nearer one.
 template <class T> XV_FN bool is_rounded(uint32_t pattern, uint32_t infinity)
 {
     T low, high;
