@@ -45,7 +45,7 @@ attention() {
         sed 's/XvExact/XvF16/; s/_f32_/_f16_/' "$folder/f32.cu"
         sed 's/XvExact/XvTf32/; s/_f32_/_tf32_/' "$folder/f32.cu"
     } | awk '{ print; sub(/^[^(]*\(/, ""); sub(/,.*/, ""); print "XV_ENTRY(" $0 ")" }' > "$folder/kernels.cu"
-    succeeds "kernels of attention" test "$(grep -c '^XV_ATTENTION' "$folder/kernels.cu")" -ge 160
+    succeeds "kernels of attention" test "$(grep -c '^XV_ATTENTION' "$folder/kernels.cu")" -ge 100
     succeeds "they compile" "${CXX:-g++}" -std=c++20 -DXV_SIMT -O1 -fPIC -shared -Wall -Wextra -Werror \
         -Wno-unused-function -Wno-unknown-pragmas -ffp-contract=off -I. -include runtime/cuda/library.cuh -x c++ \
         "$folder/kernels.cu" -o "$folder/kernels_simt.so"
