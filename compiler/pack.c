@@ -6,14 +6,14 @@
 
 #include <string.h>
 
-enum { MAX_MEMBERS = 4, ALIGNMENT = 16 };
+enum { MAX_LINEARS = 16, ALIGNMENT = 16 };
 
 struct Packs {
     Arena *arena;
     Interner *names;
     Parameter *parameters;  // of the task, then packs
     int n_own, n_all;
-    int *pack_of;  // per own parameter; -1: none
+    int *pack_of;  // per parameter: the pack that it is a part of; -1: none
 };
 
 // ADD(RESHAPE(rows W^T), bias); the RESHAPE may be missing.
@@ -24,7 +24,7 @@ typedef struct Linear {
 
 typedef struct Group {
     NodeId rows;
-    int linears[MAX_MEMBERS];
+    int linears[MAX_LINEARS];
     int n_linears;
     bool is_good;
     int weights, biases;  // the packs
@@ -33,6 +33,7 @@ typedef struct Group {
 
 typedef struct Packer {
     Packs *packs;
+    bool across_modules;
     const Graph *from;
     const int *uses;
     NodeId *user;  // per node: its last user
@@ -51,9 +52,11 @@ Packs *packs_new(Arena *arena, Interner *names, const Task *task)
     int n = task->n_parameters;
     *packs = (Packs){.arena = arena, .names = names, .n_own = n, .n_all = n};
     packs->parameters = arena_alloc(arena, (2 * (size_t)n + 1) * sizeof *packs->parameters);
-    packs->pack_of = arena_alloc(arena, ((size_t)n + 1) * sizeof *packs->pack_of);
+    packs->pack_of = arena_alloc(arena, (2 * (size_t)n + 1) * sizeof *packs->pack_of);
     for (int i = 0; i < n; i++) {
         packs->parameters[i] = task->parameters[i];
+    }
+    for (int i = 0; i < 2 * n; i++) {
         packs->pack_of[i] = -1;
     }
     return packs;
@@ -129,14 +132,17 @@ static bool fits(const Packer *packer, const Group *group, const Linear *linear)
     const Linear *first = &packer->linears[group->linears[0]];
     const Shape *a = &node_at(packer, first->sum)->shape, *b = &node_at(packer, linear->sum)->shape;
     const Parameter *all = packer->from->parameters;
-    bool is_alike = a->rank == b->rank && group->n_linears < MAX_MEMBERS && group->rows == linear->rows &&
+    bool is_alike = a->rank == b->rank && group->n_linears < MAX_LINEARS && group->rows == linear->rows &&
                     all[first->weight].is_trainable == all[linear->weight].is_trainable &&
                     all[first->bias].is_trainable == all[linear->bias].is_trainable;
     for (int i = 0; is_alike && i + 1 < a->rank; i++) {
         is_alike = a->dim[i] == b->dim[i];
     }
-    return is_alike && is_same_module(all[first->weight].name, all[linear->weight].name) &&
-           linear->weight != first->weight;
+    for (int i = 0; is_alike && i < group->n_linears; i++) {
+        is_alike = packer->linears[group->linears[i]].weight != linear->weight;
+    }
+    return is_alike &&
+           (packer->across_modules || is_same_module(all[first->weight].name, all[linear->weight].name));
 }
 
 static void add_linear(Packer *packer, int index)
@@ -210,31 +216,58 @@ static int member_of(const Packer *packer, const Group *group, int i, bool is_bi
     return is_bias ? linear->bias : linear->weight;
 }
 
+// The own parameters in a group, in order: those of members that are packs themselves one by one.
+static int list_members(const Packer *packer, const Group *group, bool is_bias, int *members)
+{
+    int n_members = 0;
+    for (int i = 0; i < group->n_linears; i++) {
+        int index = member_of(packer, group, i, is_bias);
+        const Parameter *member = &packer->packs->parameters[index];
+        for (int j = 0; j < (member->members ? member->n_members : 1); j++) {
+            members[n_members++] = member->members ? member->members[j] : index;
+        }
+    }
+    return n_members;
+}
+
+static int count_members(const Packer *packer, const Group *group, bool is_bias)
+{
+    int n_members = 0;
+    for (int i = 0; i < group->n_linears; i++) {
+        const Parameter *member = &packer->packs->parameters[member_of(packer, group, i, is_bias)];
+        n_members += member->members ? member->n_members : 1;
+    }
+    return n_members;
+}
+
 // The pack of exactly these members in this order, made if all are free; -1.
 static int find_pack(Packer *packer, const Group *group, bool is_bias)
 {
     Packs *packs = packer->packs;
     int first = member_of(packer, group, 0, is_bias), pack = packs->pack_of[first];
+    int n_members = count_members(packer, group, is_bias);
+    int *members = arena_alloc(packs->arena, (size_t)n_members * sizeof *members);
+    list_members(packer, group, is_bias, members);
     bool is_free = pack < 0;
-    bool is_same = !is_free && packs->parameters[pack].n_members == group->n_linears;
+    bool is_same = !is_free && packs->parameters[pack].n_members == n_members;
     for (int i = 0; i < group->n_linears; i++) {
-        int member = member_of(packer, group, i, is_bias);
-        is_free = is_free && packs->pack_of[member] < 0;
-        is_same = is_same && packs->parameters[pack].members[i] == member;
+        is_free = is_free && packs->pack_of[member_of(packer, group, i, is_bias)] < 0;
+    }
+    for (int i = 0; is_same && i < n_members; i++) {
+        is_same = packs->parameters[pack].members[i] == members[i];
     }
     if (is_same || !is_free) {
         return is_same ? pack : -1;
     }
     Parameter made = packs->parameters[first];
-    int *members = arena_alloc(packs->arena, MAX_MEMBERS * sizeof *members);
     made.shape.dim[0] = 0;
     for (int i = 0; i < group->n_linears; i++) {
-        members[i] = member_of(packer, group, i, is_bias);
-        made.shape.dim[0] += packs->parameters[members[i]].shape.dim[0];
-        packs->pack_of[members[i]] = packs->n_all;
+        int member = member_of(packer, group, i, is_bias);
+        made.shape.dim[0] += packs->parameters[member].shape.dim[0];
+        packs->pack_of[member] = packs->n_all;
     }
     made.members = members;
-    made.n_members = group->n_linears;
+    made.n_members = n_members;
     made.name = intern_format(packs->names, "%s.pack", made.name);
     packs->parameters[packs->n_all] = made;
     return packs->n_all++;
@@ -243,7 +276,8 @@ static int find_pack(Packer *packer, const Group *group, bool is_bias)
 // A member's products must all be in groups of the same pack: otherwise its gradient would have two homes.
 static void choose(Packer *packer)
 {
-    int *n_packed = arena_alloc(packer->packs->arena, (size_t)packer->packs->n_own * sizeof *n_packed + 1);
+    int *n_packed =
+        arena_alloc(packer->packs->arena, (size_t)packer->from->n_parameters * sizeof *n_packed + 1);
     for (int i = 0; i < packer->n_groups; i++) {
         Group *group = &packer->groups[i];
         group->is_good = group->n_linears > 1 && are_members_alone(packer, group, false) &&
@@ -326,12 +360,16 @@ static Graph *rebuilt(Packer *packer)
     return graph_prune(packer->packs->arena, to);
 }
 
-Graph *pack_products(Packs *packs, const Graph *graph)
+Graph *pack_products(Packs *packs, const Graph *graph, bool across_modules)
 {
-    Packer packer = {.packs = packs, .from = graph, .uses = graph_use_counts(packs->arena, graph)};
+    Packer packer = {.packs = packs,
+                     .across_modules = across_modules,
+                     .from = graph,
+                     .uses = graph_use_counts(packs->arena, graph)};
     packer.user = graph_new_map(packs->arena, graph);
     packer.group_of = arena_alloc(packs->arena, ((size_t)graph->n_nodes + 1) * sizeof *packer.group_of);
-    packer.n_products = arena_alloc(packs->arena, ((size_t)packs->n_own + 1) * sizeof *packer.n_products);
+    packer.n_products =
+        arena_alloc(packs->arena, ((size_t)graph->n_parameters + 1) * sizeof *packer.n_products);
     for (NodeId id = 0; id < graph->n_nodes; id++) {
         packer.group_of[id] = -1;
         for (int i = 0; i < graph->nodes[id].n_inputs; i++) {
@@ -344,25 +382,32 @@ Graph *pack_products(Packs *packs, const Graph *graph)
     return rebuilt(&packer);
 }
 
+// The largest pack that a parameter is in; itself if it is in none.
+static int outermost(const Packs *packs, int parameter)
+{
+    while (packs->pack_of[parameter] >= 0) {
+        parameter = packs->pack_of[parameter];
+    }
+    return parameter;
+}
+
 void packs_place(const Packs *packs, Task *task)
 {
     int64_t *offsets = arena_alloc(packs->arena, ((size_t)packs->n_all + 1) * sizeof *offsets);
     int64_t at = 0;
     for (int i = 0; i < packs->n_own; i++) {
-        int pack = packs->pack_of[i];
-        const Parameter *whole = &packs->parameters[pack < 0 ? i : pack];
-        bool is_first = pack < 0 || whole->members[0] == i;
-        if (!is_first) {
+        const Parameter *whole = &packs->parameters[outermost(packs, i)];
+        if (whole->members && whole->members[0] != i) {
             continue;
         }
-        if (pack >= 0) {
-            offsets[pack] = at;
-        }
-        for (int j = 0; j < (pack < 0 ? 1 : whole->n_members); j++) {
-            int member = pack < 0 ? i : whole->members[j];
+        for (int j = 0; j < (whole->members ? whole->n_members : 1); j++) {
+            int member = whole->members ? whole->members[j] : i;
             offsets[member] = at;
             at += (shape_count(&packs->parameters[member].shape) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         }
+    }
+    for (int i = packs->n_own; i < packs->n_all; i++) {
+        offsets[i] = offsets[packs->parameters[i].members[0]];
     }
     task->parameters = packs->parameters;
     task->n_packs = packs->n_all - packs->n_own;

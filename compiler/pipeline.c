@@ -87,9 +87,12 @@ static const Program *train_program(const Pipeline *pipeline, const Entry *entry
     graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
     if (pipeline->options->is_fused) {
         graph = checked(pipeline, recognise_attention(pipeline->arena, graph), "recognise");
-        graph = checked(pipeline, pack_products(pipeline->packs, graph), "pack");
+        graph = checked(pipeline, pack_products(pipeline->packs, graph, false), "pack");
         graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
-        graph = checked(pipeline, share(pipeline->arena, graph, SHARE_ALL), "share");
+        graph = checked(pipeline, share(pipeline->arena, graph, SHARE_GATHERED), "share");
+        graph = checked(pipeline, pack_products(pipeline->packs, graph, true), "pack");
+        graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
+        graph = checked(pipeline, share(pipeline->arena, graph, SHARE_SLICES | SHARE_ROWS), "share");
     }
     show(pipeline, graph, EMIT_GRAPH);
     NodeId loss;
@@ -106,7 +109,7 @@ static const Program *observe_program(const Pipeline *pipeline, const Entry *ent
     graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
     if (pipeline->options->is_fused) {
         graph = checked(pipeline, recognise_attention(pipeline->arena, graph), "recognise");
-        graph = checked(pipeline, pack_products(pipeline->packs, graph), "pack");
+        graph = checked(pipeline, pack_products(pipeline->packs, graph, false), "pack");
         graph = checked(pipeline, simplify(pipeline->arena, graph), "simplify");
     }
     show(pipeline, graph, EMIT_GRAPH);

@@ -14,10 +14,12 @@
 
 #include "compiler/graph.h"
 
-enum { SHARE_GATHERED = 1, SHARE_ROWS = 2, SHARE_ALL = 3 };
+//     SHARE_SLICES     Gathers of all parts of a tensor are one gather of the tensor.
+enum { SHARE_GATHERED = 1, SHARE_ROWS = 2, SHARE_SLICES = 4, SHARE_ALL = 7 };
 
 Graph *share(Arena *arena, const Graph *graph, uint32_t which);
 
-// The parts alone; their results are not simplified (GATHERED) or are (ROWS).
+// The parts alone; their results are not simplified (GATHERED, SLICES) or are (ROWS).
 Graph *share_gathered(Arena *arena, const Graph *graph);
+Graph *share_slices(Arena *arena, const Graph *graph);
 Graph *share_rows(Arena *arena, const Graph *graph);

@@ -18,7 +18,9 @@ typedef struct Gatherer {
     const Graph *from;
     Product *products;  // that the new graph will have
     int n_products, product_capacity;
+    const int *uses;
     NodeId *map;
+    NodeId bias;  // new graph: a vector to be added to the product at hand, or NO_NODE
     Build build;  // of the new graph
 } Gatherer;
 
@@ -153,8 +155,13 @@ static NodeId build_whole(Gatherer *g, NodeId rows, NodeId matrix)
     int64_t flat[2] = {row_count(g, rows), last_extent(g, rows)};
     NodeId x = build_reshape(&g->build, g->map[rows], 2, flat);
     Shape shape = product_shape(g, rows, matrix);
-    return graph_reshape(g->build.graph, build_matmul(&g->build, x, g->map[matrix]), &shape,
-                         &g->build.origin);
+    NodeId product =
+        graph_reshape(g->build.graph, build_matmul(&g->build, x, g->map[matrix]), &shape, &g->build.origin);
+    if (g->bias == NO_NODE) {
+        return product;
+    }
+    NodeId bias = graph_expand_to(g->build.graph, g->bias, &shape, &g->build.origin);
+    return build_add(&g->build, product, bias);
 }
 
 static NodeId build_product(Gatherer *g, NodeId rows, NodeId matrix);
@@ -197,10 +204,60 @@ static NodeId build_product(Gatherer *g, NodeId id, NodeId matrix)
     return graph_reshape(g->build.graph, result, &shape, &g->build.origin);
 }
 
+// The vector of N elements that is repeated for every row, or NO_NODE.
+static NodeId repeated_vector(const Gatherer *g, NodeId id)
+{
+    const Node *node = node_at(g, id);
+    int64_t n = last_extent(g, id);
+    while (node->op == OP_EXPAND || node->op == OP_RESHAPE) {
+        id = node->inputs[0];
+        node = node_at(g, id);
+        if (node->shape.rank == 0 || last_extent(g, id) != n) {
+            return NO_NODE;
+        }
+        if (shape_count(&node->shape) == n && node->op != OP_RESHAPE) {
+            return id;
+        }
+    }
+    return NO_NODE;
+}
+
+// ADD(product, vector) where the product is cheaper in parts and not used itself: the vector is added to the parts, which
+// other passes over the same rows add it to as well. NO_NODE if it is something else.
+static NodeId visit_sum(Gatherer *g, NodeId id)
+{
+    const Node *node = node_at(g, id);
+    for (int i = 0; node->op == OP_ADD && node->shape.rank > 0 && i < 2; i++) {
+        NodeId product = node->inputs[i];
+        while (node_at(g, product)->op == OP_RESHAPE && g->uses[product] == 1) {
+            product = node_at(g, product)->inputs[0];
+        }
+        const Node *of = node_at(g, product);
+        NodeId vector = repeated_vector(g, node->inputs[1 - i]);
+        if (!is_product(of) || g->uses[product] != 1 || vector == NO_NODE ||
+            last_extent(g, product) != last_extent(g, id)) {
+            continue;
+        }
+        NodeId rows = without_reshape(g, of->inputs[0]);
+        if (is_cheaper_in_parts(g, rows, of->inputs[1])) {
+            int64_t n = last_extent(g, id);
+            g->bias = build_reshape(&g->build, g->map[vector], 1, &n);
+            NodeId parts = build_parts(g, rows, of->inputs[1]);
+            g->bias = NO_NODE;
+            return graph_reshape(g->build.graph, parts, &node->shape, &g->build.origin);
+        }
+    }
+    return NO_NODE;
+}
+
 static NodeId visit(Gatherer *g, NodeId id)
 {
     const Node *node = node_at(g, id);
     g->build.origin = node_origin(g->from, id);
+    NodeId sum = visit_sum(g, id);
+    if (sum != NO_NODE) {
+        return sum;
+    }
     if (is_product(node)) {
         NodeId matrix = node->inputs[1], rows = without_reshape(g, node->inputs[0]);
         if (is_cheaper_in_parts(g, rows, matrix)) {
@@ -229,7 +286,8 @@ static void plan_existing(Gatherer *g)
 
 Graph *share_gathered(Arena *arena, const Graph *graph)
 {
-    Gatherer g = {.from = graph, .map = graph_new_map(arena, graph)};
+    Gatherer g = {.from = graph, .map = graph_new_map(arena, graph), .bias = NO_NODE};
+    g.uses = graph_use_counts(arena, graph);
     g.build.graph = graph_new_rewrite(arena, graph);
     plan_existing(&g);
     for (NodeId id = 0; id < graph->n_nodes; id++) {

@@ -90,19 +90,28 @@ static void add_values(Module *module)
     }
 }
 
-// Packs the graph, checks what it computes and gives it back; module->task has the packs.
-static Graph *packed(Module *module)
+// Packs the graph within modules, and then across them as well, checks what it computes and gives it back; module->task
+// has the packs.
+static Graph *packed_as(Module *module, bool across_modules)
 {
     Fixture *fixture = module->fixture;
     module->task.parameters = fixture->parameters;
     module->task.n_parameters = fixture->graph->n_parameters;
     Packs *packs = packs_new(fixture->arena, module->names, &module->task);
     Graph *simple = simplify(fixture->arena, fixture->graph);
-    Graph *graph = simplify(fixture->arena, pack_products(packs, simple));
+    Graph *graph = simplify(fixture->arena, pack_products(packs, simple, false));
+    if (across_modules) {
+        graph = simplify(fixture->arena, pack_products(packs, graph, true));
+    }
     packs_place(packs, &module->task);
     add_values(module);
     fixture_assert_same(fixture, simple, graph, 1e-12);
     return graph;
+}
+
+static Graph *packed(Module *module)
+{
+    return packed_as(module, false);
 }
 
 static void test_one_product(void **state)
@@ -188,13 +197,50 @@ static void test_other_uses(void **state)
     }
 }
 
+// The third layer in a module of its own; how many products are left.
+static int with_other_module(Module *module, bool across_modules)
+{
+    *module = new_module(9);
+    module->fixture->parameters[4].name = "other.dense.weight";
+    module->fixture->parameters[5].name = "other.dense.bias";
+    NodeId x = new_rows(module);
+    add_loss(module, (NodeId[]){linear(module, x, 0), linear(module, x, 1), linear(module, x, 2)}, 3);
+    return count_op(packed_as(module, across_modules), OP_MATMUL);
+}
+
+// A pack of a pack and a layer of another module: all of their matrices lie behind each other, and the smaller pack,
+// which other graphs may use, at the beginning.
+static void test_across_modules(void **state)
+{
+    (void)state;
+    Module module;
+    assert_int_equal(with_other_module(&module, false), 2);
+    fixture_free(module.fixture);
+    assert_int_equal(with_other_module(&module, true), 1);
+    assert_int_equal(module.task.n_packs, 4);
+    const int64_t *offsets = module.task.offsets;
+    int n_own = module.task.n_parameters;
+    for (int i = 0; i < 2; i++) {
+        const Parameter *whole = &module.task.parameters[n_own + 2 + i];
+        int64_t count = i ? N : N * K;
+        assert_int_equal(whole->n_members, 3);
+        assert_int_equal(whole->shape.dim[0], 3 * N);
+        for (int j = 0; j < 3; j++) {
+            assert_int_equal(whole->members[j], 2 * j + i);
+            assert_int_equal(offsets[2 * j + i], offsets[i] + j * count);
+        }
+        assert_int_equal(offsets[n_own + i], offsets[i]);
+        assert_int_equal(offsets[n_own + 2 + i], offsets[i]);
+    }
+    fixture_free(module.fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_product),
-        cmocka_unit_test(test_gradient),
-        cmocka_unit_test(test_two_calls),
-        cmocka_unit_test(test_other_uses),
+        cmocka_unit_test(test_one_product),    cmocka_unit_test(test_gradient),
+        cmocka_unit_test(test_two_calls),      cmocka_unit_test(test_other_uses),
+        cmocka_unit_test(test_across_modules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,7 @@ static void test_random_graphs(void **state)
         Fixture *fixture = fixture_new(seed + 5000);
         random_graph(fixture, 10 + (int)(seed % 50));
         Graph *simple = simplify(fixture->arena, fixture->graph);
-        Graph *shared = share(fixture->arena, simple, (uint32_t)(1 + seed % 3));
+        Graph *shared = share(fixture->arena, simple, (uint32_t)(1 + seed % 7));
         fixture_assert_same(fixture, simple, shared, 1e-9);
         if (seed % 4 == 0) {
             Graph *before = gradient(fixture, simple), *after = gradient(fixture, shared);
@@ -227,6 +227,69 @@ static void test_queries(void **state)
     check_queries(true, 3 * B * T);
 }
 
+static NodeId biased(Form *form, NodeId x, NodeId bias)
+{
+    Shape shape = form->graph->nodes[x].shape;
+    return graph_binary(form->graph, OP_ADD, x, graph_expand_to(form->graph, bias, &shape, form->o), form->o);
+}
+
+// The vector is added to the images' products, not to the gathered rows.
+static void test_bias_below_gathers(void **state)
+{
+    (void)state;
+    Form form = new_form(31);
+    NodeId x = fixture_param(form.fixture, shape3(B, T, K), -1, 1),
+           bias = fixture_param(form.fixture, shape1(N), -1, 1);
+    NodeId index = fixture_index(form.fixture, shape1(B), B);
+    NodeId parts[3] = {x, x, graph_take(form.graph, x, index, form.o)};
+    NodeId rows = graph_concat(form.graph, parts, 3, 0, form.o);
+    add_loss(&form, biased(&form, linear(&form, x, form.weight), bias));
+    add_loss(&form, biased(&form, linear(&form, rows, form.weight), bias));
+    Graph *shared = share(form.fixture->arena, simplify(form.fixture->arena, form.graph), SHARE_GATHERED);
+    for (NodeId id = 0; id < shared->n_nodes; id++) {
+        const Node *node = &shared->nodes[id];
+        assert_true(node->op != OP_ADD || shape_count(&node->shape) <= B * T * N);
+    }
+    check(&form, SHARE_GATHERED, 4 * B * T, B * T);
+}
+
+enum { LAYERS = 3 };
+
+// Columns of a wide tensor, gathered one by one, with one left out or used otherwise.
+static int gathers_of_slices(int n_gathered, bool has_other, bool is_plain)
+{
+    Form form = new_form(32);
+    NodeId x = fixture_param(form.fixture, shape3(B, T, LAYERS * K), -1, 1);
+    x = graph_unary(form.graph, OP_TANH, x, form.o);
+    NodeId index = fixture_index(form.fixture, shape1(B), B);
+    for (int i = 0; i < LAYERS; i++) {
+        Shape shape = shape3(B, T, K);
+        NodeId part =
+            graph_slice(form.graph, x, (int64_t[]){0, 0, i * K}, (int64_t[]){1, 1, 1}, &shape, form.o);
+        NodeId parts[3] = {part, part, graph_take(form.graph, part, index, form.o)};
+        add_loss(&form, i < n_gathered ? graph_concat(form.graph, parts, 3, 0, form.o) : part);
+        if (has_other && i == 1) {
+            add_loss(&form, part);
+        }
+    }
+    if (is_plain) {
+        add_loss(&form, x);
+    }
+    Graph *shared = share(form.fixture->arena, simplify(form.fixture->arena, form.graph), SHARE_SLICES);
+    int n = count_op(shared, OP_TAKE);
+    check(&form, SHARE_SLICES, 0, 0);
+    return n;
+}
+
+static void test_slices_of_gathers(void **state)
+{
+    (void)state;
+    assert_int_equal(gathers_of_slices(LAYERS, false, false), 1);
+    assert_int_equal(gathers_of_slices(LAYERS - 1, false, false), LAYERS - 1);
+    assert_int_equal(gathers_of_slices(LAYERS, true, false), LAYERS);
+    assert_int_equal(gathers_of_slices(LAYERS, false, true), LAYERS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +301,8 @@ int main(void)
         cmocka_unit_test(test_masked_positions),
         cmocka_unit_test(test_all_tokens_are_read),
         cmocka_unit_test(test_queries),
+        cmocka_unit_test(test_bias_below_gathers),
+        cmocka_unit_test(test_slices_of_gathers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
