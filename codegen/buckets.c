@@ -57,15 +57,12 @@ static void find_ends(Planner *planner)
 
 static void find_ends_of_sums(Planner *planner, const ColumnPlan *columns)
 {
-    const Program *program = planner->program;
     int step = 0;
     for (int i = 0; i < columns->n_sums; i++) {
-        const ColumnSum *sum = &columns->sums[i];
-        const Kernel *kernel = program->steps[sum->step].kernel;
         while (columns->n_before[step] <= i) {
             step++;
         }
-        touch(planner, kernel->buffers[cuda_column(kernel, sum->column)->buffer].node, step);
+        touch(planner, columns->sums[i].node, step);
     }
 }
 

@@ -19,8 +19,7 @@ typedef struct Planner {
 
 static NodeId sum_storage(const Planner *planner, const ColumnSum *sum)
 {
-    const Kernel *kernel = planner->program->steps[sum->step].kernel;
-    return storage_root(planner->program, kernel->buffers[cuda_column(kernel, sum->column)->buffer].node);
+    return storage_root(planner->program, sum->node);
 }
 
 static bool is_same_memory(const Planner *planner, NodeId a, NodeId b)
@@ -68,11 +67,46 @@ static bool must_finish(const Planner *planner, const Step *step, int n_columns,
     return false;
 }
 
+// Whether the gradient of an attention's bias may wait: later steps read it.
+static bool may_wait(const Program *program, int step)
+{
+    NodeId node = cuda_attention_bias(program, &program->steps[step]);
+    return node != NO_NODE && program->storage[storage_root(program, node)].last_step > step;
+}
+
+static void add_sums(Planner *planner, int step, int n_columns, int64_t floats)
+{
+    ColumnPlan *plan = &planner->plan;
+    const Step *at = &planner->program->steps[step];
+    for (int j = 0; j < n_columns; j++) {
+        int64_t offset = planner->used + j * (floats / n_columns);
+        if (at->kernel) {
+            NodeId node = at->kernel->buffers[cuda_column(at->kernel, j)->buffer].node;
+            plan->sums[plan->n_sums++] =
+                (ColumnSum){step, node, offset, cuda_shape(at->kernel).chunks, at->kernel->lanes};
+        } else {
+            int64_t chunks = cuda_attention_chunks(planner->program, at);
+            NodeId node = cuda_attention_bias(planner->program, at);
+            plan->sums[plan->n_sums++] = (ColumnSum){step, node, offset, chunks, floats / chunks};
+        }
+    }
+}
+
+bool column_waits(const ColumnPlan *plan, int step)
+{
+    for (int i = 0; i < plan->n_sums; i++) {
+        if (plan->sums[i].step == step) {
+            return true;
+        }
+    }
+    return false;
+}
+
 ColumnPlan plan_columns(Arena *arena, const Program *program)
 {
     int n_columns = 0;
     for (int i = 0; i < program->n_steps; i++) {
-        n_columns += program->steps[i].kernel ? kernel_columns(program->steps[i].kernel) : 0;
+        n_columns += program->steps[i].kernel ? kernel_columns(program->steps[i].kernel) : 1;
     }
     Planner planner = {.program = program};
     ColumnPlan *plan = &planner.plan;
@@ -82,18 +116,16 @@ ColumnPlan plan_columns(Arena *arena, const Program *program)
     for (int i = 0; i < program->n_steps; i++) {
         const Step *step = &program->steps[i];
         int64_t parts = cuda_attention_floats(program, step);
-        int n_here = step->kernel ? kernel_columns(step->kernel) : 0;
-        int64_t floats = n_here > 0 ? cuda_scratch_floats(step->kernel) : 0;
-        if (must_finish(&planner, step, n_here, floats + parts)) {
+        int n_here = step->kernel ? kernel_columns(step->kernel) : may_wait(program, i);
+        int64_t floats = !step->kernel ? n_here * parts : n_here > 0 ? cuda_scratch_floats(step->kernel) : 0;
+        if (must_finish(&planner, step, n_here, step->kernel ? floats : parts)) {
             finish(&planner);
         }
         plan->n_before[i] = planner.n_done;
-        for (int j = 0; j < n_here; j++) {
-            plan->sums[plan->n_sums++] = (ColumnSum){i, j, planner.used + j * (floats / n_here)};
-        }
-        planner.used += floats;
         plan->parts[i] = planner.used;
-        int64_t needed = planner.used + parts;
+        add_sums(&planner, i, n_here, floats);
+        int64_t needed = planner.used + (step->kernel ? floats : parts);
+        planner.used += floats;
         plan->floats = needed > plan->floats ? needed : plan->floats;
     }
     finish(&planner);

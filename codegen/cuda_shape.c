@@ -117,3 +117,21 @@ int64_t cuda_attention_floats(const Program *program, const Step *step)
     int64_t chunks = cuda_attention_chunks(program, step);
     return chunks > 0 ? chunks * step->reads[0].dim[1] * step->reads[0].dim[2] * step->reads[1].dim[2] : 0;
 }
+
+NodeId cuda_attention_bias(const Program *program, const Step *step)
+{
+    enum { FIRST_BIAS = 6, FIRST_GRADIENT = 3 };
+    uint32_t wanted = step->kind == STEP_ATTENTION_GRAD ? program->graph->nodes[step->node].attr.axes : 0;
+    int64_t all[4] = {1, step->reads[0].dim[1], step->reads[0].dim[2], 0};
+    if (wanted == 0 || (wanted & (wanted - 1)) != 0) {
+        return NO_NODE;
+    }
+    all[3] = step->reads[1].dim[2];
+    int bias = FIRST_BIAS + (wanted > 1);
+    for (int i = 0; i < 4; i++) {
+        if (step->reads[bias].dim[i] != all[i]) {
+            return NO_NODE;
+        }
+    }
+    return step->writes[FIRST_GRADIENT].node;
+}

@@ -30,3 +30,6 @@ int64_t cuda_scratch_floats(const Kernel *kernel);
 // none is wanted, or for another step. And the floats of these sums.
 int64_t cuda_attention_chunks(const Program *program, const Step *step);
 int64_t cuda_attention_floats(const Program *program, const Step *step);
+
+// The gradient of a bias that is no more than these sums added up, if it is the only one that is wanted; or NO_NODE.
+NodeId cuda_attention_bias(const Program *program, const Step *step);

@@ -14,9 +14,11 @@ static int64_t scratch_floats(Arena *arena, const Program *program)
 
 static int launches(Arena *arena, const Program *program)
 {
-    int count = plan_columns(arena, program).n_launches;
+    const ColumnPlan columns = plan_columns(arena, program);
+    int count = columns.n_launches;
     for (int i = 0; i < program->n_steps; i += batch_of_steps(program, i)) {
-        count += cuda_attention_chunks(program, &program->steps[i]) > 0 ? 2 : 1;
+        bool has_end = cuda_attention_chunks(program, &program->steps[i]) > 0 && !column_waits(&columns, i);
+        count += has_end ? 2 : 1;
     }
     return count;
 }

@@ -113,10 +113,8 @@ static void add_columns(StepWriter *writer, int step)
     out_line(writer->out, "xv_cuda_add_columns(run, (XvCudaColumns[]){");
     for (; writer->n_added < last; writer->n_added++) {
         const ColumnSum *sum = &writer->columns.sums[writer->n_added];
-        const Kernel *kernel = writer->program->steps[sum->step].kernel;
-        NodeId node = kernel->buffers[cuda_column(kernel, sum->column)->buffer].node;
         out_line(writer->out, "    {scratch + %lldL, %s, %lld, %lld},", (long long)sum->offset,
-                 storage_text(writer, node), (long long)cuda_shape(kernel).chunks, (long long)kernel->lanes);
+                 storage_text(writer, sum->node), (long long)sum->chunks, (long long)sum->lanes);
     }
     out_line(writer->out, "}, %d);", last - first);
 }
@@ -296,14 +294,16 @@ static void attention_grad_step(StepWriter *writer, const Step *step)
     }
     out_line(out, "    },");
     int write = 3;
+    int index = (int)(step - writer->program->steps);
+    bool waits = is_cuda && column_waits(&writer->columns, index);
     for (int i = 0; i < step->n_reads - 6; i++) {
-        if (node->attr.axes >> i & 1u) {
+        if (!waits && (node->attr.axes >> i & 1u)) {
             out_line(out, "    .d_bias[%d] = %s,", i, view_text(writer, &step->writes[write++]));
         }
     }
     long long chunks = is_cuda ? (long long)cuda_attention_chunks(writer->program, step) : 0;
     if (chunks > 0) {
-        long long parts = (long long)writer->columns.parts[step - writer->program->steps];
+        long long parts = (long long)writer->columns.parts[index];
         out_line(out, "    .parts = scratch + %lldL, .n_chunks = %lld,", parts, chunks);
     }
     out_line(out, "    .d_out = %s,", heads_text(writer, &step->reads[5]));

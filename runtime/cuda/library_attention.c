@@ -137,6 +137,9 @@ static void add_parts(const XvRun *run, const XvAttentionGrad *grad, XvSpan part
         task.bias[i] = bias_gradient(grad, i);
         blocks += task.bias[i].blocks;
     }
+    if (blocks == 0) {
+        return;  // the caller adds them up
+    }
     xv_launch_library(run, XV_KERNEL_ATTENTION_BIAS, blocks, XV_ATTENTION_BIAS_THREADS, (void *[]){&task});
 }
 

@@ -66,7 +66,8 @@ typedef struct XvAttentionGrad {
     XvHeadsOut dq, dk, dv;
     float *d_bias[XV_MAX_BIASES];
     // Target cuda, where a d_bias is wanted: memory for [n_chunks, heads, n_query, n_key], a chunk being a run of batch
-    // entries, a single one where a wanted bias differs from entry to entry. There lse of `forward` is read.
+    // entries, a single one where a wanted bias differs from entry to entry. There lse of `forward` is read. Without
+    // any d_bias the caller adds up the parts.
     float *parts;
     int64_t n_chunks;
 } XvAttentionGrad;

@@ -65,9 +65,7 @@ static bool touches(const Plan *plan, int index, const Bucket *bucket)
 static bool sums_touch(const Plan *plan, int first, int end, const Bucket *bucket)
 {
     for (int i = first; i < end; i++) {
-        const ColumnSum *sum = &plan->columns->sums[i];
-        const Kernel *kernel = plan->program->steps[sum->step].kernel;
-        if (is_in(plan, kernel->buffers[cuda_column(kernel, sum->column)->buffer].node, bucket)) {
+        if (is_in(plan, plan->columns->sums[i].node, bucket)) {
             return true;
         }
     }
