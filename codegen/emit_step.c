@@ -334,10 +334,10 @@ static const char *rows_text(StepWriter *writer, const Step *step)
     bool is_matrix = node->shape.rank == 2;
     return text_of(writer,
                    ".table = %s, .n_rows = %lld, .width = %lld, .index = %s, .rows = %s, .count = %lld,\n"
-                   "        .row_stride = %lld, .column_stride = %lld",
+                   "        .type_rows = %s, .row_stride = %lld, .column_stride = %lld",
                    view_text(writer, &step->writes[0]), (long long)node->shape.dim[0], (long long)width,
                    view_text(writer, &step->reads[0]), view_text(writer, rows), (long long)count,
-                   (long long)(is_matrix ? leading_stride(rows) : width),
+                   type_text(view_dtype(writer, rows)), (long long)(is_matrix ? leading_stride(rows) : width),
                    (long long)(is_matrix && width > 1 ? rows->stride[rows->rank - 1] : 1));
 }
 

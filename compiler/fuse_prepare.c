@@ -120,6 +120,35 @@ static void add_results(Prepare *prepare, NodeId id)
     }
 }
 
+// What a value is widened from, moved like it; NO_NODE if it is not. Calls that sum two-byte elements read them as they
+// lie.
+static NodeId narrow_form(Prepare *prepare, NodeId id)
+{
+    const Node *node = &prepare->from->nodes[id];
+    if (node->op == OP_CAST && dtype_is_low(prepare->from->nodes[node->inputs[0]].dtype)) {
+        return node->dtype == DTYPE_F32 ? prepare->map[node->inputs[0]] : NO_NODE;
+    }
+    if (node->op != OP_RESHAPE && node->op != OP_PERMUTE && node->op != OP_SLICE) {
+        return NO_NODE;
+    }
+    NodeId input = narrow_form(prepare, node->inputs[0]);
+    Origin origin = node_origin(prepare->from, id);
+    return input == NO_NODE ? NO_NODE
+                            : graph_add(prepare->to, node->op, prepare->to->nodes[input].dtype, &node->shape,
+                                        &input, 1, &node->attr, &origin);
+}
+
+static void copy_scatter(Prepare *prepare, NodeId id)
+{
+    const Node *node = &prepare->from->nodes[id];
+    NodeId narrow = narrow_form(prepare, node->inputs[1]);
+    NodeId inputs[2] = {prepare->map[node->inputs[0]],
+                        narrow == NO_NODE ? prepare->map[node->inputs[1]] : narrow};
+    Origin origin = node_origin(prepare->from, id);
+    prepare->map[id] =
+        graph_add(prepare->to, OP_SCATTER_ADD, node->dtype, &node->shape, inputs, 2, &node->attr, &origin);
+}
+
 static void copy_nodes(Prepare *prepare, const bool *is_live)
 {
     for (NodeId id = 0; id < prepare->from->n_nodes; id++) {
@@ -129,6 +158,8 @@ static void copy_nodes(Prepare *prepare, const bool *is_live)
         }
         if (node->op == OP_MATMUL && node->n_inputs == 3) {
             copy_product(prepare, id);
+        } else if (node->op == OP_SCATTER_ADD) {
+            copy_scatter(prepare, id);
         } else if (node->op != OP_ADD || !copy_sum(prepare, id)) {
             prepare->map[id] = graph_copy_node(prepare->to, prepare->from, id, prepare->map);
         }

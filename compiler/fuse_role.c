@@ -131,7 +131,8 @@ static void find_scatter_sums(Fusion *fusion)
             bool is_scatter = fusion_node(fusion, scatter)->op == OP_SCATTER_ADD &&
                               value->users.n_items == 1 && !value->is_output &&
                               fusion->accumulated[scatter] == NO_NODE && scatter != other;
-            bool dies = (from->role == ROLE_LIBRARY || from->role == ROLE_COMPUTE) &&
+            bool is_widened = fusion_node(fusion, other)->op == OP_CAST;  // no more than a copy
+            bool dies = (from->role == ROLE_LIBRARY || from->role == ROLE_COMPUTE) && !is_widened &&
                         from->users.n_items == 1 && !from->is_output;
             if (is_scatter && dies && from->role != ROLE_ABSORBED) {
                 fusion->accumulated[scatter] = other;

@@ -78,6 +78,45 @@ static bool are_same(const Columns *a, const Columns *b)
            a->column_stride == b->column_stride && a->rows == b->rows && a->row_stride == b->row_stride;
 }
 
+static bool is_float(Dtype dtype)
+{
+    return dtype == DTYPE_F32 || dtype_is_low(dtype);
+}
+
+// The value whose elements the node is made of, each once, possibly rounded or widened, and whether dimension `column` of
+// the node is the last of the value.
+static bool find_elements(Fusion *fusion, NodeId node, int column, NodeId *base)
+{
+    Access at = access_identity(fusion->pool, &fusion_node(fusion, node)->shape);
+    const IndexExpr *wanted = at.at[column];
+    for (;; node = fusion_node(fusion, node)->inputs[0]) {
+        const Node *now = fusion_node(fusion, node);
+        bool is_rounding = now->op == OP_CAST && is_float(now->dtype) &&
+                           is_float(fusion_node(fusion, now->inputs[0])->dtype);
+        if (move_is_bijective(fusion->graph, node)) {
+            at = access_pull(fusion->pool, fusion->graph, node, &at);
+        } else if (!is_rounding) {
+            break;
+        }
+    }
+    *base = node;
+    return at.rank > 0 && at.at[at.rank - 1] == wanted;
+}
+
+// Whether a product reads what is summed over all dimensions but the last, whatever the order of the rows: the sums are
+// those of the elements as the product reads them.
+static bool sums_elements(Fusion *fusion, NodeId sum, NodeId product)
+{
+    const Node *node = fusion_node(fusion, sum), *of = fusion_node(fusion, product);
+    const Shape *shape = &fusion_node(fusion, node->inputs[0])->shape;
+    const Shape *rows = &fusion_node(fusion, of->inputs[0])->shape;
+    NodeId a, b;
+    return shape->rank > 0 && node->attr.axes == (1u << (shape->rank - 1)) - 1 && rows->rank == 2 &&
+           rows->dim[0] == shape->dim[shape->rank - 1] && shape_count(rows) == shape_count(shape) &&
+           find_elements(fusion, node->inputs[0], shape->rank - 1, &a) &&
+           find_elements(fusion, of->inputs[0], 0, &b) && a == b;
+}
+
 // Nothing may depend on it: then no other step can come to stand in a circle.
 static NodeId lone_sum(const Fusion *fusion, int group)
 {
@@ -99,24 +138,29 @@ static NodeId lone_sum(const Fusion *fusion, int group)
     return is_sum && fusion->values[id].places && value_is_last(fusion, id) ? id : NO_NODE;
 }
 
+static void give_to_product(Fusion *fusion, int group, NodeId sum, NodeId product)
+{
+    Group *g = &fusion->groups[group];
+    fusion->sums[product] = sum;
+    fusion->values[sum].role = ROLE_LIBRARY;
+    fusion->values[sum].call = product;
+    fusion->values[sum].group = -1;
+    g->is_gone = true;
+    if (g->n_members == 2) {
+        fusion->values[g->members[0].node].role = ROLE_ABSORBED;
+    }
+}
+
 void fuse_sums(Fusion *fusion)
 {
     for (int i = 0; i < fusion->n_groups && fusion->is_fused; i++) {
         NodeId sum = lone_sum(fusion, i);
         Columns wanted, found;
-        if (sum == NO_NODE || !columns_of_sum(fusion, sum, &wanted)) {
-            continue;
-        }
-        for (NodeId id = 0; id < fusion->graph->n_nodes; id++) {
-            if (columns_of_product(fusion, id, &found) && are_same(&wanted, &found)) {
-                fusion->sums[id] = sum;
-                fusion->values[sum].role = ROLE_LIBRARY;
-                fusion->values[sum].call = id;
-                fusion->values[sum].group = -1;
-                fusion->groups[i].is_gone = true;
-                if (fusion->groups[i].n_members == 2) {
-                    fusion->values[fusion->groups[i].members[0].node].role = ROLE_ABSORBED;
-                }
+        bool is_stored = sum != NO_NODE && columns_of_sum(fusion, sum, &wanted);
+        for (NodeId id = 0; sum != NO_NODE && id < fusion->graph->n_nodes; id++) {
+            if (columns_of_product(fusion, id, &found) &&
+                ((is_stored && are_same(&wanted, &found)) || sums_elements(fusion, sum, id))) {
+                give_to_product(fusion, i, sum, id);
                 break;
             }
         }

@@ -24,7 +24,7 @@
 //                  r = a b (+ c of r's shape: accumulated in place by the planner where c dies here). a and b may be
 //                  f32, bf16 or f16 each; r likewise, f32 with c; sums are f32. attr.is_tf32: f32 operands are
 //                  rounded to tf32.
-//   SCATTER_ADD    (index i32 [S], x [S, rest]) -> [N, rest] with N = r.dim[0]; sums rows of equal index.
+//   SCATTER_ADD    (index i32 [S], x [S, rest]) -> f32 [N, rest] with N = r.dim[0]; sums rows of equal index.
 //   TOP_K          (x f32 [R, C]) -> i32 [R, K], K <= C: where the K largest of each row are, largest first; of
 //                  equal ones the first.
 //   SOFTMAX, LOG_SOFTMAX  last axis.

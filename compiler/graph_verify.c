@@ -306,7 +306,7 @@ static const char *check_scatter_add(const Graph *graph, const Node *node)
     const Node *index = input(graph, node, 0);
     const Node *x = input(graph, node, 1);
     DELEGATE(same_dtype(graph, DTYPE_I32, index->dtype, "the index"));
-    DELEGATE(same_dtype(graph, DTYPE_F32, x->dtype, "the input"));
+    DELEGATE(is_stored_float(graph, x->dtype, "the input"));
     DELEGATE(same_dtype(graph, DTYPE_F32, node->dtype, "the result"));
     return check_rows(graph, &index->shape, &node->shape, &x->shape);
 }

@@ -118,7 +118,7 @@ void xv_cuda_scatter_add_tables(const XvRun *run, const XvRows *tables, int n_ta
         int64_t extent_of_rows = (t->count - 1) * row_stride + (t->width - 1) * column_stride + 1;
         task.tables[i] = (XvScatterTask){.table = xv_span_of(t->table, t->n_rows * t->width),
                                          .index = xv_span_of(t->index, t->count),
-                                         .rows = xv_span_of(t->rows, extent_of_rows),
+                                         .rows = xv_operand(t->rows, t->type_rows, extent_of_rows),
                                          .n_rows = t->n_rows,
                                          .width = t->width,
                                          .count = t->count,

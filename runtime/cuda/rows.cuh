@@ -28,7 +28,8 @@ XV_KERNEL(XV_ROWS_THREADS) xv_scatter_add(XvScatterTablesTask task)
             for (uint32_t votes = named[warp], bit = 0; votes != 0; votes >>= 1, bit++) {
                 const int64_t position = base + warp * 32 + bit;
                 for (int64_t c = first; (votes & 1) && c < end; c += XV_ROWS_THREADS) {
-                    t.table[row * t.width + c] += t.rows[position * t.row_stride + c * t.column_stride];
+                    t.table[row * t.width + c] +=
+                        xv_operand_at(t.rows, position * t.row_stride + c * t.column_stride);
                 }
             }
         }

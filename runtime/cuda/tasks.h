@@ -130,7 +130,7 @@ enum { XV_ROWS_THREADS = 128 };  // of the kernels of rows.cuh
 typedef struct XvScatterTask {
     XV_SPAN(float) table;
     XV_SPAN(const int32_t) index;
-    XV_SPAN(const float) rows;
+    XvOperand rows;
     int64_t n_rows, width, count;
     int64_t row_stride, column_stride;  // of rows
     int64_t first_block, column_blocks;

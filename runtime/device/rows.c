@@ -2,6 +2,7 @@
 #include "runtime/device/rows.h"
 
 #include "runtime/base/random.h"
+#include "runtime/device/elements.h"
 
 #include <omp.h>
 #include <string.h>
@@ -10,6 +11,7 @@ enum {
     LINE = 16,            // floats in a cache line: threads never share one
     SMALL_COUNT = 20000,  // elements below which starting threads costs more than it saves
     NORM_PARTS = 256,     // partial sums of a norm
+    PIECE = 512,          // two-byte elements that are widened at a time
 };
 
 void xv_gather_rows(const XvRows *rows)
@@ -17,7 +19,7 @@ void xv_gather_rows(const XvRows *rows)
     size_t bytes = (size_t)rows->width * sizeof(float);
 #pragma omp parallel for schedule(static) if (rows->count * rows->width > SMALL_COUNT)
     for (int64_t i = 0; i < rows->count; i++) {
-        float *to = rows->rows + i * rows->width;
+        float *to = (float *)rows->rows + i * rows->width;
         int64_t from = rows->index[i];
         if (from < 0 || from >= rows->n_rows) {
             memset(to, 0, bytes);
@@ -37,28 +39,43 @@ static void clear_table(const XvRows *rows)
     }
 }
 
+// Columns of a row that lie side by side, as floats: where they are, or in `piece`.
+static const float *piece_of(const XvRows *rows, int64_t at, int64_t count, float *piece)
+{
+    const void *from = xv_element(rows->rows, rows->type_rows, at);
+    if (rows->type_rows == XV_F32) {
+        return from;
+    }
+    xv_load_floats(piece, from, (XvReading){.type = rows->type_rows}, count);
+    return piece;
+}
+
+// The columns [first, end) of one row.
+static void add_row(float *to, const XvRows *rows, int64_t at, int64_t first, int64_t end)
+{
+    float piece[PIECE];
+    int64_t step = rows->row_stride == 0 ? 1 : rows->column_stride;
+    for (int64_t j = first; j < end && step != 1; j++) {
+        to[j] += *piece_of(rows, at + j * step, 1, piece);
+    }
+    for (int64_t j = first; j < end && step == 1; j += PIECE) {
+        int64_t count = end - j < PIECE ? end - j : PIECE;
+        const float *from = piece_of(rows, at + j, count, piece);
+#pragma omp simd
+        for (int64_t i = 0; i < count; i++) {
+            to[j + i] += from[i];
+        }
+    }
+}
+
 // The columns [first, end) of all rows.
 static void scatter_columns(const XvRows *rows, int64_t first, int64_t end)
 {
-    bool is_dense = rows->row_stride == 0;
-    int64_t row_stride = is_dense ? rows->width : rows->row_stride;
-    int64_t column_stride = is_dense ? 1 : rows->column_stride;
+    int64_t row_stride = rows->row_stride == 0 ? rows->width : rows->row_stride;
     for (int64_t i = 0; i < rows->count; i++) {
         int64_t row = rows->index[i];
-        if (row < 0 || row >= rows->n_rows) {
-            continue;
-        }
-        float *to = rows->table + row * rows->width;
-        const float *from = rows->rows + i * row_stride;
-        if (column_stride == 1) {
-#pragma omp simd
-            for (int64_t j = first; j < end; j++) {
-                to[j] += from[j];
-            }
-            continue;
-        }
-        for (int64_t j = first; j < end; j++) {
-            to[j] += from[j * column_stride];
+        if (row >= 0 && row < rows->n_rows) {
+            add_row(rows->table + row * rows->width, rows, i * row_stride, first, end);
         }
     }
 }

@@ -2,6 +2,7 @@
 // CPU, in single precision; results do not depend on the number of threads.
 #pragma once
 
+#include "runtime/base/tensor.h"
 #include "runtime/program.h"
 
 // Rows picked or placed by index. An index outside 0..n_rows-1 stands for no row.
@@ -9,8 +10,9 @@ typedef struct XvRows {
     float *table;  // [n_rows, width]
     int64_t n_rows, width;
     const int32_t *index;  // [count]
-    float *rows;           // [count, width]
+    void *rows;            // [count, width]; floats where they are gathered
     int64_t count;
+    XvDtype type_rows;                  // F32, BF16 or F16, of `rows` where they are scattered
     int64_t row_stride, column_stride;  // of `rows` where they are scattered; 0: without gaps
 } XvRows;
 
