@@ -3,6 +3,7 @@
 #include "compiler/fuse_internal.h"
 
 #include "compiler/base/vec.h"
+#include "compiler/rewrite.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,10 @@ static Fusion *fusion_new(Arena *arena, const Graph *graph, bool is_fused)
     fusion->pool = index_pool_new(arena);
     fusion->is_fused = is_fused;
     fusion->graph = fuse_prepare(arena, graph, is_fused);
+    fusion->beside = graph_new_map(arena, fusion->graph);
+    if (is_fused) {
+        fusion->graph = fuse_again(arena, fusion->graph, &fusion->beside);
+    }
     size_t n = (size_t)fusion->graph->n_nodes + 1;
     fusion->values = arena_alloc(arena, n * sizeof *fusion->values);
     fusion->member_of = arena_alloc(arena, n * sizeof *fusion->member_of);

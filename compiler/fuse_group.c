@@ -127,6 +127,9 @@ static void add_node(Fusion *fusion, NodeId id)
     OpClass class = op_info(node->op)->class;
     bool is_copy = class == CLASS_MOVE || class == CLASS_COLLECTIVE;
     Link link;
+    if (fusion->beside[id] != NO_NODE) {
+        return;
+    }
     for (int i = 0; i < node->n_inputs && fusion->is_fused && !is_copy && !node->attr.is_late; i++) {
         if (find_link(fusion, node->inputs[i], &link) && fusion->values[link.base].role == ROLE_COMPUTE) {
             merge_with_base(fusion, id, &link);
@@ -139,11 +142,27 @@ static void add_node(Fusion *fusion, NodeId id)
     }
 }
 
+// Into the kernel of a value of the same shape, which does not depend on it.
+static void merge_beside(Fusion *fusion, NodeId id)
+{
+    NodeId other = fusion->beside[id];
+    if (other != NO_NODE && fusion->values[other].role == ROLE_COMPUTE) {
+        const Bridge of_other = member_at(fusion, other)->at, of_id = member_at(fusion, id)->at;
+        group_merge(fusion, (Side){fusion->values[other].group, &of_other},
+                    (Side){fusion->values[id].group, &of_id});
+    }
+}
+
 void fuse_groups(Fusion *fusion)
 {
     for (NodeId id = 0; id < fusion->graph->n_nodes; id++) {
         if (fusion->values[id].role == ROLE_COMPUTE) {
             add_node(fusion, id);
+        }
+    }
+    for (NodeId id = 0; id < fusion->graph->n_nodes; id++) {
+        if (fusion->values[id].role == ROLE_COMPUTE) {
+            merge_beside(fusion, id);
         }
     }
 }

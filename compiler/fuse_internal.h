@@ -1,6 +1,7 @@
 // Shared by the files of the fusion pass. The order of work, one file each:
 //
 //   fuse_prepare.c  rewrites the graph so that accumulating products and outputs are explicit
+//   fuse_again.c    activations that the backward pass computes again
 //   fuse_role.c     what every node is: kept in memory, computed in kernels, a library call, movement
 //   fuse_place.c    where library results and operands lie: strided views instead of copies
 //   fuse_group.c    groups of computed nodes with one iteration domain (fuse_bridge.c, fuse_merge.c)
@@ -111,6 +112,7 @@ typedef struct Fusion {
     NodeId *accumulated;  // per library op: the value it adds to, or NO_NODE
     NodeId *bias;   // per MATMUL: the vector that it adds to every row, or NO_NODE; its value is the ADD then
     NodeId *sums;   // per MATMUL: the SUM over its first operand's rows that it makes as well, or NO_NODE
+    NodeId *beside;       // per node: that of whose kernel it becomes a part, or NO_NODE
     NodeId *alias;  // per output: a stored node that is the same in memory, or NO_NODE
     uint32_t *stamp;  // per node: visited marks
     uint32_t now;
@@ -131,6 +133,10 @@ void list_add_once(Fusion *fusion, NodeList *list, NodeId id);
 //   all results of an ATTENTION_GRAD exist; an OUTPUT_GRADIENT is no other output.
 // Without fusion no product accumulates.
 Graph *fuse_prepare(Arena *arena, const Graph *graph, bool is_fused);
+
+// fuse_again.c: a copy in which gradients of weights read activations of their own; `beside` says at which node's
+// kernel each of these is to be computed, or NO_NODE.
+Graph *fuse_again(Arena *arena, const Graph *graph, NodeId **beside);
 
 // fuse_role.c
 void fuse_roles(Fusion *fusion);

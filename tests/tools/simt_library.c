@@ -5,6 +5,7 @@
 #include "runtime/base/random.h"
 #include "runtime/cuda/library.h"
 #include "runtime/cuda/update.h"
+#include "runtime/device/elements.h"
 
 static float *random_floats(int64_t count, uint64_t key)
 {
@@ -135,11 +136,13 @@ static void scatter(Check *check, const XvRun *run)
     }
 }
 
-// Several tables in a launch: one wider than a block's columns, one whose rows lie as columns, one of a column.
+// Several tables in a launch: one wider than a block's columns, one whose rows lie as columns, one of a column. Rows of
+// each type of element.
 static void scatter_tables(Check *check, const XvRun *run)
 {
     enum { COUNT = 130 };
     static const int64_t SIZES[][2] = {{3, 1100}, {9, 20}, {5, 1}};
+    static const XvDtype types[] = {XV_F32, XV_BF16, XV_F16};
     int32_t *index = check_memory(COUNT * sizeof *index);
     for (int i = 0; i < COUNT; i++) {
         index[i] = i * 5 % 13 % 10 - 1;
@@ -156,8 +159,13 @@ static void scatter_tables(Check *check, const XvRun *run)
                                  .index = index,
                                  .rows = random_floats(COUNT * width, 8 + (uint64_t)i),
                                  .count = COUNT,
+                                 .type_rows = types[(i + is_cleared) % 3],
                                  .row_stride = i == 1 ? 1 : width,
                                  .column_stride = i == 1 ? COUNT : 1};
+            if (tables[i].type_rows != XV_F32) {
+                float *floats = tables[i].rows;
+                xv_store_floats(floats, tables[i].type_rows, copy_of(floats, COUNT * width), COUNT * width);
+            }
             float *got = copy_of(want[i], n_rows * width);
             xv_scatter_add_rows(&tables[i], is_cleared);
             tables[i].table = got;

@@ -1,5 +1,6 @@
 // runtime/device/rows.h and random_rows.h: gather, scatter, sampling, norms and keep values against plain
 // loops.
+#include "runtime/device/elements.h"
 #include "runtime/device/random_rows.h"
 #include "runtime/device/rows.h"
 
@@ -183,6 +184,38 @@ static void test_scatter_strides(void **state)
     }
 }
 
+// Rows of two bytes, side by side and as columns.
+static void test_scatter_types(void **state)
+{
+    (void)state;
+    for (int w = 0; w < 10; w++) {
+        int64_t width = WIDTHS[w / 2];
+        XvDtype type = w % 2 ? XV_BF16 : XV_F16;
+        Rows r = make_rows(50, width, 300);
+        float *expected = random_floats(50 * width, 1);
+        uint16_t *narrow = malloc((size_t)(300 * width) * sizeof *narrow);
+        uint16_t *turned = malloc((size_t)(300 * width) * sizeof *turned);
+        xv_store_floats(narrow, type, r.values, 300 * width);
+        xv_load_floats(r.values, narrow, (XvReading){.type = type}, 300 * width);
+        for (int64_t i = 0; i < 300 * width; i++) {
+            turned[i % width * 300 + i / width] = narrow[i];
+        }
+        scatter_plainly(&r, expected, true);
+        r.rows.type_rows = type;
+        for (int is_turned = 0; is_turned < 2; is_turned++) {
+            r.rows.rows = is_turned ? turned : narrow;
+            r.rows.row_stride = is_turned ? 1 : 0;
+            r.rows.column_stride = is_turned ? 300 : 0;
+            xv_scatter_add_rows(&r.rows, true);
+            assert_memory_equal(expected, r.table, (size_t)(50 * width) * sizeof(float));
+        }
+        free(expected);
+        free(narrow);
+        free(turned);
+        free_rows(&r);
+    }
+}
+
 static void test_sample(void **state)
 {
     (void)state;
@@ -283,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_gather),
         cmocka_unit_test(test_scatter),
         cmocka_unit_test(test_scatter_strides),
+        cmocka_unit_test(test_scatter_types),
         cmocka_unit_test(test_sample),
         cmocka_unit_test(test_sample_edges),
         cmocka_unit_test(test_top_k),
