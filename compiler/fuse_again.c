@@ -1,6 +1,6 @@
 // What the backward pass computes again instead of keeping: an activation beside its derivative. A kernel that makes
-// GELU'(x) dy for the gradient has x at hand, so the gradient of the weights behind the activation reads a GELU(x) of its
-// own, and the first one dies in the forward pass. It is the widest value of a layer. See fuse_internal.h.
+// GELU'(x) dy for the gradient has x at hand, so the gradient of the weights behind the activation reads a GELU(x) of
+// its own, and the first one dies in the forward pass. It is the widest value of a layer. See fuse_internal.h.
 #include "compiler/fuse_internal.h"
 
 #include "compiler/rewrite.h"

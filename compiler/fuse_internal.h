@@ -110,10 +110,10 @@ typedef struct Fusion {
     int n_groups, group_capacity;
     NodeList *readers;    // per value: who reads it element by element (4 * node + input), for siblings
     NodeId *accumulated;  // per library op: the value it adds to, or NO_NODE
-    NodeId *bias;   // per MATMUL: the vector that it adds to every row, or NO_NODE; its value is the ADD then
-    NodeId *sums;   // per MATMUL: the SUM over its first operand's rows that it makes as well, or NO_NODE
-    NodeId *beside;       // per node: that of whose kernel it becomes a part, or NO_NODE
-    NodeId *alias;  // per output: a stored node that is the same in memory, or NO_NODE
+    NodeId *bias;  // per MATMUL: the vector that it adds to every row, or NO_NODE; its value is the ADD then
+    NodeId *sums;  // per MATMUL: the SUM over its first operand's rows that it makes as well, or NO_NODE
+    NodeId *beside;   // per node: that of whose kernel it becomes a part, or NO_NODE
+    NodeId *alias;    // per output: a stored node that is the same in memory, or NO_NODE
     uint32_t *stamp;  // per node: visited marks
     uint32_t now;
     NodeId *stack;  // of n_nodes + 1

@@ -83,8 +83,8 @@ static bool is_float(Dtype dtype)
     return dtype == DTYPE_F32 || dtype_is_low(dtype);
 }
 
-// The value whose elements the node is made of, each once, possibly rounded or widened, and whether dimension `column` of
-// the node is the last of the value.
+// The value whose elements the node is made of, each once, possibly rounded or widened, and whether dimension `column`
+// of the node is the last of the value.
 static bool find_elements(Fusion *fusion, NodeId node, int column, NodeId *base)
 {
     Access at = access_identity(fusion->pool, &fusion_node(fusion, node)->shape);
@@ -103,8 +103,8 @@ static bool find_elements(Fusion *fusion, NodeId node, int column, NodeId *base)
     return at.rank > 0 && at.at[at.rank - 1] == wanted;
 }
 
-// Whether a product reads what is summed over all dimensions but the last, whatever the order of the rows: the sums are
-// those of the elements as the product reads them.
+// Whether a product reads what is summed over all dimensions but the last, whatever the order of the rows: the sums
+// are those of the elements as the product reads them.
 static bool sums_elements(Fusion *fusion, NodeId sum, NodeId product)
 {
     const Node *node = fusion_node(fusion, sum), *of = fusion_node(fusion, product);

@@ -1,5 +1,5 @@
-// Linear layers that read the same rows become one: y_i = x W_i^T + b_i for queries, keys and values is x W^T + b with W
-// and b the matrices and biases one behind the other, cut into y_i afterwards. Nothing is copied for that: the
+// Linear layers that read the same rows become one: y_i = x W_i^T + b_i for queries, keys and values is x W^T + b with
+// W and b the matrices and biases one behind the other, cut into y_i afterwards. Nothing is copied for that: the
 // parameters lie side by side in memory, in the order of the pack. Layers of one module come first, as every graph has
 // them; those of several modules, as keys and values of one image, follow when passes over the same rows are shared.
 //

@@ -222,8 +222,8 @@ static NodeId repeated_vector(const Gatherer *g, NodeId id)
     return NO_NODE;
 }
 
-// ADD(product, vector) where the product is cheaper in parts and not used itself: the vector is added to the parts, which
-// other passes over the same rows add it to as well. NO_NODE if it is something else.
+// ADD(product, vector) where the product is cheaper in parts and not used itself: the vector is added to the parts, to
+// which other passes over the same rows add it as well. NO_NODE if it is something else.
 static NodeId visit_sum(Gatherer *g, NodeId id)
 {
     const Node *node = node_at(g, id);

@@ -2,7 +2,7 @@
 //
 //   info_check FILE PATH=VALUE...     `PATH` is dotted: info_check info.json parameters=12 config.optimizer.lr=3e-5
 //
-// Numbers are compared as numbers, everything else as JSON text.
+// Numbers are compared as numbers, everything else as JSON text. PATH<=VALUE and PATH>=VALUE are bounds of numbers.
 #include "tests/tools/check.h"
 
 static const cJSON *value_at(const cJSON *json, const char *path)
@@ -33,6 +33,16 @@ static bool is_equal(const cJSON *value, const char *text)
     return is_same;
 }
 
+// What the sign before "=" asks for.
+static bool holds(const cJSON *value, char sign, const char *text)
+{
+    if (sign != '<' && sign != '>') {
+        return is_equal(value, text);
+    }
+    double bound = strtod(text, NULL);
+    return cJSON_IsNumber(value) && (sign == '<' ? value->valuedouble <= bound : value->valuedouble >= bound);
+}
+
 int main(int argc, char **argv)
 {
     Check check = {0};
@@ -46,12 +56,14 @@ int main(int argc, char **argv)
         if (!argv[i][length] || length >= sizeof path) {
             check_stop("'%s' is not PATH=VALUE", argv[i]);
         }
-        memcpy(path, argv[i], length);
-        path[length] = 0;
+        char sign = length > 0 ? argv[i][length - 1] : 0;
+        size_t end = length - (sign == '<' || sign == '>');
+        memcpy(path, argv[i], end);
+        path[end] = 0;
         const cJSON *value = value_at(json, path);
         char *printed = value ? cJSON_PrintUnformatted(value) : NULL;
-        check_that(&check, value && is_equal(value, argv[i] + length + 1), "%s: got %s, want %s", path,
-                   printed ? printed : "nothing", argv[i] + length + 1);
+        check_that(&check, value && holds(value, sign, argv[i] + length + 1), "%s: got %s, want %s", path,
+                   printed ? printed : "nothing", argv[i] + end);
         free(printed);
     }
     cJSON_Delete(json);

@@ -145,15 +145,16 @@ static int step_of(const Program *program, NodeId node)
     return -1;
 }
 
-// The gradient of the second matrix reads an activation that is made beside its derivative, in the same kernel; the first
-// one dies where the second product has read it.
+// The gradient of the second matrix reads an activation that is made beside its derivative, in the same kernel; the
+// first one dies where the second product has read it.
 static void test_activation_again(void **state)
 {
     (void)state;
     Form form = form_new(5);
     NodeId x = fixture_param(form.fixture, shape2(10, 6), -1, 1);
     NodeId h = graph_unary(form.graph, OP_GELU, linear(&form, x, 6, 12), &form.fixture->origin);
-    NodeId loss = fixture_loss(form.fixture, linear(&form, h, 12, 5));
+    NodeId y = graph_unary(form.graph, OP_TANH, linear(&form, h, 12, 5), &form.fixture->origin);
+    NodeId loss = fixture_loss(form.fixture, y);
     graph_output(form.graph, "loss", OUTPUT_LOSS, loss, -1);
     Graph *simple = simplify(form.fixture->arena, form.graph);
     form.graph = grad(form.fixture->arena, simple, simple->outputs[simple->n_outputs - 1].node);
