@@ -131,24 +131,25 @@ mistakes() {
     says 1 'make it with: make -C .* simt' "kernels that are not compiled" "$program" bench --device simt
 }
 
-# A base step with 128 pictures, compiled only: at most 900 launches with the three of the update, and the products,
-# bytes and memory that shared work, epilogues and what is computed again leave.
+# base_size PRECISION BYTES MEMORY: a base step with 128 pictures, compiled only. At most 900 launches with the three of
+# the update, and the products, bytes and memory that shared work, epilogues and what is computed again leave.
 base_size() {
     local folder=$WORK/base
-    succeeds "base size: compiles" timeout 300 "$BUILD/xvlmc" models/xvlm_base.dsl --task pretrain --target cuda \
-        --batch 128 --output "$folder" || return
+    succeeds "base size, $1: compiles" timeout 300 "$BUILD/xvlmc" models/xvlm_base.dsl --task pretrain --target cuda \
+        --batch 128 --precision "$1" --output "$folder" || return
     "$folder/pretrain" info --json > "$WORK/info.json"
-    succeeds "base size: launches, products, bytes, memory" "$BUILD/tests/info_check" "$WORK/info.json" \
+    succeeds "base size, $1: launches, products, bytes, memory" "$BUILD/tests/info_check" "$WORK/info.json" \
         "entries.images.train.kernels<=897" "entries.images.train.matmul_flops<=21.2e12" \
-        "entries.images.train.matmul_flops>=18e12" "entries.images.train.bytes<=245e9" \
-        "entries.images.train.arena_bytes<=31e9" "entries.regions.train.kernels<=950"
-    ends_with 1 "base size: bounds are looked at" "$BUILD/tests/info_check" "$WORK/info.json" \
+        "entries.images.train.matmul_flops>=18e12" "entries.images.train.bytes<=$2" \
+        "entries.images.train.arena_bytes<=$3" "entries.regions.train.kernels<=950"
+    ends_with 1 "base size, $1: bounds are looked at" "$BUILD/tests/info_check" "$WORK/info.json" \
         "entries.images.train.kernels<=100"
     rm -rf "$folder"
 }
 
 library
-base_size
+base_size fp32 245e9 31e9
+base_size bf16 135e9 14e9
 proved pretrain_swin_bert_images pretrain images
 library_ran "images" "$WORK/cuda"
 proved pretrain_swin_bert_regions pretrain regions
