@@ -22,7 +22,7 @@
 
 #include <dlfcn.h>
 
-enum { BUDGET = 60000, COLUMN_BUDGET = 300000, MAX_BUFFERS = 128, SIDES = 2 };
+enum { BUDGET = 30000, COLUMN_BUDGET = 150000, MAX_BUFFERS = 128, SIDES = 2 };
 
 typedef enum Side { SIDE_C, SIDE_CUDA } Side;
 
