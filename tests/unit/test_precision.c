@@ -234,7 +234,8 @@ static void test_attention(void **state)
         for (int i = 0; is_attention && i < 3; i++) {
             assert_int_equal(program->graph->nodes[step->reads[i].node].dtype, DTYPE_BF16);
         }
-        if (step->kind == STEP_MATMUL && step->n_reads == 3) {  // the packed product: its bias is rounded as well
+        if (step->kind == STEP_MATMUL &&
+            step->n_reads == 3) {  // the packed product: its bias is rounded as well
             assert_int_equal(program->graph->nodes[step->reads[2].node].dtype, DTYPE_BF16);
             n_biases++;
         }
