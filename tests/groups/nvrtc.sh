@@ -5,7 +5,7 @@
 
 if [ -z "${XV_CUDA_LIBRARIES:-}" ]; then
     for folder in "$BUILD"/cuda/nvidia/*/lib; do
-        [ -d "$folder" ] && export XV_CUDA_LIBRARIES=$PWD/$folder
+        ls "$folder"/libnvrtc.so* > /dev/null 2>&1 && export XV_CUDA_LIBRARIES=$PWD/$folder
     done
 fi
 

@@ -22,7 +22,7 @@
 
 #include <dlfcn.h>
 
-enum { BUDGET = 30000, COLUMN_BUDGET = 150000, MAX_BUFFERS = 128, SIDES = 2 };
+enum { N_WORDS = (1 << 20) - 3, BUDGET = 30000, COLUMN_BUDGET = 150000, MAX_BUFFERS = 128, SIDES = 2 };
 
 typedef enum Side { SIDE_C, SIDE_CUDA } Side;
 
@@ -185,14 +185,26 @@ static size_t size_of(Dtype dtype)
     return dtype == DTYPE_BOOL ? 1 : dtype_is_low(dtype) ? 2 : 4;
 }
 
+// Drawn once: buffers repeat them, each from another place.
+static uint32_t *random_words(void)
+{
+    int64_t count = N_WORDS + 7919 * MAX_BUFFERS;
+    uint32_t *words = check_memory((size_t)count * sizeof *words);
+    XvStream stream = xv_stream(20);
+    for (int64_t i = 0; i < count; i++) {
+        words[i] = xv_stream_u32(&stream);
+    }
+    return words;
+}
+
 // Numbers around 1; indices, labels and truth values are 0 or 1, which every table has.
-static void fill(char *memory, Dtype dtype, int64_t count, XvStream *stream)
+static void fill(char *memory, Dtype dtype, int64_t count, const uint32_t *words)
 {
     float *numbers = (float *)(void *)memory;
     uint16_t *halves = (uint16_t *)(void *)memory;
     int32_t *integers = (int32_t *)(void *)memory;
     for (int64_t i = 0; i < count; i++) {
-        uint32_t word = xv_stream_u32(stream);
+        uint32_t word = words[i % N_WORDS];
         float number = (float)((double)word * 0x1p-31 - 1);
         if (dtype == DTYPE_F32) {
             numbers[i] = number;
@@ -206,29 +218,28 @@ static void fill(char *memory, Dtype dtype, int64_t count, XvStream *stream)
     }
 }
 
-static void prepare_buffer(Run *run, int i, XvStream *stream)
+static void prepare_buffer(Run *run, int i, const uint32_t *words)
 {
     const KernelBuffer *buffer = &run->kernel->buffers[i];
     int64_t count = shape_count(&buffer->shape);
     size_t bytes = (size_t)count * size_of(buffer->dtype);
     run->before[i] = check_memory(bytes);
-    fill(run->before[i], buffer->dtype, count, stream);
+    fill(run->before[i], buffer->dtype, count, words + 7919 * i);
     for (int side = 0; side < SIDES; side++) {
         run->memory[side][i] = check_memory(bytes);
         memcpy(run->memory[side][i], run->before[i], bytes);
     }
 }
 
-static void prepare(Run *run, const Case *item)
+static void prepare(Run *run, const Case *item, const uint32_t *words)
 {
     const Kernel *kernel = item->kernel;
-    XvStream stream = xv_stream(xv_key(20, (uint64_t)kernel_rows(kernel)));
     *run = (Run){.kernel = kernel, .shape = cuda_shape(kernel)};
     if (kernel->n_buffers > MAX_BUFFERS) {
         check_stop("%s has %d buffers", item->name, kernel->n_buffers);
     }
     for (int i = 0; i < kernel->n_buffers; i++) {
-        prepare_buffer(run, i, &stream);
+        prepare_buffer(run, i, words);
     }
     int draws[MAX_KERNEL_DRAWS];
     run->n_draws = render_draws(kernel, draws, MAX_KERNEL_DRAWS);
@@ -433,15 +444,17 @@ int main(int argc, char **argv)
     for (int side = 0; side < SIDES; side++) {
         comparison.modules[side] = loaded(&comparison, argv[1], (Side)side);
     }
+    uint32_t *words = random_words();
     for (int i = 0; i < comparison.n_cases; i++) {
         Run run;
-        prepare(&run, &comparison.cases[i]);
+        prepare(&run, &comparison.cases[i], words);
         if (launch(&comparison, &run, &comparison.cases[i])) {
             compare(&comparison, &comparison.cases[i], &run);
         }
         release(&run);
     }
     printf("%d kernels ran, %d with all their blocks\n", comparison.n_cases, comparison.n_whole);
+    free(words);
     xv_simt_close(comparison.machine);
     free(comparison.cases);
     arena_free(comparison.arena);
