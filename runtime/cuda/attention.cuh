@@ -29,7 +29,7 @@ struct XvAttentionShape {
     static constexpr int GRAD_THREADS = 32 * (QUERY_WARPS > KEY_WARPS ? QUERY_WARPS : KEY_WARPS);
     static constexpr bool IS_SMALL = IS_SHORT && WIDTH <= 32 && VALUE_WIDTH <= 32;
     static constexpr int BLOCKS = IS_SMALL ? 4 : 1,
-                         GRAD_BLOCKS = IS_SMALL ? 3 : 1;  // at once, with registers enough
+                         GRAD_BLOCKS = !IS_SMALL ? 1 : KEY_TILES > 1 ? 2 : 3;  // at once, with registers enough
     static_assert(LIMIT > 0, "heads of up to 128");
 };
 

@@ -48,10 +48,10 @@ else
     awk '$1 == "kernel" || $1 ~ /^xv_/' "$WORK/pretrain-sm_90a.txt"
     says 1 "there is no kernel 'nothing'" "machine code of a kernel that does not exist" \
         "$BUILD/xvlmc" inspect "$WORK/nvrtc/nlvr" --sass nothing
-    if "$BUILD/xvlmc" inspect "$WORK/nvrtc/nlvr" --sass xv_clamp > "$WORK/output" 2>&1; then
-        says 0 'text.xv_clamp:' "machine code of a kernel" cat "$WORK/output"
+    if "$BUILD/xvlmc" inspect "$WORK/nvrtc/nlvr" --sass xv_clamp > "$WORK/sass" 2>&1; then
+        says 0 'text.xv_clamp:' "machine code of a kernel" cat "$WORK/sass"
     else
-        says 0 'nvdisasm is not in' "machine code needs a tool" cat "$WORK/output"
+        says 0 'nvdisasm is not in' "machine code needs a tool" cat "$WORK/sass"
     fi
 fi
 rm -rf "$WORK/nvrtc"
