@@ -2,77 +2,35 @@
 // NVRTC compiles them.
 #include "compiler/inspect.h"
 
+#include "dsl/parse.h"
 #include "runtime/base/options.h"
 #include "runtime/cuda/survey.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
-static bool path_in(char path[PATH_MAX], const char *folder, const char *name, XvError *error)
+// A file of the folder; NULL after a message.
+static const Source *read_in(Arena *arena, const char *folder, const char *name, XvError *error)
 {
-    int length = snprintf(path, PATH_MAX, "%s/%s", folder, name);
-    return (length > 0 && length < PATH_MAX) ||
-           xv_fail(error, "the name of the folder is too long: %s", folder);
-}
-
-static FILE *open_in(const char *folder, const char *name, XvError *error)
-{
-    char path[PATH_MAX];
-    if (!path_in(path, folder, name, error)) {
-        return NULL;
-    }
-    FILE *file = fopen(path, "r");
-    if (!file) {
+    const char *path = arena_format(arena, "%s/%s", folder, name);
+    const Source *source = source_read(arena, path);
+    if (!source) {
         xv_fail(error, "cannot read %s: %s; is %s the folder of a task compiled for this?", path,
                 strerror(errno), folder);
     }
-    return file;
+    return source;
 }
 
-static bool print_report(const char *folder, XvError *error)
+static bool print_report(Arena *arena, const char *folder, XvError *error)
 {
-    FILE *file = open_in(folder, "inspect.txt", error);
-    if (!file) {
-        return false;
-    }
-    char buffer[65536];
-    size_t got;
-    while ((got = fread(buffer, 1, sizeof buffer, file)) > 0) {
-        fwrite(buffer, 1, got, stdout);
-    }
-    fclose(file);
-    return true;
+    const Source *report = read_in(arena, folder, "inspect.txt", error);
+    return report && fwrite(report->text, 1, report->length, stdout) == report->length;
 }
 
-// The whole of kernels.cu; the caller frees it.
-static char *read_kernels(const char *folder, XvError *error)
+static bool print_survey(Arena *arena, const char *folder, const XvSurveyOptions *options, XvError *error)
 {
-    FILE *file = open_in(folder, "kernels.cu", error);
-    char *text = NULL;
-    size_t length = 0;
-    FILE *copy = file ? open_memstream(&text, &length) : NULL;
-    char buffer[65536];
-    size_t got;
-    while (copy && (got = fread(buffer, 1, sizeof buffer, file)) > 0) {
-        fwrite(buffer, 1, got, copy);
-    }
-    if (file) {
-        fclose(file);
-    }
-    if (file && (!copy || fclose(copy) != 0)) {
-        xv_fail(error, "no memory");
-    }
-    return text;
-}
-
-static bool print_survey(const char *folder, const XvSurveyOptions *options, XvError *error)
-{
-    char *kernels = read_kernels(folder, error);
-    bool is_good = kernels && xv_survey_run(kernels, options, stdout, error);
-    free(kernels);
-    return is_good;
+    const Source *kernels = read_in(arena, folder, "kernels.cu", error);
+    return kernels && xv_survey_run(kernels->text, options, stdout, error);
 }
 
 int inspect_command(int argc, char **argv)
@@ -97,7 +55,10 @@ int inspect_command(int argc, char **argv)
     }
     bool has_survey = o.sass || o.is_json || o.architecture;
     o.architecture = o.architecture ? o.architecture : "sm_90a";
-    bool is_good = has_survey ? print_survey(argv[1], &o, &error) : print_report(argv[1], &error);
+    Arena *arena = arena_new();
+    bool is_good =
+        has_survey ? print_survey(arena, argv[1], &o, &error) : print_report(arena, argv[1], &error);
+    arena_free(arena);
     if (!is_good) {
         fprintf(stderr, "xvlmc: %s\n", error.text);
     }

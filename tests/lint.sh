@@ -34,7 +34,7 @@ includes() {
     may_include 'dsl/*' 'compiler/base/|dsl/|[a-z_.]+"'  # Flex and Bison write files without a folder
     may_include 'compiler/*.[ch]' 'compiler/|dsl/' | grep -vE '^compiler/(base/|main\.c|inspect\.c)'
     may_include 'compiler/main.c' 'compiler/|dsl/|codegen/'
-    may_include 'compiler/inspect.c' 'compiler/|runtime/'
+    may_include 'compiler/inspect.c' 'compiler/|dsl/|runtime/'
     may_include 'codegen/*.[ch]' 'compiler/|codegen/'
     may_include 'runtime/*.[ch]' 'runtime/'
     may_include 'runtime/base/*.[ch]' 'runtime/base/'

@@ -11,14 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char ENTRY[] = "\nXV_ENTRY(";
-
-static const char *next_entry(const char *at)
-{
-    at = strstr(at, ENTRY);
-    return at ? at + strlen(ENTRY) : NULL;
-}
-
 static bool add_row(XvSurvey *survey, const char *name, int piece, XvError *error)
 {
     XvSurveyRow *rows = realloc(survey->rows, (size_t)(survey->n_rows + 1) * sizeof *rows);
@@ -45,8 +37,8 @@ static bool add_rows(XvSurvey *survey, const char *kernels, int piece, XvError *
     }
     char *source = xv_cuda_piece(kernels, piece);
     bool is_good = source || xv_fail(error, "no memory");
-    const char *name = source ? next_entry(source) : NULL;
-    for (; name && is_good; name = next_entry(name)) {
+    const char *name = source ? xv_cuda_next_entry(source) : NULL;
+    for (; name && is_good; name = xv_cuda_next_entry(name)) {
         is_good = add_row(survey, name, piece, error);
     }
     free(source);

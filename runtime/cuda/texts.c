@@ -97,20 +97,24 @@ static char *joined(const Lines *kernels, bool has_library)
     return source;
 }
 
-static const char ENTRY[] = "\nXV_ENTRY(";
+const char *xv_cuda_next_entry(const char *at)
+{
+    static const char entry[] = "\nXV_ENTRY(";
+    at = strstr(at, entry);
+    return at ? at + strlen(entry) : NULL;
+}
 
 // Behind the line that ends the next PIECE_KERNELS kernels, or the end of the text.
 static const char *piece_end(const char *at)
 {
     for (int i = 0; i < PIECE_KERNELS; i++) {
-        const char *entry = strstr(at, ENTRY);
-        if (!entry) {
+        const char *name = xv_cuda_next_entry(at);
+        if (!name) {
             return at + strlen(at);
         }
-        at = entry + strlen(ENTRY);
-        at += strcspn(at, "\n");
+        at = name + strcspn(name, "\n");
     }
-    return strstr(at, ENTRY) ? at + 1 : at + strlen(at);
+    return xv_cuda_next_entry(at) ? at + 1 : at + strlen(at);
 }
 
 static int lines_between(const char *from, const char *end)

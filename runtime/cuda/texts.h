@@ -12,3 +12,6 @@
 // without memory.
 int xv_cuda_piece_count(const char *kernels);
 char *xv_cuda_piece(const char *kernels, int piece);
+
+// The name in the next line XV_ENTRY(name), up to the parenthesis; NULL behind the last.
+const char *xv_cuda_next_entry(const char *at);
