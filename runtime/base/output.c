@@ -88,3 +88,17 @@ bool xv_output_close(XvOutput *output, bool is_good, XvError *error)
     flush_folder(output->path);
     return true;
 }
+
+bool xv_write_all(int file, const void *data, size_t bytes)
+{
+    const char *at = data;
+    while (bytes > 0) {
+        ssize_t written = write(file, at, bytes);
+        if (written < 0 && errno != EINTR) {
+            return false;
+        }
+        at += written > 0 ? written : 0;
+        bytes -= written > 0 ? (size_t)written : 0;
+    }
+    return true;
+}

@@ -25,3 +25,6 @@ bool xv_output_write(XvOutput *output, const void *data, size_t bytes, XvError *
 
 // Ends a file that was opened: with `is_good` it gets its name, else it is removed. True if the file is there.
 bool xv_output_close(XvOutput *output, bool is_good, XvError *error);
+
+// All bytes into an open file, whatever interrupts. False with errno set.
+bool xv_write_all(int file, const void *data, size_t bytes);

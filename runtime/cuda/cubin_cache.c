@@ -1,6 +1,8 @@
 // Files of machine code: magic, key, size, checksum, image; see cubin_cache.h.
 #include "runtime/cuda/cubin_cache.h"
 
+#include "runtime/base/output.h"
+
 #include "runtime/base/random.h"
 
 #include <dirent.h>
@@ -177,20 +179,6 @@ static void make_room(const char *folder, int64_t bytes)
     }
 }
 
-static bool write_all(int file, const void *data, size_t bytes)
-{
-    const char *at = data;
-    while (bytes > 0) {
-        ssize_t written = write(file, at, bytes);
-        if (written < 0 && errno != EINTR) {
-            return false;
-        }
-        at += written > 0 ? written : 0;
-        bytes -= written > 0 ? (size_t)written : 0;
-    }
-    return true;
-}
-
 bool xv_cubin_cache_write(const XvCubinKey *key, const XvCubin *cubin, XvError *error)
 {
     char folder[PATH_MAX], path[PATH_MAX], partial[PATH_MAX];
@@ -206,8 +194,8 @@ bool xv_cubin_cache_write(const XvCubinKey *key, const XvCubin *cubin, XvError *
     Header header = {.key = *key, .bytes = cubin->bytes, .checksum = hash_of(0, cubin->image, cubin->bytes)};
     memcpy(header.magic, MAGIC, sizeof MAGIC);
     int file = mkstemp(partial);
-    bool is_written = file >= 0 && write_all(file, &header, sizeof header) &&
-                      write_all(file, cubin->image, cubin->bytes) && fsync(file) == 0;
+    bool is_written = file >= 0 && xv_write_all(file, &header, sizeof header) &&
+                      xv_write_all(file, cubin->image, cubin->bytes) && fsync(file) == 0;
     is_written = (file < 0 || close(file) == 0) && is_written;
     if (!is_written || rename(partial, path) != 0) {
         xv_fail(error, "cannot write '%s': %s", path, strerror(errno));

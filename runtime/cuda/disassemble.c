@@ -1,5 +1,6 @@
 // Machine code as text: nvdisasm of a CUDA toolkit or of the Python package nvidia-cuda-nvdisasm reads the file, and
 // one kernel's section of what it writes is passed on.
+#include "runtime/base/output.h"
 #include "runtime/cuda/libraries.h"
 #include "runtime/cuda/survey.h"
 #include "runtime/cuda/texts.h"
@@ -11,19 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static bool write_all(int file, const char *data, size_t bytes)
-{
-    while (bytes > 0) {
-        ssize_t written = write(file, data, bytes);
-        if (written < 0 && errno != EINTR) {
-            return false;
-        }
-        data += written > 0 ? written : 0;
-        bytes -= written > 0 ? (size_t)written : 0;
-    }
-    return true;
-}
-
 // A file of its own for the tool; the caller removes it.
 static bool save_image(const XvCubin *cubin, char path[PATH_MAX], XvError *error)
 {
@@ -33,7 +21,7 @@ static bool save_image(const XvCubin *cubin, char path[PATH_MAX], XvError *error
     if (file < 0) {
         return xv_fail(error, "cannot make a temporary file: %s", strerror(errno));
     }
-    bool is_good = write_all(file, cubin->image, cubin->bytes);
+    bool is_good = xv_write_all(file, cubin->image, cubin->bytes);
     is_good = close(file) == 0 && is_good;
     if (!is_good) {
         xv_fail(error, "cannot write %s: %s", path, strerror(errno));

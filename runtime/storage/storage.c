@@ -130,22 +130,6 @@ void xv_reader_close(XvReader *reader)
 
 // ---- whole files
 
-static bool write_all(int descriptor, const char *bytes, int64_t count)
-{
-    while (count > 0) {
-        ssize_t put = write(descriptor, bytes, (size_t)count);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put < 0) {
-            return false;
-        }
-        bytes += put;
-        count -= put;
-    }
-    return true;
-}
-
 static bool copy_to(XvReader *reader, int descriptor, const char *name, XvError *error)
 {
     enum { ROOM = 1 << 20 };
@@ -156,7 +140,7 @@ static bool copy_to(XvReader *reader, int descriptor, const char *name, XvError 
     }
     while (got > 0) {
         got = xv_reader_read(reader, buffer, ROOM, error);
-        if (got > 0 && !write_all(descriptor, buffer, got)) {
+        if (got > 0 && !xv_write_all(descriptor, buffer, (size_t)got)) {
             xv_fail(error, "cannot write %s: %s", name, strerror(errno));
             got = -1;
         }
