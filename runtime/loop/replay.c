@@ -218,11 +218,13 @@ static bool rank_pairs(Replay *replay, XvError *error)
 }
 
 // How far the two graphs of an entry may be apart: they sum in different orders, and where results are rounded a sum
-// that differs in its last bit may be rounded the other way, which is an error of one step of the type.
+// that differs in its last bit may be rounded the other way, layer after layer. The official model in bf16 on pictures
+// that differ by 1e-6 has losses that differ by more than one step of the type (mixed_precision.json of the cases of
+// tests/replay); a graph that computes something else is further off than four.
 static double rounding_of(const XvProgram *program)
 {
     bool is_fp32 = strcmp(program->precision, "fp32") == 0;
-    return is_fp32 ? 1e-5 : program->copy_type == XV_BF16 ? 0x1p-7 : 0x1p-10;
+    return is_fp32 ? 1e-5 : 4 * (program->copy_type == XV_BF16 ? 0x1p-7 : 0x1p-10);
 }
 
 static bool check_losses(const Replay *replay, const XvEntry *entry, XvError *error)

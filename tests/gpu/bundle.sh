@@ -6,9 +6,9 @@
 #   tests/gpu/bundle.sh FOLDER        from the root of the sources, after `make all unit`
 #
 # The runtime is in it once (runner); programs are shared objects in programs.tar.gz, one for each recorded case
-# (cases.txt) and precision, and those of the base and the tiny model. The runtime is linked statically where there is
-# an archive; what is left (cJSON, OpenMP) lies in lib/. OpenBLAS and curl are absent (absent.c). Licences: MIT, BSD and
-# zlib for most parts, GPL with the runtime exception for OpenMP.
+# (tests/replay/cases.txt) and precision, and those of the base and the tiny model. The runtime is linked statically
+# where there is an archive; what is left (cJSON, OpenMP) lies in lib/. OpenBLAS and curl are absent (absent.c).
+# Licences: MIT, BSD and zlib for most parts, GPL with the runtime exception for OpenMP.
 set -eu
 BUILD=${BUILD:-build}
 CC=${CC:-gcc}
@@ -63,17 +63,17 @@ for precision in $PRECISIONS; do
     while read -r case task _; do
         sources "$case-$precision" models/xvlm_base.dsl --task "$task" --precision "$precision" \
             --config "tests/replay/$case/config.json" --shapes "tests/replay/$case/inputs.safetensors"
-    done < tests/gpu/cases.txt
+    done < tests/replay/cases.txt
 done
 (cd "$PROGRAMS" && ls) | BUILD=$BUILD CC=$CC xargs -P "$(nproc)" -n 1 sh "$0" compile
 tar -C "$PROGRAMS" -cf - $(cd "$PROGRAMS" && ls -- *.so) | gzip -9 > "$FOLDER/programs.tar.gz"
 
 while read -r case _; do
     cp -r "tests/replay/$case" "$FOLDER/cases"
-done < tests/gpu/cases.txt
+done < tests/replay/cases.txt
 "$BUILD/xvlm" scenes --output "$FOLDER/scenes" --train 64 --val 8 --test 8 > /dev/null
 rm -f "$FOLDER"/scenes/*region* "$FOLDER"/scenes/val* "$FOLDER"/scenes/test*
-cp tests/gpu/check.sh tests/gpu/cases.txt "$FOLDER"
+cp tests/gpu/check.sh tests/replay/cases.txt "$FOLDER"
 echo "$PRECISIONS" > "$FOLDER/precisions.txt"
 cp tests/bench/torch_step.py tests/bench/xvlm_torch.py "$FOLDER/bench"
 

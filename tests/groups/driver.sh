@@ -24,10 +24,10 @@ replayed() {
         --after "$folder/after.$name" --curve "$folder/curve.$name" "$@"
 }
 
-# short SETTINGS: a replay of the observing graph alone.
+# short SETTINGS [NAME]: a replay of the observing graph alone, into $folder/outputs.NAME.
 short() {
     with "$1" timeout 600 "$images" replay --device cuda --entry images --weights "$case/weights.safetensors" \
-        --inputs "$case/inputs.safetensors" --outputs "$folder/outputs.short"
+        --inputs "$case/inputs.safetensors" --outputs "$folder/outputs.${2:-short}"
 }
 
 # fails PATTERN NAME SETTINGS: the short replay ends with a message.
@@ -84,7 +84,7 @@ cache() {
     succeeds "another compiler" short STANDIN_NVRTC=13.1
     succeeds "compiles everything" test "$(compilations)" -gt 2
     rm -rf "$WORK/cubins"
-    short "" > /dev/null 2>&1 &
+    short "" beside > /dev/null 2>&1 &
     succeeds "two at once" short ""
     succeeds "two at once, the other" wait $!
     : > "$WORK/compiled"

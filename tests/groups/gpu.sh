@@ -3,8 +3,7 @@
 
 # emulated NAME: the kernels of a program of the bundle for the emulator, which the stand-in for the driver runs.
 emulated() {
-    "${CXX:-g++}" -std=c++20 -DXV_SIMT -O1 -fPIC -shared -w -ffp-contract=off -I. -include runtime/cuda/library.cuh \
-        -x c++ "$BUILD/gpu-programs/$1/kernels.cu" -o "$WORK/$1.simt"
+    tests/simt/compile.sh "$BUILD/gpu-programs/$1/kernels.cu" "$WORK/$1.simt"
 }
 
 # checked FOLDER: check.sh there, over stand-ins.

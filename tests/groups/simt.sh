@@ -3,9 +3,7 @@
 
 # module NAME: tests/simt/NAME.cu as a shared object for the emulator.
 module() {
-    succeeds "tests/simt/$1.cu compiles" "${CXX:-g++}" -std=c++20 -DXV_SIMT -I. -O1 -fPIC -shared -Wall -Wextra \
-        -Werror -Wno-unused-function -Wno-unknown-pragmas -ffp-contract=off -include runtime/cuda/library.cuh -x c++ \
-        "tests/simt/$1.cu" -o "$WORK/$1.so"
+    succeeds "tests/simt/$1.cu compiles" tests/simt/compile.sh "tests/simt/$1.cu" "$WORK/$1.so"
 }
 
 # numbers NAME BLOCKS THREADS FIRST: the numbers of a kernel of $module (sound) start so.

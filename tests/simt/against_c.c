@@ -1,11 +1,11 @@
-// Every kernel of a task's program, as the target cuda writes it, on the emulator against the same kernel as the target
-// c writes it:
+// Every kernel of the programs of some tasks, as the target cuda writes it, on the emulator against the same kernel as
+// the target c writes it:
 //
-//   against_c FOLDER MODEL.dsl TASK BATCH PRECISION
+//   against_c FOLDER MODEL.dsl BATCH PRECISION TASK...
 //
 // Both texts are rendered from one kernel of the compiler, written to FOLDER, compiled (CC, CXX) and run on the same
 // random numbers. A task at the published sizes and a small batch shows every kernel that it has at any batch, since
-// the batch is nothing but a constant in their texts.
+// the batch is nothing but a constant in their texts. A kernel of several tasks runs once.
 //
 // Kernels with more elements than a budget run some of their blocks; what these wrote is compared. Sums over all rows
 // (column accumulators) are compared where all blocks ran.
@@ -22,28 +22,60 @@
 
 #include <dlfcn.h>
 
-enum { N_WORDS = (1 << 20) - 3, BUDGET = 30000, COLUMN_BUDGET = 150000, MAX_BUFFERS = 128, SIDES = 2 };
+enum {
+    N_TYPES = DTYPE_COUNT,
+    N_WORDS = (1 << 20) - 3,
+    SHIFT = 7920,
+    BUDGET = 30000,
+    COLUMN_BUDGET = 150000,
+    STRIP = 1024,
+    MAX_BUFFERS = 128,
+    SIDES = 2
+};
 
 typedef enum Side { SIDE_C, SIDE_CUDA } Side;
 
-// A kernel of the program; those of equal CUDA text are one.
+// A kernel of the programs; those of equal CUDA text are one.
 typedef struct Case {
+    const char *task;
     const Graph *graph;
     const Kernel *kernel;
     const char *text;
     char name[16];
 } Case;
 
+// Memory that is kept from one kernel to the next.
+typedef struct Memory {
+    char *at;
+    size_t bytes;
+} Memory;
+
 typedef struct Comparison {
     Arena *arena;
+    const char *task;  // whose kernels are added
     Case *cases;
     int n_cases, capacity;
     void *modules[SIDES];
     XvSimtMachine *machine;
     Check check;
-    double unit;  // of the program's two-byte type; 0 without one
-    int n_whole;  // kernels of which all blocks ran
+    double unit;              // of the program's two-byte type; 0 without one
+    int n_whole;              // kernels of which all blocks ran
+    Memory numbers[N_TYPES];  // drawn; buffers start at different places
+    Memory written[SIDES][MAX_BUFFERS], scratch[SIDES], got, want;
 } Comparison;
+
+// At least so many bytes of a memory, with what it held before.
+static void *reserve(Memory *memory, size_t bytes)
+{
+    if (bytes > memory->bytes) {
+        memory->at = realloc(memory->at, bytes);
+        memory->bytes = bytes;
+        if (!memory->at) {
+            check_stop("out of memory");
+        }
+    }
+    return memory->at;
+}
 
 // Programs --------------------------------------------------------------------------------------------------------
 
@@ -66,24 +98,26 @@ static void add_case(Comparison *comparison, const Graph *graph, const Kernel *k
         }
     }
     Case *added = &comparison->cases[comparison->n_cases];
-    *added = (Case){.graph = graph, .kernel = kernel, .text = text};
+    *added = (Case){.task = comparison->task, .graph = graph, .kernel = kernel, .text = text};
     snprintf(added->name, sizeof added->name, "k%d", comparison->n_cases++);
 }
 
-static Task *compiled(Arena *arena, char **argv, double *unit)
+static Task *compiled(const Comparison *comparison, char **argv, double *unit)
 {
+    Arena *arena = comparison->arena;
     Interner *names = interner_new(arena);
     Diag diag = {.stream = stderr};
     ParseContext context = {arena, names, &diag};
     const AstFile *files = load_files(&context, argv[2]);
-    ElaborateOptions options = {.model = "model", .task = intern(names, argv[3]), .batch = atoi(argv[4])};
+    ElaborateOptions options = {
+        .model = "model", .task = intern(names, comparison->task), .batch = atoi(argv[3])};
     Task *task = files ? elaborate(arena, names, &diag, files, &options) : NULL;
     if (!task) {
-        check_stop("%s: the task %s does not compile", argv[2], argv[3]);
+        check_stop("%s: the task %s does not compile", argv[2], comparison->task);
     }
     PipelineOptions pipeline = {.is_fused = true, .stream = stdout};
-    if (!precision_find(argv[5], &pipeline.precision)) {
-        check_stop("there is no precision '%s'", argv[5]);
+    if (!precision_find(argv[4], &pipeline.precision)) {
+        check_stop("there is no precision '%s'", argv[4]);
     }
     *unit = pipeline.precision == PRECISION_BF16   ? 0x1p-8
             : pipeline.precision == PRECISION_FP16 ? 0x1p-11
@@ -142,9 +176,7 @@ static void *loaded(Comparison *comparison, const char *folder, Side side)
     static const char *const commands[] = {
         "${CC:-gcc} -std=c11 -D_GNU_SOURCE -O2 -fopenmp -fno-math-errno -fno-trapping-math -I. -fPIC -shared "
         "-w %s/against.c -o %s/against_c.so",
-        "${CXX:-g++} -std=c++20 -DXV_SIMT -O1 -fPIC -shared -I. -Wall -Wextra -Werror -Wno-unused-function "
-        "-Wno-unknown-pragmas -ffp-contract=off -include runtime/cuda/library.cuh -x c++ %s/against.cu "
-        "-o %s/against_cu.so"};
+        "tests/simt/compile.sh %s/against.cu %s/against_cu.so"};
     static const char *const modules[] = {"against_c.so", "against_cu.so"};
     Out *out = out_new(comparison->arena);
     if (side == SIDE_C) {
@@ -169,10 +201,11 @@ static void *loaded(Comparison *comparison, const char *folder, Side side)
 
 // Runs ------------------------------------------------------------------------------------------------------------
 
-// The memory of one run: a copy of all buffers for each side.
+// One run. What is only read is shared; what is written each side has a copy of.
 typedef struct Run {
     const Kernel *kernel;
-    char *before[MAX_BUFFERS], *memory[SIDES][MAX_BUFFERS];
+    const char *before[MAX_BUFFERS];
+    char *memory[SIDES][MAX_BUFFERS];
     float *scratch[SIDES];
     XvDraw draws[MAX_KERNEL_DRAWS];
     int n_draws;
@@ -185,86 +218,98 @@ static size_t size_of(Dtype dtype)
     return dtype == DTYPE_BOOL ? 1 : dtype_is_low(dtype) ? 2 : 4;
 }
 
-// Drawn once: buffers repeat them, each from another place.
-static uint32_t *random_words(void)
+static void draw_number(char *memory, Dtype dtype, int64_t i, uint32_t word)
 {
-    int64_t count = N_WORDS + 7919 * MAX_BUFFERS;
-    uint32_t *words = check_memory((size_t)count * sizeof *words);
-    XvStream stream = xv_stream(20);
-    for (int64_t i = 0; i < count; i++) {
-        words[i] = xv_stream_u32(&stream);
+    float number = (float)((double)word * 0x1p-31 - 1);
+    if (dtype == DTYPE_F32) {
+        ((float *)(void *)memory)[i] = number;
+    } else if (dtype_is_low(dtype)) {
+        ((uint16_t *)(void *)memory)[i] =
+            dtype == DTYPE_BF16 ? xv_bf16_from_float(number) : xv_f16_from_float(number);
+    } else if (dtype == DTYPE_I32) {
+        ((int32_t *)(void *)memory)[i] = (int32_t)(word & 1);
+    } else {
+        memory[i] = (char)(word & 1);
     }
-    return words;
 }
 
-// Numbers around 1; indices, labels and truth values are 0 or 1, which every table has.
-static void fill(char *memory, Dtype dtype, int64_t count, const uint32_t *words)
+// Numbers around 1; indices, labels and truth values are 0 or 1, which every table has. They repeat after N_WORDS.
+static void draw_numbers(Memory *memory, Dtype dtype, int64_t count)
 {
-    float *numbers = (float *)(void *)memory;
-    uint16_t *halves = (uint16_t *)(void *)memory;
-    int32_t *integers = (int32_t *)(void *)memory;
-    for (int64_t i = 0; i < count; i++) {
-        uint32_t word = words[i % N_WORDS];
-        float number = (float)((double)word * 0x1p-31 - 1);
-        if (dtype == DTYPE_F32) {
-            numbers[i] = number;
-        } else if (dtype_is_low(dtype)) {
-            halves[i] = dtype == DTYPE_BF16 ? xv_bf16_from_float(number) : xv_f16_from_float(number);
-        } else if (dtype == DTYPE_I32) {
-            integers[i] = (int32_t)(word & 1);
-        } else {
-            memory[i] = (char)(word & 1);
+    size_t size = size_of(dtype), period = N_WORDS * size, bytes = (size_t)count * size;
+    char *at = reserve(memory, bytes < period ? period : bytes);
+    XvStream stream = xv_stream(20);
+    for (int64_t i = 0; i < N_WORDS; i++) {
+        draw_number(at, dtype, i, xv_stream_u32(&stream));
+    }
+    for (size_t place = period; place < memory->bytes; place += period) {
+        memcpy(at + place, at, memory->bytes - place < period ? memory->bytes - place : period);
+    }
+}
+
+static int64_t buffer_end(const Kernel *kernel, int i)
+{
+    return shape_count(&kernel->buffers[i].shape) + SHIFT * i;
+}
+
+// Enough numbers for every buffer of every kernel.
+static void draw_all(Comparison *comparison)
+{
+    int64_t most[N_TYPES] = {0};
+    for (int c = 0; c < comparison->n_cases; c++) {
+        const Kernel *kernel = comparison->cases[c].kernel;
+        if (kernel->n_buffers > MAX_BUFFERS) {
+            check_stop("%s has %d buffers", comparison->cases[c].name, kernel->n_buffers);
+        }
+        for (int i = 0; i < kernel->n_buffers; i++) {
+            int64_t *largest = &most[kernel->buffers[i].dtype];
+            *largest = buffer_end(kernel, i) > *largest ? buffer_end(kernel, i) : *largest;
+        }
+    }
+    for (int dtype = 0; dtype < N_TYPES; dtype++) {
+        if (most[dtype] > 0) {
+            draw_numbers(&comparison->numbers[dtype], (Dtype)dtype, most[dtype]);
         }
     }
 }
 
-static void prepare_buffer(Run *run, int i, const uint32_t *words)
+static void prepare_buffer(Comparison *comparison, Run *run, int i)
 {
     const KernelBuffer *buffer = &run->kernel->buffers[i];
-    int64_t count = shape_count(&buffer->shape);
-    size_t bytes = (size_t)count * size_of(buffer->dtype);
-    run->before[i] = check_memory(bytes);
-    fill(run->before[i], buffer->dtype, count, words + 7919 * i);
+    size_t size = size_of(buffer->dtype), bytes = (size_t)shape_count(&buffer->shape) * size;
+    char *numbers = comparison->numbers[buffer->dtype].at + (size_t)(SHIFT * i) * size;
+    run->before[i] = numbers;
     for (int side = 0; side < SIDES; side++) {
-        run->memory[side][i] = check_memory(bytes);
-        memcpy(run->memory[side][i], run->before[i], bytes);
+        run->memory[side][i] = numbers;
+        if (buffer->kind != BUFFER_READ) {
+            run->memory[side][i] = reserve(&comparison->written[side][i], bytes);
+            memcpy(run->memory[side][i], numbers, bytes);
+        }
     }
 }
 
-static void prepare(Run *run, const Case *item, const uint32_t *words)
+static void prepare(Comparison *comparison, Run *run, const Case *item)
 {
     const Kernel *kernel = item->kernel;
     *run = (Run){.kernel = kernel, .shape = cuda_shape(kernel)};
-    if (kernel->n_buffers > MAX_BUFFERS) {
-        check_stop("%s has %d buffers", item->name, kernel->n_buffers);
-    }
     for (int i = 0; i < kernel->n_buffers; i++) {
-        prepare_buffer(run, i, words);
+        prepare_buffer(comparison, run, i);
     }
     int draws[MAX_KERNEL_DRAWS];
     run->n_draws = render_draws(kernel, draws, MAX_KERNEL_DRAWS);
     for (int i = 0; i < run->n_draws; i++) {
         run->draws[i] = (XvDraw){.key = (uint64_t)i + 7, .threshold = 1u << 30, .scale = 4.0f / 3};
     }
-    run->scratch[SIDE_C] = check_memory((size_t)render_scratch_floats(kernel) * sizeof(float));
-    run->scratch[SIDE_CUDA] = check_memory((size_t)cuda_scratch_floats(kernel) * sizeof(float));
+    size_t floats[SIDES] = {(size_t)render_scratch_floats(kernel), (size_t)cuda_scratch_floats(kernel)};
+    for (int side = 0; side < SIDES; side++) {
+        run->scratch[side] = reserve(&comparison->scratch[side], floats[side] * sizeof(float));
+    }
     int64_t elements = kernel_rows(kernel) * kernel->lanes;
     for (int i = 0; i < kernel->n_reduce_dims; i++) {
         elements *= kernel->reduce_dims[i];
     }
     int budget = kernel_columns(kernel) > 0 ? COLUMN_BUDGET : BUDGET;
     run->every = (uint32_t)(elements / budget + 1);
-}
-
-static void release(Run *run)
-{
-    for (int i = 0; i < run->kernel->n_buffers; i++) {
-        free(run->before[i]);
-        free(run->memory[SIDE_C][i]);
-        free(run->memory[SIDE_CUDA][i]);
-    }
-    free(run->scratch[SIDE_C]);
-    free(run->scratch[SIDE_CUDA]);
 }
 
 // The arguments: of C all buffers by address, of CUDA the address of each argument, without sums over all rows.
@@ -371,8 +416,8 @@ static void compare_values(Comparison *comparison, const Case *item, Dtype dtype
         wrong += !is_allowed;
         at = wrong == 1 && !is_allowed ? i : at;
     }
-    check_that(&comparison->check, wrong == 0, "%s (%s): %lld of %lld differ, [%lld] is %.9g, C has %.9g",
-               item->kernel->name, item->name, (long long)wrong, (long long)count, (long long)at,
+    check_that(&comparison->check, wrong == 0, "%s of %s: %lld of %lld differ, [%lld] is %.9g, C has %.9g",
+               item->kernel->name, item->task, (long long)wrong, (long long)count, (long long)at,
                count > 0 ? got[at] : 0, count > 0 ? want[at] : 0);
 }
 
@@ -382,27 +427,28 @@ static int64_t compare_buffer(Comparison *comparison, const Case *item, const Ru
     const KernelBuffer *buffer = &run->kernel->buffers[i];
     int64_t count = shape_count(&buffer->shape), written = 0;
     size_t size = size_of(buffer->dtype);
-    double *got = check_memory((size_t)count * sizeof *got),
-           *want = check_memory((size_t)count * sizeof *want);
+    double *got = reserve(&comparison->got, (size_t)count * sizeof *got),
+           *want = reserve(&comparison->want, (size_t)count * sizeof *want);
     const char *cuda = run->memory[SIDE_CUDA][i];
     for (int64_t j = 0; j < count; j++) {
         size_t place = (size_t)j * size;
-        if (run->every == 1 || memcmp(cuda + place, run->before[i] + place, size) != 0) {
+        bool is_start = j % STRIP == 0 && j + STRIP <= count && run->every > 1;
+        if (is_start && memcmp(cuda + place, run->before[i] + place, STRIP * size) == 0) {
+            j += STRIP - 1;  // most of the buffer
+        } else if (run->every == 1 || memcmp(cuda + place, run->before[i] + place, size) != 0) {
             got[written] = value_of(cuda, buffer->dtype, j);
             want[written++] = value_of(run->memory[SIDE_C][i], buffer->dtype, j);
         }
     }
     compare_values(comparison, item, buffer->dtype, got, want, written);
-    free(got);
-    free(want);
     return written;
 }
 
 static void compare_column(Comparison *comparison, const Case *item, const Run *run, int column)
 {
     int64_t lanes = run->kernel->lanes;
-    double *got = check_memory((size_t)lanes * sizeof *got),
-           *want = check_memory((size_t)lanes * sizeof *want);
+    double *got = reserve(&comparison->got, (size_t)lanes * sizeof *got),
+           *want = reserve(&comparison->want, (size_t)lanes * sizeof *want);
     const char *sums = run->memory[SIDE_C][cuda_column(run->kernel, column)->buffer];
     for (int64_t c = 0; c < lanes; c++) {
         got[c] = 0;
@@ -412,8 +458,6 @@ static void compare_column(Comparison *comparison, const Case *item, const Run *
         }
     }
     compare_values(comparison, item, DTYPE_F32, got, want, lanes);
-    free(got);
-    free(want);
 }
 
 static void compare(Comparison *comparison, const Case *item, const Run *run)
@@ -424,39 +468,61 @@ static void compare(Comparison *comparison, const Case *item, const Run *run)
             written += compare_buffer(comparison, item, run, i);
         }
     }
-    check_that(&comparison->check, written > 0, "%s (%s) writes nothing", item->kernel->name, item->name);
+    check_that(&comparison->check, written > 0, "%s of %s writes nothing", item->kernel->name, item->task);
     for (int i = 0; run->every == 1 && i < kernel_columns(run->kernel); i++) {
         compare_column(comparison, item, run, i);
     }
     comparison->n_whole += run->every == 1;
 }
 
+static void release(Comparison *comparison)
+{
+    for (int dtype = 0; dtype < N_TYPES; dtype++) {
+        free(comparison->numbers[dtype].at);
+    }
+    for (int side = 0; side < SIDES; side++) {
+        free(comparison->scratch[side].at);
+        for (int i = 0; i < MAX_BUFFERS; i++) {
+            free(comparison->written[side][i].at);
+        }
+    }
+    free(comparison->got.at);
+    free(comparison->want.at);
+    free(comparison->cases);
+    xv_simt_close(comparison->machine);
+    arena_free(comparison->arena);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 6) {
-        check_stop("usage: against_c FOLDER MODEL.dsl TASK BATCH PRECISION");
+    if (argc < 6) {
+        check_stop("usage: against_c FOLDER MODEL.dsl BATCH PRECISION TASK...");
     }
-    Comparison comparison = {.arena = arena_new(), .machine = xv_simt_open()};
+    static Comparison comparison;
+    comparison.arena = arena_new();
+    comparison.machine = xv_simt_open();
     if (!comparison.machine) {
         check_stop("out of memory");
     }
-    add_task(&comparison, compiled(comparison.arena, argv, &comparison.unit));
+    for (int i = 5; i < argc; i++) {
+        comparison.task = argv[i];
+        int before = comparison.n_cases;
+        add_task(&comparison, compiled(&comparison, argv, &comparison.unit));
+        printf("%s: %d kernels of its own\n", argv[i], comparison.n_cases - before);
+    }
     for (int side = 0; side < SIDES; side++) {
         comparison.modules[side] = loaded(&comparison, argv[1], (Side)side);
     }
-    uint32_t *words = random_words();
+    draw_all(&comparison);
     for (int i = 0; i < comparison.n_cases; i++) {
         Run run;
-        prepare(&run, &comparison.cases[i], words);
+        prepare(&comparison, &run, &comparison.cases[i]);
         if (launch(&comparison, &run, &comparison.cases[i])) {
             compare(&comparison, &comparison.cases[i], &run);
         }
-        release(&run);
     }
     printf("%d kernels ran, %d with all their blocks\n", comparison.n_cases, comparison.n_whole);
-    free(words);
-    xv_simt_close(comparison.machine);
-    free(comparison.cases);
-    arena_free(comparison.arena);
-    return check_finish(&comparison.check, argv[3]);
+    int status = check_finish(&comparison.check, argv[4]);
+    release(&comparison);
+    return status;
 }

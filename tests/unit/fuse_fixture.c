@@ -67,3 +67,24 @@ int count_steps(const Program *program, StepKind kind)
     }
     return n;
 }
+
+Form form_new(uint64_t seed)
+{
+    Fixture *fixture = fixture_new(seed);
+    Form form = {.fixture = fixture, .graph = fixture->graph, .o = &fixture->origin};
+    form.build = (Build){.graph = fixture->graph, .origin = fixture->origin};
+    return form;
+}
+
+void form_output(Form *form, NodeId node)
+{
+    graph_output(form->graph, arena_format(form->fixture->arena, "y%d", form->graph->n_outputs), OUTPUT_VALUE,
+                 node, -1);
+}
+
+const Program *form_run(Form *form)
+{
+    const Graph *ready = fuse_ready(form->fixture, form->graph);
+    fuse_assert(form->fixture, ready, false, 1e-9);
+    return fuse_assert(form->fixture, ready, true, 1e-9);
+}

@@ -11,36 +11,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-typedef struct Form {
-    Fixture *fixture;
-    Graph *graph;
-    const Origin *o;
-    Build build;
-} Form;
-
-static Form form_new(uint64_t seed)
-{
-    Fixture *fixture = fixture_new(seed);
-    Form form = {.fixture = fixture, .graph = fixture->graph, .o = &fixture->origin};
-    form.build = (Build){.graph = fixture->graph, .origin = fixture->origin};
-    return form;
-}
-
-static void form_output(Form *form, NodeId node)
-{
-    graph_output(form->graph, arena_format(form->fixture->arena, "y%d", form->graph->n_outputs), OUTPUT_VALUE,
-                 node, -1);
-}
-
-// Both ways of running it; the fused program.
-static const Program *form_run(Form *form)
-{
-    const Graph *ready = fuse_ready(form->fixture, form->graph);
-    fuse_assert(form->fixture, ready, false, 1e-9);
-    return fuse_assert(form->fixture, ready, true, 1e-9);
-}
-
-// The same with the gradients of sum(node * weights).
+// form_run with the gradients of sum(node * weights).
 static const Program *form_train(Form *form, NodeId node)
 {
     NodeId loss = fixture_loss(form->fixture, node);

@@ -12,31 +12,6 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-typedef struct Form {
-    Fixture *fixture;
-    Graph *graph;
-    Build build;
-} Form;
-
-static Form form_new(uint64_t seed)
-{
-    Fixture *fixture = fixture_new(seed);
-    return (Form){fixture, fixture->graph, {fixture->graph, fixture->origin}};
-}
-
-static void form_output(Form *form, NodeId node)
-{
-    graph_output(form->graph, arena_format(form->fixture->arena, "y%d", form->graph->n_outputs), OUTPUT_VALUE,
-                 node, -1);
-}
-
-static const Program *form_run(Form *form)
-{
-    const Graph *ready = fuse_ready(form->fixture, form->graph);
-    fuse_assert(form->fixture, ready, false, 1e-9);
-    return fuse_assert(form->fixture, ready, true, 1e-9);
-}
-
 static void expect_kernels(Form *form, const Program *program, int kernels)
 {
     if (count_steps(program, STEP_KERNEL) != kernels) {
@@ -56,7 +31,7 @@ static int count_launches(const Program *program)
 // x times a table that an index has spread out, `n` times: what relative positions look like.
 static NodeId tables(Form *form, int n, bool is_late)
 {
-    const Origin *o = &form->fixture->origin;
+    const Origin *o = form->o;
     NodeId x = fixture_param(form->fixture, shape2(5, 4), -1, 1);
     NodeId index = fixture_index(form->fixture, shape1(5), 3);
     for (int i = 0; i < n; i++) {
