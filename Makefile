@@ -64,7 +64,7 @@ $(BUILD)/runtime/%.o: runtime/%.c
 
 # Texts that are embedded; see runtime/cuda/texts.c.
 $(BUILD)/runtime/cuda/texts.o: $(wildcard runtime/cuda/*.cuh) runtime/cuda/tasks.h runtime/device/math.h \
-    runtime/device/kernel_types.h
+    runtime/device/kernel_types.h runtime/device/scaler.h
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

@@ -3,6 +3,7 @@
 #include "runtime/cuda/matrix.cuh"
 #include "runtime/device/math.h"
 #include "runtime/device/kernel_types.h"
+#include "runtime/device/scaler.h"
 #include "runtime/cuda/tasks.h"
 #include "runtime/cuda/random.cuh"
 #include "runtime/cuda/integers.cuh"

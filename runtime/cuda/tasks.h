@@ -187,10 +187,13 @@ enum { XV_PIECE = 4096, XV_UPDATE_THREADS = 256 };
 
 // What an update found, in device memory: read by the update itself and, later, by the host.
 typedef struct XvUpdateState {
-    double norm;          // of all gradients
-    float scale;          // clipping factor; 0 when the norm is not finite
-    int32_t is_finite;    // 0: nothing was updated
-    int32_t has_stopped;  // with losses: an earlier update was not finite, and none is made any more
+    XvScaler scaler;     // for the next update; the scale is read by the backward pass before it
+    double norm;         // of all gradients of the loss itself
+    float step_size[2];  // corrected rates, plain and fresh
+    float scale;         // of gradients: takes the scale of the loss off and clips
+    int32_t is_made;     // 0: nothing was updated
+    int32_t
+        has_stopped;  // with losses: something that no smaller scale helps was not finite; no update is made any more
     int32_t unused;
 } XvUpdateState;
 
@@ -207,13 +210,12 @@ typedef struct XvUpdateTask {
     XV_SPAN(float) moment1;
     XV_SPAN(float) moment2;
     XV_SPAN(const XvPiece) pieces;
-    XV_SPAN(double) squares;        // one per piece
-    XV_SPAN(const XvUpdate) rates;  // one; gradient_scale: without clipping
-    XV_SPAN(XvUpdateState) state;   // one
-    XV_SPAN(const float) losses;    // must be finite as well; none: updates do not stop for good
-    double clip;                    // 0 or less: none
-    float beta1, beta1_rest;        // b, 1 - b
-    float beta2, beta2_rest;
+    XV_SPAN(double) squares;       // one per piece
+    XV_SPAN(const XvRates) rates;  // one
+    XV_SPAN(XvUpdateState) state;  // one
+    XV_SPAN(const float) losses;   // must be finite as well; none: updates do not stop for good
+    double clip;                   // 0 or less: none
+    double beta1, beta2;
     float epsilon;
     int32_t is_f16;
 } XvUpdateTask;

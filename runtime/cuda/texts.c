@@ -17,6 +17,7 @@ EMBED(xv_text_device, "runtime/cuda/device.cuh");
 EMBED(xv_text_matrix, "runtime/cuda/matrix.cuh");
 EMBED(xv_text_math, "runtime/device/math.h");
 EMBED(xv_text_kernel_types, "runtime/device/kernel_types.h");
+EMBED(xv_text_scaler, "runtime/device/scaler.h");
 EMBED(xv_text_tasks, "runtime/cuda/tasks.h");
 EMBED(xv_text_random, "runtime/cuda/random.cuh");
 EMBED(xv_text_integers, "runtime/cuda/integers.cuh");
@@ -39,6 +40,7 @@ static const Text TEXTS[] = {
     {"matrix.cuh", xv_text_matrix, false},
     {"math.h", xv_text_math, false},
     {"kernel_types.h", xv_text_kernel_types, false},
+    {"scaler.h", xv_text_scaler, false},
     {"tasks.h", xv_text_tasks, false},
     {"random.cuh", xv_text_random, false},
     {"integers.cuh", xv_text_integers, false},

@@ -17,7 +17,8 @@ typedef struct UpdateTable {
 struct XvUpdateTables {
     UpdateTable *tables;
     int n_tables;
-    void *rates, *state;  // XvUpdate, XvUpdateState
+    XvRates *rates;
+    XvUpdateState *state;
 };
 
 static XvPiece *cut(const XvProgram *program, const uint8_t *has_gradient, int64_t *n_pieces)
@@ -70,10 +71,10 @@ static XvUpdateTables *tables_of(XvDevice *device, XvError *error)
     }
     XvUpdateTables *tables = device->tables;
     if (!tables->rates) {
-        tables->rates = device->kind->allocate(device, sizeof(XvUpdate), error);
+        tables->rates = device->kind->allocate(device, sizeof *tables->rates, error);
     }
     if (tables->rates && !tables->state) {
-        tables->state = device->kind->allocate(device, sizeof(XvUpdateState), error);
+        tables->state = device->kind->allocate(device, sizeof *tables->state, error);
     }
     return tables->state ? tables : NULL;
 }
@@ -147,9 +148,14 @@ bool xv_device_update_prepare(XvDevice *device, const XvDeviceUpdate *update, Xv
     return table_of(device, update, error) || (error->text[0] == 0 && xv_fail(error, "no memory"));
 }
 
-void *xv_device_rates(const XvDevice *device)
+XvRates *xv_device_rates(const XvDevice *device)
 {
     return device->tables->rates;
+}
+
+XvScaler *xv_device_scaler(const XvDevice *device)
+{
+    return &device->tables->state->scaler;
 }
 
 void *xv_device_update_state(const XvDevice *device)
@@ -177,10 +183,8 @@ void xv_device_update_launch(XvDevice *device, const XvDeviceUpdate *update)
         .state = {tables->state, 1},
         .losses = {update->losses, update->n_losses},
         .clip = update->clip,
-        .beta1 = (float)cuda->beta1,
-        .beta1_rest = (float)(1 - cuda->beta1),
-        .beta2 = (float)cuda->beta2,
-        .beta2_rest = (float)(1 - cuda->beta2),
+        .beta1 = cuda->beta1,
+        .beta2 = cuda->beta2,
         .epsilon = (float)cuda->epsilon,
         .is_f16 = update->program->copy_type == XV_F16,
     };
@@ -189,18 +193,20 @@ void xv_device_update_launch(XvDevice *device, const XvDeviceUpdate *update)
     launch(device, XV_KERNEL_UPDATE_ADAMW, table->n_pieces, &task);
 }
 
-double xv_device_update(XvDevice *device, const XvDeviceUpdate *update)
+double xv_device_update(XvDevice *device, const XvDeviceUpdate *update, XvScaler *scaler)
 {
+    const XvDeviceKind *kind = device->kind;
     XvError error = {{0}};
     XvUpdateState state;
-    if (!xv_device_update_prepare(device, update, &error) ||
-        !device->kind->write(device, device->tables->rates, &update->rates, sizeof update->rates, &error)) {
-        xv_device_fail(device, &error);
-    }
+    xv_device_must(
+        device,
+        xv_device_update_prepare(device, update, &error) &&
+            kind->write(device, xv_device_rates(device), &update->rates, sizeof update->rates, &error) &&
+            kind->write(device, xv_device_scaler(device), scaler, sizeof *scaler, &error),
+        &error);
     xv_device_update_launch(device, update);
     xv_device_finish(device);
-    if (!device->kind->read(device, &state, device->tables->state, sizeof state, &error)) {
-        xv_device_fail(device, &error);
-    }
+    xv_device_must(device, kind->read(device, &state, device->tables->state, sizeof state, &error), &error);
+    *scaler = state.scaler;
     return state.norm;
 }

@@ -15,6 +15,19 @@ typedef struct XvDraw {
     const int32_t *given_index;  // SAMPLE: indices, or NULL
 } XvDraw;
 
+// Rates of one optimizer update, not yet corrected for the bias of young moments.
+typedef struct XvRates {
+    double rate[2];       // plain and fresh
+    float decay_size[2];  // rate * weight_decay
+} XvRates;
+
+// What an update learns from those before it, and tells the next; see runtime/device/scaler.h.
+typedef struct XvScaler {
+    float loss_scale;  // gradients are those of the loss times this; 0: the program does not scale
+    int32_t age;       // updates since it changed
+    int64_t updates;   // made so far; that of a gradient that is not finite is not
+} XvScaler;
+
 // Scalars of one optimizer update (the official variant of AdamW, optim.py).
 typedef struct XvUpdate {
     float step_size[2];    // lr * sqrt(1-b2^t) / (1-b1^t), plain and fresh

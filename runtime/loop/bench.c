@@ -176,6 +176,7 @@ static void run_step(Bench *bench, const XvEntry *entry, int64_t step)
     bool is_training = entry->train.run != NULL;
     const XvGraph *graph = timed_graph(entry);
     xv_host_clamp(&bench->host);
+    bench->host.loss_scale = xv_loss_factor(bench->optimizer.scaler);
     XvDrawMoment moment = {.seed = 42, .step = step, .is_keep_on = is_training};
     xv_host_set_draws(&bench->host, entry, graph, &moment);
     fill(&bench->host, graph);
@@ -188,6 +189,11 @@ static void run_step(Bench *bench, const XvEntry *entry, int64_t step)
     if (step >= 0) {
         bench->seconds[step] = xv_seconds() - start;
     }
+}
+
+static void take_queued(Bench *bench, XvQueue *queue)
+{
+    bench->optimizer.scaler = xv_queue_pop(queue).scaler;
 }
 
 // Steps as training on a device makes them: queued, none waited for before the last. Each counts as an equal share of
@@ -211,23 +217,23 @@ static bool run_queued(Bench *bench, XvQueue *queue, const XvEntry *entry, XvErr
                             .step = step,
                             .tensors = tensors,
                             .n_tensors = entry->train.n_inputs,
-                            .rates = xv_optimizer_scalars(&bench->optimizer, 0.0),
+                            .rates = xv_optimizer_rates(&bench->optimizer),
+                            .scaler = bench->optimizer.scaler,
                             .clip = bench->optimizer.clip};
         if (xv_queue_count(queue) == XV_QUEUE_STEPS) {
-            xv_queue_pop(queue);
+            take_queued(bench, queue);
         }
         if (!xv_queue_push(queue, &next, error)) {
             return false;
         }
         bench->optimizer.position++;
-        bench->optimizer.updates++;
         if (step < 0) {
-            xv_queue_pop(queue);
+            take_queued(bench, queue);
             start = xv_seconds();
         }
     }
     while (xv_queue_count(queue) > 0) {
-        xv_queue_pop(queue);
+        take_queued(bench, queue);
     }
     for (int64_t step = 0; step < bench->n_steps; step++) {
         bench->seconds[step] = (xv_seconds() - start) / (double)bench->n_steps;
@@ -348,7 +354,7 @@ int xv_command_bench(const XvCommand *command)
     Bench bench = {
         .n_steps = steps,
         .optimizer = {.schedule = {0, 1000000}, .lr = 1e-5, .lr_mult = 2, .weight_decay = 0.01, .clip = 1}};
-    bench.optimizer.loss_scale = xv_first_loss_scale(command->program);
+    bench.optimizer.scaler.loss_scale = xv_first_loss_scale(command->program);
     bench.seconds = calloc((size_t)steps, sizeof *bench.seconds);
     XvEntrySet entries = (XvEntrySet)1 << (entry - command->program->entries);
     bool is_ready =
@@ -360,7 +366,6 @@ int xv_command_bench(const XvCommand *command)
         if (!is_alone) {
             measure_ceilings(&bench);
         }
-        bench.host.loss_scale = bench.optimizer.loss_scale > 0 ? bench.optimizer.loss_scale : 1;
         xv_weights_init(command->program, 42, xv_host_parameters(&bench.host));
         is_ready = run_steps(&bench, entry, &error);
         if (is_ready) {

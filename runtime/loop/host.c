@@ -211,7 +211,7 @@ void xv_host_set_draws(XvHost *host, const XvEntry *entry, const XvGraph *graph,
             .scale = is_on ? (float)(1.0 / (1.0 - info->rate)) : 1.0f,
         };
         if (info->kind == XV_DRAW_SCALE) {
-            host->draws[i].scale = (float)host->loss_scale;
+            host->draws[i].scale = host->loss_scale;
         }
     }
 }

@@ -26,13 +26,13 @@ typedef struct XvMirror XvMirror;
 typedef struct XvHost {
     const XvProgram *program;
     XvRegion parameters, gradients, moment1, moment2, arena;
-    XvCopies *copies;   // of parameters, see copies.h; NULL: the program has none
-    double loss_scale;  // for XV_DRAW_SCALE; 1 after xv_host_create
-    XvDraw *draws;      // room for the draws of any graph
-    XvComm *comm;       // the ranks that run together, see xv_host_join; NULL after xv_host_create: one
-    bool is_local;      // runs leave the gradients of this rank alone, not the means over the ranks
-    XvDevice device;    // of a program for the target cuda: runs the kernels; kind NULL for c
-    XvMirror *mirror;   // of a device with memory of its own, see mirror.h; else kernels use the regions
+    XvCopies *copies;  // of parameters, see copies.h; NULL: the program has none
+    float loss_scale;  // for XV_DRAW_SCALE; 1 after xv_host_create
+    XvDraw *draws;     // room for the draws of any graph
+    XvComm *comm;      // the ranks that run together, see xv_host_join; NULL after xv_host_create: one
+    bool is_local;     // runs leave the gradients of this rank alone, not the means over the ranks
+    XvDevice device;   // of a program for the target cuda: runs the kernels; kind NULL for c
+    XvMirror *mirror;  // of a device with memory of its own, see mirror.h; else kernels use the regions
 } XvHost;
 
 // Whether training runs the entry: it minimises something, and not with probability 0.

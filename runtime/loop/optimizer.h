@@ -2,6 +2,7 @@
 // scheduler.py).
 #pragma once
 
+#include "runtime/device/scaler.h"
 #include "runtime/loop/host.h"
 #include "runtime/loop/schedule.h"
 
@@ -9,22 +10,13 @@
 #define XV_BETA1 0.9
 #define XV_BETA2 0.98
 
-// The factor of the loss with fp16, as the official pre-training sets apex's: from 1024 on, never above; halved, down
-// to 1, by gradients that are not finite, whose update is left out; doubled after 2000 updates in a row.
-#define XV_LOSS_SCALE_MOST 1024.0
-#define XV_LOSS_SCALE_LEAST 1.0
-enum { XV_LOSS_SCALE_UPDATES = 2000 };
-
 typedef struct XvOptimizer {
     XvSchedule schedule;
     double lr, lr_mult;  // base rate, and the factor for fresh parameters
     double weight_decay;
-    double clip;         // largest global norm; 0 or less: no clipping
-    int64_t position;    // steps of the schedule taken
-    int64_t updates;     // updates made, Adam's t
-    double loss_scale;   // gradients are those of the loss times this; 0: the program does not scale
-    int64_t scale_age;   // updates since it changed
-    int64_t n_left_out;  // updates that were, since the start of the process
+    double clip;       // largest global norm; 0 or less: no clipping
+    int64_t position;  // steps of the schedule taken
+    XvScaler scaler;   // as the last update that is known here left it
 } XvOptimizer;
 
 // The rate of the next update for parameters that are not fresh.
@@ -34,16 +26,19 @@ double xv_optimizer_rate(const XvOptimizer *optimizer);
 // on the parameters alone.
 double xv_gradient_norm(const XvProgram *program, const float *gradients, const uint8_t *has_gradient);
 
+// Of the next update, whether or not those before it were made.
+XvRates xv_optimizer_rates(const XvOptimizer *optimizer);
+
 // The scalars of update number updates + 1, for gradients of this norm: the rate corrected for the bias of the young
 // moments, the decay, and min(1, clip / (norm + 1e-6)).
 XvUpdate xv_optimizer_scalars(const XvOptimizer *optimizer, double norm);
 
 // What a program's optimizer starts with: 1024 for fp16, else 0.
-double xv_first_loss_scale(const XvProgram *program);
+float xv_first_loss_scale(const XvProgram *program);
 
 // The gradients that a run with host->loss_scale has left become those of the loss itself.
 void xv_unscale_gradients(const XvHost *host);
 
 // Updates the parameters of an entry and counts the update; the schedule stays where it is. Returns the norm before
-// clipping, of the gradients of the loss itself. With a norm that is not finite nothing is changed but the loss scale.
+// clipping, of the gradients of the loss itself. With a norm that is not finite nothing is changed but the scaler.
 double xv_optimizer_step(XvOptimizer *optimizer, XvHost *host, const XvEntry *entry);

@@ -23,7 +23,7 @@ typedef struct Report {
     Numbers own, means;  // the latter of several ranks
 } Report;
 
-// One step on its way. `block` holds rates, draws and inputs of the step, in the order of send_block.
+// One step on its way. `block` holds rates, scaler, draws and inputs of the step, in the order of send_block.
 typedef struct Slot {
     char *pinned, *block;  // on the host, on the device
     Report *report;        // pinned
@@ -62,8 +62,8 @@ static size_t block_bytes(const XvProgram *program)
     size_t most = 0;
     for (int e = 0; e < program->n_entries; e++) {
         const XvGraph *graph = &program->entries[e].train;
-        size_t bytes = xv_mirror_aligned(sizeof(XvUpdate)) + xv_mirror_aligned(sizeof(float)) +
-                       xv_mirror_aligned(draw_bytes(graph));
+        size_t bytes = xv_mirror_aligned(sizeof(XvRates)) + xv_mirror_aligned(sizeof(XvScaler)) +
+                       xv_mirror_aligned(sizeof(float)) + xv_mirror_aligned(draw_bytes(graph));
         for (int i = 0; i < graph->n_inputs; i++) {
             bytes += xv_mirror_aligned(xv_value_bytes(&graph->inputs[i]));
         }
@@ -93,6 +93,39 @@ static bool can_queue(const XvHost *host)
     return is_able;
 }
 
+// By which all ranks judge a step alike.
+static const Numbers *judged(const XvQueue *queue)
+{
+    return queue->numbers + (queue->host->comm != NULL);
+}
+
+static XvDeviceUpdate update_of(const XvQueue *queue, const XvEntry *entry, double clip)
+{
+    const XvMirror *mirror = queue->host->mirror;
+    return (XvDeviceUpdate){.program = queue->host->program,
+                            .parameters = mirror->parameters,
+                            .copies = mirror->copies,
+                            .gradients = mirror->gradients,
+                            .moment1 = mirror->moment1,
+                            .moment2 = mirror->moment2,
+                            .has_gradient = entry->has_gradient,
+                            .clip = clip,
+                            .losses = judged(queue)->losses,
+                            .n_losses = xv_entry_losses(entry)};
+}
+
+static bool prepare_updates(XvQueue *queue, XvError *error)
+{
+    const XvProgram *program = queue->host->program;
+    bool is_done = true;
+    for (int e = 0; e < program->n_entries && is_done; e++) {
+        XvDeviceUpdate update = update_of(queue, &program->entries[e], 0);
+        is_done =
+            !program->entries[e].train.run || xv_device_update_prepare(&queue->host->device, &update, error);
+    }
+    return is_done;
+}
+
 bool xv_queue_open(XvQueue **opened, XvHost *host, XvError *error)
 {
     *opened = NULL;
@@ -106,7 +139,7 @@ bool xv_queue_open(XvQueue **opened, XvHost *host, XvError *error)
     queue->host = host;
     queue->recordings = calloc((size_t)host->program->n_entries + 1, sizeof *queue->recordings);
     queue->numbers = host->device.kind->allocate(&host->device, 2 * sizeof *queue->numbers, error);
-    bool is_open = queue->recordings && queue->numbers;
+    bool is_open = queue->recordings && queue->numbers && prepare_updates(queue, error);
     for (int i = 0; i < XV_QUEUE_STEPS && is_open; i++) {
         is_open = open_slot(queue, &queue->slots[i], block_bytes(host->program), error);
     }
@@ -150,27 +183,6 @@ int xv_queue_count(const XvQueue *queue)
 
 // Recording -------------------------------------------------------------------------------------------------------
 
-// By which all ranks judge a step alike.
-static const Numbers *judged(const XvQueue *queue)
-{
-    return queue->numbers + (queue->host->comm != NULL);
-}
-
-static XvDeviceUpdate update_of(const XvQueue *queue, const XvEntry *entry, double clip)
-{
-    const XvMirror *mirror = queue->host->mirror;
-    return (XvDeviceUpdate){.program = queue->host->program,
-                            .parameters = mirror->parameters,
-                            .copies = mirror->copies,
-                            .gradients = mirror->gradients,
-                            .moment1 = mirror->moment1,
-                            .moment2 = mirror->moment2,
-                            .has_gradient = entry->has_gradient,
-                            .clip = clip,
-                            .losses = judged(queue)->losses,
-                            .n_losses = xv_entry_losses(entry)};
-}
-
 // The losses of the graph side by side, and the means of all numbers.
 static bool gather_numbers(XvQueue *queue, const XvEntry *entry, XvError *error)
 {
@@ -212,9 +224,7 @@ static void record(XvQueue *queue, const XvQueueStep *step)
     XvDeviceUpdate update = update_of(queue, &queue->host->program->entries[step->entry], step->clip);
     XvError error = {{0}};
     async_of(queue)->recording_free(device, recording->steps);
-    xv_device_must(
-        device, xv_device_update_prepare(device, &update, &error) && async_of(queue)->record(device, &error),
-        &error);
+    xv_device_must(device, async_of(queue)->record(device, &error), &error);
     bool is_good = run_step(queue, step, &update, &error);
     *recording = (Recording){async_of(queue)->recorded(device, &error), step->clip};
     xv_device_must(device, is_good && recording->steps, &error);
@@ -225,7 +235,7 @@ static bool launch_step(XvQueue *queue, const XvQueueStep *step, XvError *error)
 {
     XvDevice *device = &queue->host->device;
     XvDeviceUpdate update = update_of(queue, &queue->host->program->entries[step->entry], step->clip);
-    return xv_device_update_prepare(device, &update, error) && run_step(queue, step, &update, error) &&
+    return run_step(queue, step, &update, error) &&
            (!device->has_failed || xv_fail(error, "%s", device->failure.text));
 }
 
@@ -255,7 +265,20 @@ static void *put(char **to, const void *from, size_t bytes)
     return at;
 }
 
-// Writes rates, draws and inputs into the slot and sends them. False when an input is not there.
+// The scale of the loss is what the device has when the step runs, whatever the host knows: it is given by address.
+static void put_draws(const XvQueue *queue, char **to, const XvGraph *graph)
+{
+    const XvHost *host = queue->host;
+    XvDraw *draws = put(to, host->draws, draw_bytes(graph));
+    for (int i = 0; i < graph->n_draws; i++) {
+        if (graph->draws[i].kind == XV_DRAW_SCALE) {
+            draws[i].scale = 1;
+            draws[i].given_mask = &xv_device_scaler(&host->device)->loss_scale;
+        }
+    }
+}
+
+// Writes rates, scaler, draws and inputs into the slot and sends them. False when an input is not there.
 static bool send_block(XvQueue *queue, Slot *slot, const XvQueueStep *step, XvError *error)
 {
     XvHost *host = queue->host;
@@ -263,8 +286,9 @@ static bool send_block(XvQueue *queue, Slot *slot, const XvQueueStep *step, XvEr
     char *at = slot->pinned;
     float wants_stop = step->wants_stop;
     put(&at, &step->rates, sizeof step->rates);
+    put(&at, &step->scaler, sizeof step->scaler);
     put(&at, &wants_stop, sizeof wants_stop);
-    put(&at, host->draws, draw_bytes(graph));
+    put_draws(queue, &at, graph);
     for (int i = 0; i < graph->n_inputs; i++) {
         const XvTensor *tensor = find_tensor(step, &graph->inputs[i], error);
         if (!tensor) {
@@ -290,8 +314,11 @@ static bool place_block(XvQueue *queue, const Slot *slot, XvError *error)
     const XvGraph *graph = &host->program->entries[slot->entry].train;
     const char *at = slot->block;
     bool is_done = async->follow(&host->device, XV_LANE_COMPUTE, slot->sent, error) &&
-                   async->copy(&host->device, xv_device_rates(&host->device), at, sizeof(XvUpdate), error);
-    at += xv_mirror_aligned(sizeof(XvUpdate));
+                   async->copy(&host->device, xv_device_rates(&host->device), at, sizeof(XvRates), error);
+    at += xv_mirror_aligned(sizeof(XvRates));
+    is_done = is_done && (queue->count > 0 || async->copy(&host->device, xv_device_scaler(&host->device), at,
+                                                          sizeof(XvScaler), error));
+    at += xv_mirror_aligned(sizeof(XvScaler));
     is_done = is_done && (!host->comm ||
                           async->copy(&host->device, &queue->numbers->wants_stop, at, sizeof(float), error));
     at += xv_mirror_aligned(sizeof(float));
@@ -348,6 +375,8 @@ XvQueueResult xv_queue_pop(XvQueue *queue)
     XvQueueResult result = {.entry = slot->entry,
                             .step = slot->step,
                             .norm = slot->report->state.norm,
+                            .scaler = slot->report->state.scaler,
+                            .has_stopped = slot->report->state.has_stopped,
                             .wants_stop = queue->host->comm && means->wants_stop > 0};
     int n_losses = xv_entry_losses(&queue->host->program->entries[slot->entry]);
     for (int i = 0; i < n_losses; i++) {

@@ -2,7 +2,8 @@
 // (clamps, the graph of its entry, clipping, the update), started as a whole, and the host waits for none of it: it
 // sends the inputs of the next steps while the device works on earlier ones, and reads what a step left when
 // several later ones are queued. At a loss (of any rank) or a norm that is not finite the device stops to update, so
-// that the parameters stay those of before that step whatever is queued behind it.
+// that the parameters stay those of before that step whatever is queued behind it; but where the loss has a scale, a
+// norm lowers it and leaves out its own update alone.
 #pragma once
 
 #include "runtime/loop/host.h"
@@ -17,7 +18,8 @@ typedef struct XvQueueStep {
     int64_t step;  // its number, for messages
     const XvTensor *tensors;
     int n_tensors;
-    XvUpdate rates;   // gradient_scale is not used
+    XvRates rates;
+    XvScaler scaler;  // as the last step left it; not used while others are on their way: the device knows
     double clip;      // largest norm; 0 or less: no clipping
     bool wants_stop;  // of this rank, for all to know
 } XvQueueStep;
@@ -27,7 +29,9 @@ typedef struct XvQueueResult {
     int64_t step;
     double losses[XV_QUEUE_LOSSES];  // as xv_entry_loss counts them
     double means[XV_QUEUE_LOSSES];   // the same over all ranks
-    double norm;                     // of the gradients before clipping
+    double norm;                     // of the gradients of the loss itself, before clipping
+    XvScaler scaler;                 // after the update
+    bool has_stopped;                // neither this update nor a later one is made
     bool wants_stop;                 // any rank
 } XvQueueResult;
 

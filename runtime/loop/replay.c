@@ -312,11 +312,11 @@ static bool take_steps(Replay *replay, const XvEntry *entry, XvError *error)
         .lr_mult = options->lr_mult,
         .weight_decay = options->weight_decay,
         .clip = options->clip,
-        .loss_scale = xv_first_loss_scale(program) > 0 ? replay->host.loss_scale : 0,
+        .scaler.loss_scale = xv_first_loss_scale(program) > 0 ? replay->host.loss_scale : 0,
     };
     for (int64_t step = 0; step < options->steps; step++) {
         xv_host_clamp(&replay->host);
-        replay->host.loss_scale = optimizer.loss_scale > 0 ? optimizer.loss_scale : 1;
+        replay->host.loss_scale = xv_loss_factor(optimizer.scaler);
         if (!run_graph(replay, entry, &entry->train, error)) {
             return false;
         }
@@ -488,7 +488,7 @@ static bool prepare(Replay *replay, XvEntrySet *entries, XvError *error)
     }
     if (xv_first_loss_scale(program) > 0) {
         double given = replay->options.loss_scale;
-        replay->host.loss_scale = given > 0 ? given : xv_first_loss_scale(program);
+        replay->host.loss_scale = given > 0 ? (float)given : xv_first_loss_scale(program);
     } else if (replay->options.loss_scale > 0) {
         return xv_fail(error, "--loss-scale is for programs of fp16, this one is of %s", program->precision);
     }

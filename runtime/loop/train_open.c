@@ -228,9 +228,7 @@ static bool open_trainer(XvTrainRun *run, uint64_t seed, XvError *error)
         return false;
     }
     run->trainer.seed = seed;
-    bool is_queued = run->trainer.optimizer.loss_scale == 0;  // else each update decides about the next
-    if ((is_queued && !xv_queue_open(&run->trainer.queue, &run->trainer.host, error)) ||
-        !open_data(run, error)) {
+    if (!xv_queue_open(&run->trainer.queue, &run->trainer.host, error) || !open_data(run, error)) {
         return false;
     }
     choose_settings(run);

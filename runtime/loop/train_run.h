@@ -1,4 +1,5 @@
-// A run of the train command: options, files, and the trainer. train.c runs it, train_open.c sets it up.
+// A run of the train command: options, files, and the trainer. train_options.c reads its options, train_open.c sets it
+// up, train.c runs it.
 #pragma once
 
 #include "runtime/loop/command.h"
@@ -46,6 +47,9 @@ typedef struct XvTrainRun {
     char checkpoint_path[PATH_MAX], model_path[PATH_MAX], torch_path[PATH_MAX];
     char log_path[PATH_MAX], curve_path[PATH_MAX];
 } XvTrainRun;
+
+// Reads the options of the command. False with the status to end with: usage was asked for or there was a message.
+bool xv_train_options(const XvCommand *command, XvTrainOptions *options, int *status);
 
 // Reads the settings, and decides by flags and configuration which records are read; none where neither names any.
 bool xv_train_choose_data(XvTrainRun *run, XvError *error);

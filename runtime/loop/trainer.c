@@ -35,7 +35,7 @@ bool xv_trainer_create(XvTrainer *trainer, const XvProgram *program, XvError *er
         xv_trainer_free(trainer);
         return false;
     }
-    trainer->optimizer.loss_scale = xv_first_loss_scale(program);
+    trainer->optimizer.scaler.loss_scale = xv_first_loss_scale(program);
     trainer->losses = calloc((size_t)trainer->meters.n_meters + 1, sizeof *trainer->losses);
     if (!trainer->losses) {
         xv_trainer_free(trainer);
@@ -116,11 +116,11 @@ static bool take_losses(XvTrainer *trainer, const Update *update, const double *
     return true;
 }
 
-// was_scaled: the loss had a scale that can become smaller.
-static bool take_norm(XvTrainer *trainer, const Update *update, double norm, bool was_scaled, XvError *error)
+// is_answered: a norm that is not finite has made the scale of the loss smaller.
+static bool take_norm(XvTrainer *trainer, const Update *update, double norm, bool is_answered, XvError *error)
 {
     const XvProgram *program = trainer->host.program;
-    if (!isfinite(norm) && was_scaled) {
+    if (!isfinite(norm) && is_answered) {
         return true;  // left out; the next has a smaller scale
     }
     if (!isfinite(norm)) {
@@ -149,8 +149,8 @@ static bool make_update(XvTrainer *trainer, int e, const XvTensor *tensors, int 
     if (!xv_host_fill(host, &entry->train, tensors, n_tensors, error)) {
         return xv_fail_in(error, "data of entry %s", entry->name);
     }
-    bool is_scaled = trainer->optimizer.loss_scale > XV_LOSS_SCALE_LEAST;
-    host->loss_scale = trainer->optimizer.loss_scale > 0 ? trainer->optimizer.loss_scale : 1;
+    bool can_scale_down = xv_can_scale_down(trainer->optimizer.scaler);
+    host->loss_scale = xv_loss_factor(trainer->optimizer.scaler);
     xv_host_set_draws(host, entry, &entry->train, &(XvDrawMoment){trainer->seed, trainer->step, true});
     xv_host_run(host, &entry->train);
     read_losses(trainer, e);
@@ -158,7 +158,7 @@ static bool make_update(XvTrainer *trainer, int e, const XvTensor *tensors, int 
         return false;
     }
     double norm = xv_optimizer_step(&trainer->optimizer, host, entry);
-    return take_norm(trainer, &update, norm, is_scaled, error);
+    return take_norm(trainer, &update, norm, can_scale_down, error);
 }
 
 // Updates on their way --------------------------------------------------------------------------------------------
@@ -170,9 +170,10 @@ static bool land_update(XvTrainer *trainer, XvError *error)
     int n_losses = xv_entry_losses(&trainer->host.program->entries[update.entry]);
     memcpy(trainer->losses + trainer->meters.first[update.entry], result.losses,
            (size_t)n_losses * sizeof *result.losses);
+    trainer->optimizer.scaler = result.scaler;
     trainer->has_heard_stop = trainer->has_heard_stop || result.wants_stop;
     return take_losses(trainer, &update, result.means, error) &&
-           take_norm(trainer, &update, result.norm, false, error);
+           take_norm(trainer, &update, result.norm, !result.has_stopped, error);
 }
 
 bool xv_trainer_settle(XvTrainer *trainer, XvError *error)
@@ -197,13 +198,13 @@ static bool start_update(XvTrainer *trainer, int e, const XvTensor *tensors, int
                         .step = trainer->step,
                         .tensors = tensors,
                         .n_tensors = n_tensors,
-                        .rates = xv_optimizer_scalars(&trainer->optimizer, 0.0),
+                        .rates = xv_optimizer_rates(&trainer->optimizer),
+                        .scaler = trainer->optimizer.scaler,
                         .clip = trainer->optimizer.clip,
                         .wants_stop = trainer->wants_stop};
     if (!xv_queue_push(trainer->queue, &step, error)) {
         return xv_fail_in(error, "data of entry %s", entry->name);
     }
-    trainer->optimizer.updates++;
     return true;
 }
 

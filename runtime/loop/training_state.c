@@ -129,7 +129,7 @@ static char *state_text(const XvTrainer *trainer)
     char seed[24];
     snprintf(seed, sizeof seed, "%" PRIu64, trainer->seed);
     cJSON_AddNumberToObject(json, "step", (double)trainer->step);
-    cJSON_AddNumberToObject(json, "updates", (double)optimizer->updates);
+    cJSON_AddNumberToObject(json, "updates", (double)optimizer->scaler.updates);
     cJSON_AddNumberToObject(json, "position", (double)optimizer->position);
     cJSON_AddStringToObject(json, "seed", seed);
     cJSON_AddNumberToObject(json, "ranks", xv_comm_world(trainer->host.comm));
@@ -139,9 +139,9 @@ static char *state_text(const XvTrainer *trainer)
     cJSON_AddNumberToObject(json, "clip", optimizer->clip);
     cJSON_AddNumberToObject(json, "warmup", (double)optimizer->schedule.warmup);
     cJSON_AddNumberToObject(json, "total", (double)optimizer->schedule.total);
-    if (optimizer->loss_scale > 0) {
-        cJSON_AddNumberToObject(json, "loss_scale", optimizer->loss_scale);
-        cJSON_AddNumberToObject(json, "scale_age", (double)optimizer->scale_age);
+    if (optimizer->scaler.loss_scale > 0) {
+        cJSON_AddNumberToObject(json, "loss_scale", (double)optimizer->scaler.loss_scale);
+        cJSON_AddNumberToObject(json, "scale_age", optimizer->scaler.age);
     }
     cJSON *data = cJSON_AddObjectToObject(json, "data");
     for (int e = 0; e < program->n_entries; e++) {
@@ -346,17 +346,27 @@ static bool check_program(const XvTrainer *trainer, const XvSafetensors *file, X
     return true;
 }
 
-static bool read_scale(const cJSON *json, XvOptimizer *optimizer, XvError *error)
+static bool read_scaler(const cJSON *json, XvScaler *scaler, XvError *error)
 {
     double scale = 0;
-    if (!number_of(json, "loss_scale", &scale, error) ||
-        !count_of(json, "scale_age", &optimizer->scale_age, error)) {
+    int64_t age = 0;
+    if (!count_of(json, "updates", &scaler->updates, error)) {
         return false;
     }
-    if (!(scale >= XV_LOSS_SCALE_LEAST && scale <= XV_LOSS_SCALE_MOST)) {
+    if (!(scaler->loss_scale > 0)) {
+        return true;
+    }
+    if (!number_of(json, "loss_scale", &scale, error) || !count_of(json, "scale_age", &age, error)) {
+        return false;
+    }
+    if (!(scale >= (double)XV_LOSS_SCALE_LEAST && scale <= (double)XV_LOSS_SCALE_MOST)) {
         return xv_fail(error, "the state of the run has %g as its \"loss_scale\"", scale);
     }
-    optimizer->loss_scale = scale;
+    if (age >= XV_LOSS_SCALE_UPDATES) {
+        return xv_fail(error, "the state of the run has %" PRId64 " as its \"scale_age\"", age);
+    }
+    scaler->loss_scale = (float)scale;
+    scaler->age = (int32_t)age;
     return true;
 }
 
@@ -365,11 +375,8 @@ static bool apply_state(XvTrainer *trainer, const cJSON *json, XvError *error)
     XvRunSettings settings;
     XvOptimizer *optimizer = &trainer->optimizer;
     if (!read_settings(json, &settings, error) || !count_of(json, "step", &trainer->step, error) ||
-        !count_of(json, "updates", &optimizer->updates, error) ||
-        !count_of(json, "position", &optimizer->position, error)) {
-        return false;
-    }
-    if (optimizer->loss_scale > 0 && !read_scale(json, optimizer, error)) {
+        !count_of(json, "position", &optimizer->position, error) ||
+        !read_scaler(json, &optimizer->scaler, error)) {
         return false;
     }
     if (settings.ranks != xv_comm_world(trainer->host.comm)) {

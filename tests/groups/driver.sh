@@ -173,6 +173,74 @@ bf16() {
         --runs "$folder"
 }
 
+# tiny TYPE: a pre-training program so cold (the least temperature there is) that its first gradients are infinite in
+# fp16 at the first scale of the loss.
+tiny() {
+    tiny_program "$folder/$1" --target cuda --precision "$1" --batch 2 --set temp=0.001 --set regions.batch_size=2 \
+        --set regions.max_images=1 &&
+        timeout 600 make -s -C "$folder/$1" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt
+}
+
+# trained TYPE RUN SETTINGS OPTIONS...: three steps of both entries, six updates: more than are ever under way.
+limit="timeout 600"
+trained() {
+    local type=$1 run=$2 settings=$3
+    shift 3
+    # shellcheck disable=SC2086
+    with "STANDIN_KERNELS=$PWD/$folder/$type/kernels_simt.so $settings" $limit "$folder/$type/pretrain" train \
+        --data "$folder/scenes/train_images.jsonl" --regions "$folder/scenes/train_regions.jsonl" --val none \
+        --output "$folder/$run" --steps 3 --log-every 1 --seed 3 --threads 0 "$@"
+}
+
+# same_run NAME RUN: the parameters, the state and the curve of the emulator.
+same_run() {
+    local file
+    for file in model checkpoint_latest; do
+        same "$1: $file" "$folder/simt/$file.safetensors" "$folder/$2/$file.safetensors"
+    done
+    succeeds "$1: curve" test "$(curve_of "$folder/simt/log.txt")" = "$(curve_of "$folder/$2/log.txt")"
+}
+
+# state_of RUN: the counters in a checkpoint, one a line.
+state_of() {
+    grep -aoE '"(step|updates|loss_scale|scale_age)\\":[0-9]+' "$folder/$1/checkpoint_latest.safetensors" | tr -d '\\"'
+}
+
+# Training in fp16: the device leaves out updates and lowers the scale of the loss without a word of the host, which
+# waits as often as with bf16, and the results are those of the emulator, where each update is waited for.
+scaled() {
+    local count pid
+    succeeds "scenes are drawn" "$BUILD/xvlm" scenes --output "$folder/scenes" --train 16 --val 4 --test 4 &&
+        succeeds "the tiny program of fp16" tiny fp16 && succeeds "the tiny program of bf16" tiny bf16 || return
+    succeeds "fp16: the emulator trains" trained fp16 simt "" --device simt
+    succeeds "fp16: the driver trains" trained fp16 cuda "" --device cuda
+    cp "$WORK/report" "$WORK/report.fp16"
+    same_run "fp16" cuda
+    succeeds "fp16: the scale was halved, updates were left out" awk -F: '{ value[$1] = $2 }
+        END { exit value["step"] != 3 || value["loss_scale"] >= 1024 || value["loss_scale"] < 1 ||
+            value["updates"] >= 6 || value["updates"] < 1 ||
+            value["loss_scale"] * 2 ^ (6 - value["updates"]) != 1024 }' <(state_of cuda)
+    succeeds "fp16: the log has the scale" test "$(sed -n 's/.*"train_loss_scale":\([0-9]*\).*/loss_scale:\1/p' \
+        "$folder/cuda/log.txt" | tail -n 1)" = "$(state_of cuda | grep loss_scale)"
+    succeeds "bf16: the driver trains" trained bf16 bf16_run "" --device cuda
+    for count in launches graph_launches waits drains sends fetches allocations; do
+        succeeds "fp16 and bf16 have equally many $count" test "$(grep "^$count " "$WORK/report.fp16")" = \
+            "$(grep "^$count " "$WORK/report")"
+    done
+    limit='' trained fp16 killed "" --device cuda --save-every 1 > "$WORK/output" 2>&1 < /dev/null &
+    pid=$!
+    while kill -0 $pid 2> /dev/null && [ ! -e "$folder/killed/checkpoint_latest.safetensors" ]; do
+        sleep 0.05
+    done
+    pkill -KILL -P $pid || kill -KILL $pid
+    wait $pid 2> /dev/null
+    succeeds "fp16: a run is killed in time" test ! -e "$folder/killed/model.safetensors"
+    succeeds "fp16: with another scale than at the start" grep -qE 'loss_scale:(512|256|128)$' <(state_of killed)
+    succeeds "fp16: it resumes, kernel by kernel" trained fp16 killed XV_CUDA_GRAPHS=off --device cuda --resume
+    succeeds "fp16: nothing is recorded" grep -qx 'graph_launches 0' "$WORK/report"
+    same_run "fp16, killed and resumed" killed
+}
+
 mistakes() {
     mkdir -p "$WORK/empty"
     fails 'no NVIDIA driver here' "no driver" XV_CUDA_LIBRARIES="$WORK/empty"
@@ -196,5 +264,5 @@ mistakes() {
 succeeds "the images program" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --config "$case/config.json" \
     --shapes "$case/inputs.safetensors" --task pretrain --target cuda --precision fp32 --output "$folder" &&
     succeeds "its kernels" timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt &&
-    same_numbers && cache && queued && ranges && blas && mistakes && decoding && bf16
+    same_numbers && cache && queued && ranges && blas && mistakes && decoding && scaled && bf16
 rm -rf "$folder"

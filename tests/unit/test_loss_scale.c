@@ -1,4 +1,4 @@
-// The scale of the loss with fp16 (runtime/loop/optimizer.h): when an update is left out, when the scale changes.
+// The scale of the loss with fp16 (runtime/device/scaler.h): when an update is left out, when the scale changes.
 #include "runtime/loop/optimizer.h"
 
 #include <setjmp.h>
@@ -45,13 +45,13 @@ static void start(Run *run, const char *precision)
                          .moment1 = {.data = run->moments[0]},
                          .moment2 = {.data = run->moments[1]}};
     run->entry = (XvEntry){.has_gradient = run->has_gradient};
-    run->optimizer = (XvOptimizer){.loss_scale = xv_first_loss_scale(&run->program), .clip = 1};
+    run->optimizer = (XvOptimizer){.scaler.loss_scale = xv_first_loss_scale(&run->program), .clip = 1};
 }
 
 // A step with gradients of `value`, before they are scaled.
 static double step(Run *run, float value)
 {
-    float scale = run->optimizer.loss_scale > 0 ? (float)run->optimizer.loss_scale : 1;
+    float scale = xv_loss_factor(run->optimizer.scaler);
     for (int i = 0; i < COUNT; i++) {
         run->gradients[i] = value * scale;
     }
@@ -65,11 +65,10 @@ static void test_other_precisions(void **state)
     for (int i = 0; i < 3; i++) {
         Run run;
         start(&run, names[i]);
-        assert_true(run.optimizer.loss_scale == 0);
+        assert_true(run.optimizer.scaler.loss_scale == 0);
         assert_true(step(&run, 0.125f) == 0.5);
         assert_true(isinf(step(&run, INFINITY)));
-        assert_true(run.optimizer.loss_scale == 0 && run.optimizer.updates == 1 &&
-                    run.optimizer.n_left_out == 0);
+        assert_true(run.optimizer.scaler.loss_scale == 0 && run.optimizer.scaler.updates == 1);
         assert_true(run.parameters[0] == -0.125f);
     }
 }
@@ -80,7 +79,7 @@ static void test_scale_is_taken_off(void **state)
     (void)state;
     Run run;
     start(&run, "fp16");
-    assert_true(run.optimizer.loss_scale == 1024);
+    assert_true(run.optimizer.scaler.loss_scale == 1024);
     assert_true(step(&run, 0.125f) == 0.5);
     assert_true(run.parameters[0] == -0.125f);
     run.parameters[0] = 0;
@@ -93,16 +92,16 @@ static void test_not_finite(void **state)
     (void)state;
     Run run;
     start(&run, "fp16");
-    for (double scale = 1024; scale >= 2; scale /= 2) {
-        assert_true(run.optimizer.loss_scale == scale);
+    for (float scale = 1024; scale >= 2; scale /= 2) {
+        assert_true(run.optimizer.scaler.loss_scale == scale);
         bool is_made = isfinite(step(&run, scale > 16 ? INFINITY : NAN));
         assert_false(is_made);
     }
-    assert_true(run.optimizer.loss_scale == 1);
+    assert_true(run.optimizer.scaler.loss_scale == 1);
     bool is_made = isfinite(step(&run, INFINITY));
     assert_false(is_made);
-    assert_true(run.optimizer.loss_scale == 1);
-    assert_true(run.optimizer.updates == 0 && run.optimizer.n_left_out == 11);
+    assert_true(run.optimizer.scaler.loss_scale == 1);
+    assert_true(run.optimizer.scaler.updates == 0);
     for (int i = 0; i < COUNT; i++) {
         assert_true(run.parameters[i] == 0);
     }
@@ -118,19 +117,19 @@ static void test_grows(void **state)
     for (int i = 0; i < 1999; i++) {
         step(&run, 0.001f);
     }
-    assert_true(run.optimizer.loss_scale == 256);
+    assert_true(run.optimizer.scaler.loss_scale == 256);
     step(&run, 0.001f);
-    assert_true(run.optimizer.loss_scale == 512 && run.optimizer.scale_age == 0);
+    assert_true(run.optimizer.scaler.loss_scale == 512 && run.optimizer.scaler.age == 0);
     for (int i = 0; i < 1000; i++) {
         step(&run, 0.001f);
     }
     step(&run, INFINITY);
-    assert_true(run.optimizer.loss_scale == 256);
+    assert_true(run.optimizer.scaler.loss_scale == 256);
     for (int i = 0; i < 3 * 2000; i++) {
         step(&run, 0.001f);
     }
-    assert_true(run.optimizer.loss_scale == 1024);
-    assert_int_equal(run.optimizer.updates, 1999 + 1 + 1000 + 6000);
+    assert_true(run.optimizer.scaler.loss_scale == 1024);
+    assert_int_equal(run.optimizer.scaler.updates, 1999 + 1 + 1000 + 6000);
 }
 
 int main(void)
