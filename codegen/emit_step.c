@@ -184,7 +184,9 @@ static const char *matmul_vectors(StepWriter *writer, const Step *step)
 {
     const char *text = "";
     if (step->n_reads > 2) {
-        text = text_of(writer, ", .bias = %s", view_text(writer, &step->reads[2]));
+        Dtype dtype = view_dtype(writer, &step->reads[2]);
+        const char *type = dtype_is_low(dtype) ? text_of(writer, ", .type_bias = %s", type_text(dtype)) : "";
+        text = text_of(writer, ", .bias = %s%s", view_text(writer, &step->reads[2]), type);
     }
     if (step->n_writes > 1) {
         text = text_of(writer, "%s, .sums = %s", text, view_text(writer, &step->writes[1]));

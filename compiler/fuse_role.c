@@ -145,9 +145,20 @@ static void find_scatter_sums(Fusion *fusion)
     }
 }
 
-// The vector of N elements that an operand of an ADD repeats along all dimensions but the last, or NO_NODE.
+// What a CAST widens, which is how the value is stored; else the value itself.
+static NodeId narrow_form(const Fusion *fusion, NodeId id)
+{
+    const Node *node = fusion_node(fusion, id);
+    bool is_widening = node->op == OP_CAST && node->dtype == DTYPE_F32 &&
+                       dtype_is_low(fusion_node(fusion, node->inputs[0])->dtype);
+    return is_widening ? node->inputs[0] : id;
+}
+
+// The vector of N elements that an operand of an ADD repeats along all dimensions but the last, as it is stored; or
+// NO_NODE.
 static NodeId repeated_vector(const Fusion *fusion, NodeId id, int64_t n)
 {
+    id = narrow_form(fusion, id);
     while (fusion_node(fusion, id)->op == OP_RESHAPE || fusion_node(fusion, id)->op == OP_EXPAND) {
         const Node *node = fusion_node(fusion, id);
         NodeId input = node->inputs[0];
@@ -157,7 +168,7 @@ static NodeId repeated_vector(const Fusion *fusion, NodeId id, int64_t n)
         if (!keeps_last) {
             return NO_NODE;
         }
-        id = input;
+        id = narrow_form(fusion, input);
         if (shape_count(shape) == n) {
             Role role = fusion->values[chain_base(fusion, id)].role;
             return role == ROLE_SOURCE || role == ROLE_COMPUTE || role == ROLE_LIBRARY ? id : NO_NODE;

@@ -77,6 +77,7 @@ typedef struct Lowering {
     bool *has_product;   // the result of a product, or a sum with one
     bool *is_gradient;   // it only goes into the gradient of a parameter
     bool *has_late;      // of a product: its result is rounded when a bias has been added
+    uint8_t *late_bias;  // of the sum with it: which input is the bias, counted from 1
 } Lowering;
 
 // Analysis --------------------------------------------------------------------------------------------------------
@@ -151,7 +152,7 @@ static bool is_vector(const Graph *graph, NodeId id, int64_t n)
     return shape_count(&graph->nodes[id].shape) == n;
 }
 
-// x W + bias that is only read rounded is rounded once, as the official linear layer rounds it.
+// x W + bias that is only read rounded is rounded once, as the official linear layer rounds it, and so is the bias.
 static void find_late(Lowering *lowering, Arena *arena)
 {
     const Graph *graph = lowering->from;
@@ -166,6 +167,7 @@ static void find_late(Lowering *lowering, Arena *arena)
             if (product != NO_NODE &&
                 is_vector(graph, node->inputs[1 - i], node->shape.dim[node->shape.rank - 1])) {
                 lowering->has_late[product] = true;
+                lowering->late_bias[id] = (uint8_t)(2 - i);
                 break;
             }
         }
@@ -438,6 +440,21 @@ static void lower_result(Lowering *lowering, NodeId id)
     *(is_low ? &lowering->low[id] : &lowering->wide[id]) = result;
 }
 
+// x W + bias with the rounded bias: libraries add one of the type of their result.
+static NodeId late_sum(Lowering *lowering, NodeId id)
+{
+    const Node *node = &lowering->from->nodes[id];
+    Origin origin = node_origin(lowering->from, id);
+    NodeId inputs[2];
+    for (int i = 0; i < 2; i++) {
+        NodeId input = node->inputs[i];
+        inputs[i] = lowering->late_bias[id] == i + 1
+                        ? graph_cast(lowering->to, low_form(lowering, input), DTYPE_F32, &origin)
+                        : wide_form(lowering, input);
+    }
+    return graph_binary(lowering->to, OP_ADD, inputs[0], inputs[1], &origin);
+}
+
 static void lower(Lowering *lowering, NodeId id)
 {
     const Node *node = &lowering->from->nodes[id];
@@ -450,6 +467,8 @@ static void lower(Lowering *lowering, NodeId id)
         low_form(lowering, id);
     } else if (node->op == OP_KEPT) {
         lowering->wide[id] = wide_form(lowering, node->inputs[0]);
+    } else if (lowering->late_bias[id]) {
+        lowering->wide[id] = late_sum(lowering, id);
     } else {
         lowering->wide[id] = on_forms(lowering, id, 0, node->dtype);
     }
@@ -488,6 +507,7 @@ const Graph *apply_precision(Arena *arena, const Graph *graph, Precision precisi
     lowering.has_product = arena_alloc(arena, n);
     lowering.is_gradient = arena_alloc(arena, n);
     lowering.has_late = arena_alloc(arena, n);
+    lowering.late_bias = arena_alloc(arena, n);
     find_gradients(&lowering, arena);
     find_late(&lowering, arena);
     find_low(&lowering);

@@ -1,11 +1,13 @@
 // A stand-in for cuBLASLt, for tests: products in the order of the sum, queued on the stand-in driver's streams. It has
-// no algorithm for results of less than four columns, so that the caller's own way is tested as well.
+// no algorithm for results of less than four columns, so that the caller's own way is tested as well. STANDIN_BIASED
+// names a file that gets a line, rows and columns of the result, for every product with a bias.
 #include "tests/driver/standin.h"
 
 #include "runtime/base/half.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,6 +216,15 @@ static void multiply(const void *data)
     }
 }
 
+static void note_bias(const Layout *c)
+{
+    const char *path = getenv("STANDIN_BIASED");
+    FILE *file = path ? fopen(path, "a") : NULL;
+    if (path && (!file || fprintf(file, "%d %d\n", (int)c->columns, (int)c->rows) < 0 || fclose(file) != 0)) {
+        abort();
+    }
+}
+
 int cublasLtMatmul(void *handle, const Desc *desc, const float *alpha, const void *a, const Layout *a_layout,
                    const void *b, const Layout *b_layout, const float *beta, const void *c,
                    const Layout *c_layout, void *d, const Layout *d_layout, const void *algorithm,
@@ -223,6 +234,9 @@ int cublasLtMatmul(void *handle, const Desc *desc, const float *alpha, const voi
     if (planted || !handle || c != d || c_layout != d_layout || !algorithm || !workspace || !bytes ||
         !fits(desc, a_layout, b_layout, c_layout) || !is_supported(desc, a_layout, b_layout, c_layout)) {
         return planted ? planted : INVALID;
+    }
+    if (desc->epilogue == EPILOGUE_BIAS) {
+        note_bias(c_layout);
     }
     Product product = {*desc, *a_layout, *b_layout, *c_layout, a, b, d, *alpha, *beta};
     return standin_call(stream, multiply, &product, sizeof product) ? 14 : 0;

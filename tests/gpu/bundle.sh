@@ -32,7 +32,7 @@ mkdir -p "$FOLDER/lib" "$FOLDER/cases" "$FOLDER/bench" "$RUNTIME" "$PROGRAMS"
 
 # The processor there is another one: instructions of 2013, not this machine's.
 make -s BUILD="$RUNTIME" NATIVE='-O3 -march=x86-64-v3 -fno-math-errno -fno-trapping-math -fopenmp' \
-    "$RUNTIME/libxv.a" "$RUNTIME/tests/compare" "$RUNTIME/tests/mixed_compare"
+    "$RUNTIME/libxv.a" "$RUNTIME/tests/compare" "$RUNTIME/tests/mixed_compare" "$RUNTIME/tests/box_kinks"
 $CC -O2 -c -o "$RUNTIME/absent.o" tests/gpu/absent.c
 $CC -O2 -I. -c -o "$RUNTIME/runner.o" tests/gpu/runner.c
 
@@ -45,7 +45,7 @@ link() {
 }
 
 link runner -rdynamic "$RUNTIME/runner.o" -Wl,--whole-archive "$RUNTIME/libxv.a" -Wl,--no-whole-archive
-for tool in compare mixed_compare; do
+for tool in compare mixed_compare box_kinks; do
     link $tool "$RUNTIME/tests/tools/$tool.o" "$RUNTIME/libxv.a"
 done
 
@@ -73,7 +73,7 @@ while read -r case _; do
 done < tests/replay/cases.txt
 "$BUILD/xvlm" scenes --output "$FOLDER/scenes" --train 64 --val 8 --test 8 > /dev/null
 rm -f "$FOLDER"/scenes/*region* "$FOLDER"/scenes/val* "$FOLDER"/scenes/test*
-cp tests/gpu/check.sh tests/replay/cases.txt "$FOLDER"
+cp tests/gpu/check.sh tests/replay/cases.txt tests/replay/mixed.sh "$FOLDER"
 echo "$PRECISIONS" > "$FOLDER/precisions.txt"
 cp tests/bench/torch_step.py tests/bench/xvlm_torch.py "$FOLDER/bench"
 

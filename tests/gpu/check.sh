@@ -9,6 +9,8 @@ REPORTS=${REPORTS:-reports}
 PYTHON=${PYTHON:-python3}
 LIMIT=${SECONDS_EACH:-120}
 
+. ./mixed.sh
+
 # program NAME COMMAND...
 program() {
     name=$1
@@ -16,18 +18,26 @@ program() {
     ./runner "$WORK/programs/$name.so" "$@"
 }
 
-# replay CASE PRECISION ENTRY INPUTS SUFFIX OPTIONS...: outputs and gradients into FOLDER/outputs.SUFFIX, grads.SUFFIX.
+# replay CASE PRECISION ENTRY OPTIONS...
 replay() {
-    case=cases/$1 name=$1-$2 entry=$3 inputs=$4 suffix=$5
-    shift 5
+    case=$1 precision=$2 entry=$3
+    shift 3
     # shellcheck disable=SC2086
-    program "$name" replay --device cuda ${entry:+--entry $entry} --weights "$case/weights.safetensors" \
-        --inputs "$inputs" --outputs "$FOLDER/outputs.$suffix" --grads "$FOLDER/grads.$suffix" "$@"
+    program "$case-$precision" replay --device cuda ${entry:+--entry $entry} \
+        --weights "cases/$case/weights.safetensors" "$@"
+}
+
+# recorded CASE PRECISION ENTRY SUFFIX OPTIONS...: on the recorded inputs, for FOLDER/outputs.SUFFIX, grads.SUFFIX.
+recorded() {
+    case=$1 precision=$2 entry=$3 suffix=$4
+    shift 4
+    replay "$case" "$precision" "$entry" --inputs "cases/$case/inputs.safetensors" \
+        --outputs "$FOLDER/outputs.$suffix" --grads "$FOLDER/grads.$suffix" "$@"
 }
 
 # exact CASE ENTRY: single precision, at the tolerances of the CPU.
 exact() {
-    replay "$1" fp32 "$2" "cases/$1/inputs.safetensors" safetensors &&
+    recorded "$1" fp32 "$2" safetensors &&
         ./compare --case "cases/$1" --outputs "$FOLDER/outputs.safetensors" &&
         ./compare --case "cases/$1" --grads "$FOLDER/grads.safetensors"
 }
@@ -35,8 +45,7 @@ exact() {
 # mixed CASE ENTRY PRECISION: by the rule of mixed_precision.json, the median of three runs.
 mixed() {
     for draw in 0 1 2; do
-        ./mixed_compare --case "cases/$1" --perturb $draw --inputs "$FOLDER/inputs" &&
-            replay "$1" "$3" "$2" "$FOLDER/inputs" $draw.safetensors || return 1
+        mixed_run . "$3" "cases/$1" $draw "$FOLDER" replay "$1" "$3" "$2" || return 1
     done
     ./mixed_compare --case "cases/$1" --type "$3" --runs "$FOLDER"
 }
@@ -52,7 +61,7 @@ IMAGES=pretrain_swin_bert_images
 
 updated() {
     FOLDER=$WORK
-    replay $IMAGES fp32 images cases/$IMAGES/inputs.safetensors again --after "$WORK/after" &&
+    recorded $IMAGES fp32 images again --after "$WORK/after" &&
         ./compare --case cases/$IMAGES --after "$WORK/after"
 }
 
@@ -61,7 +70,7 @@ repeated() {
     FOLDER=$WORK
     first=safetensors
     [ "$1" = fp32 ] || first=0.safetensors
-    replay $IMAGES "$1" images cases/$IMAGES/inputs.safetensors again &&
+    recorded $IMAGES "$1" images again &&
         cmp "$WORK/$IMAGES-$1/outputs.$first" "$WORK/outputs.again" &&
         cmp "$WORK/$IMAGES-$1/grads.$first" "$WORK/grads.again"
 }

@@ -3,6 +3,7 @@
 # target c, and that every kernel of a program has run. No GPU is used.
 
 . tests/replay/steps.sh
+. tests/replay/mixed.sh
 
 library() {
     succeeds "library kernels compile" tests/simt/compile.sh tests/simt/attention.cu \
@@ -66,9 +67,8 @@ judged() {
     local case=tests/replay/$2 folder=$WORK/cuda_$1
     program "$folder" "$3" models/xvlm_base.dsl --config "$case/config.json" --shapes "$case/inputs.safetensors" \
         --precision "$1" &&
-        timeout 600 "$folder/$3" replay --device simt ${4:+--entry "$4"} --weights "$case/weights.safetensors" \
-            --inputs "$case/inputs.safetensors" --outputs "$folder/outputs.0.safetensors" \
-            --grads "$folder/grads.0.safetensors" &&
+        mixed_run "$BUILD/tests" "$1" "$case" 0 "$folder" timeout 600 "$folder/$3" replay --device simt \
+            ${4:+--entry "$4"} --weights "$case/weights.safetensors" &&
         "$BUILD/tests/mixed_compare" --case "$case" --type "$1" --runs "$folder"
 }
 
@@ -127,6 +127,15 @@ mistakes() {
     says 1 'make it with: make -C .* simt' "kernels that are not compiled" "$program" bench --device simt
 }
 
+# biases_fit FOLDER: a program of two-byte types has products with a bias, all of the result's type and without sums,
+# which are those that cuBLASLt has.
+biases_fit() {
+    awk '/\.m = / { type = "none" }
+        /\.type_c = / { type = $0; sub(/.*\.type_c = /, "", type); sub(/,.*/, "", type) }
+        /\.bias = / { n++; if (!index($0, ".type_bias = " type "}") || /\.sums = /) { print; bad = 1 } }
+        END { exit bad || n < 80 }' "$1"/*_train.c
+}
+
 # base_size PRECISION BYTES MEMORY: a base step with 128 pictures, compiled only. At most 900 launches with the three of
 # the update, and the products, bytes and memory that shared work, epilogues and what is computed again leave.
 base_size() {
@@ -141,12 +150,14 @@ base_size() {
         "entries.images.train.arena_bytes<=$3" "entries.regions.train.kernels<=950"
     ends_with 1 "base size, $1: bounds are looked at" "$BUILD/tests/info_check" "$WORK/info.json" \
         "entries.images.train.kernels<=100"
+    [ "$1" = fp32 ] || succeeds "base size, $1: cuBLASLt adds all biases" biases_fit "$folder"
     rm -rf "$folder"
 }
 
 library
 base_size fp32 245e9 31e9
 base_size bf16 135e9 14e9
+base_size fp16 135e9 14e9
 while read -r -u 3 case task entry; do
     # shellcheck disable=SC2086
     proved "$case" "$task" $entry

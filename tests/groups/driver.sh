@@ -157,6 +157,13 @@ blas() {
     says 0 'matrix products run as generated kernels' "no library of products" short ""
 }
 
+# biased PROGRAM: rows and columns of its products with a bias, those of the observing and of the training graph. The
+# stand-in has none of less than four columns.
+biased() {
+    awk '/\.m = / { split($0, size, /[^0-9]+/); m = size[2]; n = size[3] }
+        /\.bias = / && n >= 4 { print m, n }' "$1"_observe.c "$1"_train.c | sort
+}
+
 # A program of bf16: the same bits as on the emulator, and with cuBLASLt as close as mixed precision is.
 bf16() {
     local settings="XV_CUDA_LIBRARIES=$PWD/$BUILD/tests/driver_blas"
@@ -166,11 +173,15 @@ bf16() {
         succeeds "bf16: kernels for the emulator" timeout 600 make -s -C "$folder" XVLMC="$PWD" \
             LIBRARY="$PWD/$BUILD/libxv.a" simt || return
     same_numbers
-    succeeds "bf16 with cuBLASLt" with "$settings" timeout 600 "$images" replay --device cuda --entry images \
-        --weights "$case/weights.safetensors" --inputs "$case/inputs.safetensors" \
+    succeeds "bf16 with cuBLASLt" with "$settings STANDIN_BIASED=$PWD/$WORK/biased" timeout 600 "$images" replay \
+        --device cuda --entry images --weights "$case/weights.safetensors" --inputs "$case/inputs.safetensors" \
         --outputs "$folder/outputs.0.safetensors" --grads "$folder/grads.0.safetensors"
     succeeds "is as close as mixed precision is" "$BUILD/tests/mixed_compare" --case "$case" --type bf16 \
         --runs "$folder"
+    biased "$folder/images" > "$WORK/with_bias"
+    succeeds "bf16: products have biases" test "$(wc -l < "$WORK/with_bias")" -ge 30
+    sort "$WORK/biased" > "$WORK/added"
+    same "bf16: cuBLASLt adds them all" "$WORK/with_bias" "$WORK/added"
 }
 
 # tiny TYPE: a pre-training program so cold (the least temperature there is) that its first gradients are infinite in

@@ -199,6 +199,31 @@ static inline Values check_reference(const XvSafetensors *file, const char *name
     return check_values(file, stored);
 }
 
+// All tensors of a file as they are stored, in its order; memory is the caller's.
+static inline XvTensor *check_tensors(const XvSafetensors *file)
+{
+    XvError error = {0};
+    XvTensor *tensors = check_memory((size_t)file->n_tensors * sizeof *tensors);
+    for (int i = 0; i < file->n_tensors; i++) {
+        const XvStored *stored = &file->tensors[i];
+        tensors[i] = (XvTensor){.name = stored->name, .dtype = stored->dtype, .rank = stored->rank};
+        memcpy(tensors[i].shape, stored->shape, sizeof tensors[i].shape);
+        tensors[i].data = check_memory(xv_tensor_bytes(&tensors[i]));
+        if (!xv_safetensors_read_raw(file, stored, tensors[i].data, &error)) {
+            check_stop("%s", error.text);
+        }
+    }
+    return tensors;
+}
+
+static inline void check_write(const char *path, const XvTensor *tensors, int n_tensors)
+{
+    XvError error = {0};
+    if (!xv_safetensors_write(path, &(XvFileContent){tensors, n_tensors, NULL, 0}, &error)) {
+        check_stop("%s", error.text);
+    }
+}
+
 static inline bool check_same_shape(const Values *a, const Values *b)
 {
     if (a->rank != b->rank) {

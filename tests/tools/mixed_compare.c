@@ -7,15 +7,14 @@
 // tensors, the median and the 90th percentile of relative L2 errors of outputs and of gradients, [min, median, max] of
 // six runs, on the recorded pictures and on five that differ from them by 1e-6. A program runs on several as well
 // (FOLDER/outputs.K.safetensors and grads.K.safetensors from K = 0 on; the second form writes the inputs of run K), and
-// passes when the median of its runs is at most FACTOR times the recorded maximum. A loss is one number, whose error
-// cancels by luck: each is held to FACTOR times the worst of the case, and again the median of the runs counts. A
+// passes when the median of its runs is at most 1.5 times the recorded maximum. A loss is one number, whose error
+// cancels by luck: each is held to 1.5 times the worst of the case, and again the median of the runs counts. A
 // figure that is not recorded (null) is not judged, nor are integers, such as tokens found by a search. Outputs are
 // compared with the float32 record, which is 1e-5 from the float64 run.
 #include "runtime/base/options.h"
 #include "runtime/base/random.h"
-#include "tests/tools/check.h"
+#include "tests/tools/mixed_rule.h"
 
-#define FACTOR 1.5
 #define PERTURBATION 1e-6
 
 enum { MAX_RUNS = 16 };
@@ -32,17 +31,6 @@ typedef struct Errors {
     int count;
 } Errors;
 
-static double relative_error(const Values *got, const Values *want)
-{
-    double *difference = check_memory((size_t)want->count * sizeof *difference);
-    for (int64_t i = 0; i < want->count; i++) {
-        difference[i] = got->at[i] - want->at[i];
-    }
-    double error = check_l2(difference, want->count) / check_l2(want->at, want->count);
-    free(difference);
-    return error;
-}
-
 static int ascending(const void *a, const void *b)
 {
     const double *x = a, *y = b;
@@ -57,13 +45,6 @@ static double percentile(const Errors *errors, double part)
     return errors->at[below] + (place - below) * (errors->at[above] - errors->at[below]);
 }
 
-// The largest of [min, median, max]; NaN for a null or where nothing is recorded.
-static double recorded_maximum(const cJSON *figure)
-{
-    const cJSON *maximum = cJSON_GetArrayItem(figure, 2);
-    return cJSON_IsNumber(maximum) ? maximum->valuedouble : NAN;
-}
-
 static double middle(double *values, int count)
 {
     qsort(values, (size_t)count, sizeof *values, ascending);
@@ -73,10 +54,7 @@ static double middle(double *values, int count)
 
 static void judge(Case *c, const char *what, const char *statistic, double *runs)
 {
-    char name[64];
-    snprintf(name, sizeof name, "%s_rel_l2_%s", what, statistic);
-    const cJSON *summary = check_member(check_member(c->mixed, "summary"), c->type);
-    double bound = FACTOR * recorded_maximum(cJSON_GetObjectItemCaseSensitive(summary, name));
+    double bound = mixed_summary_bound(c->mixed, c->type, what, statistic);
     double got = middle(runs, c->n_runs);
     if (!isnan(bound)) {
         check_that(&c->check, got <= bound, "%s %s of %s: %.3g > %.3g", c->type, statistic, what, got, bound);
@@ -112,7 +90,7 @@ static Errors errors_of(Case *c, const char *record, const char *path)
         bool is_there = stored && got.count == want.count;
         check_that(&c->check, is_there, "%s: missing, or of another shape", wanted->name);
         if (is_there) {
-            errors.at[errors.count++] = relative_error(&got, &want);
+            errors.at[errors.count++] = mixed_relative_error(&got, &want);
         }
         free(got.at);
         free(want.at);
@@ -160,7 +138,7 @@ static void compare_losses(Case *c)
     const cJSON *losses = check_member(c->mixed, "losses"), *loss;
     cJSON_ArrayForEach(loss, losses)
     {
-        bound = fmax(bound, FACTOR * recorded_maximum(cJSON_GetObjectItemCaseSensitive(loss, c->type)));
+        bound = fmax(bound, mixed_bound(cJSON_GetObjectItemCaseSensitive(loss, c->type)));
     }
     cJSON_ArrayForEach(loss, losses)
     {
@@ -185,24 +163,15 @@ static void perturb(float *values, int64_t count, uint64_t run)
 static void write_inputs(const Case *c, uint64_t run, const char *path)
 {
     XvSafetensors inputs;
-    XvError error = {0};
     check_open(&inputs, check_path(c->folder, "inputs.safetensors"));
-    XvTensor *tensors = check_memory((size_t)inputs.n_tensors * sizeof *tensors);
+    XvTensor *tensors = check_tensors(&inputs);
     for (int i = 0; i < inputs.n_tensors; i++) {
         const XvStored *stored = &inputs.tensors[i];
-        tensors[i] = (XvTensor){.name = stored->name, .dtype = stored->dtype, .rank = stored->rank};
-        memcpy(tensors[i].shape, stored->shape, sizeof tensors[i].shape);
-        tensors[i].data = check_memory(xv_tensor_bytes(&tensors[i]));
-        if (!xv_safetensors_read_raw(&inputs, stored, tensors[i].data, &error)) {
-            check_stop("%s", error.text);
-        }
         if (run > 0 && stored->dtype == XV_F32 && stored->rank == 4) {
             perturb(tensors[i].data, stored->count, run);
         }
     }
-    if (!xv_safetensors_write(path, &(XvFileContent){tensors, inputs.n_tensors, NULL, 0}, &error)) {
-        check_stop("%s", error.text);
-    }
+    check_write(path, tensors, inputs.n_tensors);
 }
 
 static void count_runs(Case *c)

@@ -429,7 +429,9 @@ static NodeId eval_product(Graph *graph, const Step *step, const NodeId *operand
         return product;
     }
     Shape shape = graph->nodes[product].shape;
-    NodeId bias = graph_expand_to(graph, operands[2], &shape, origin);
+    bool is_low = dtype_is_low(graph->nodes[operands[2]].dtype);
+    NodeId vector = is_low ? graph_cast(graph, operands[2], DTYPE_F32, origin) : operands[2];
+    NodeId bias = graph_expand_to(graph, vector, &shape, origin);
     return graph_binary(graph, OP_ADD, product, bias, origin);
 }
 

@@ -227,13 +227,20 @@ static void test_attention(void **state)
     fuse_assert(fixture, ready, false, 1e-9);
     const Program *program = fuse_assert(fixture, ready, true, 1e-9);
     assert_int_equal(count_steps(program, STEP_ATTENTION), 1);
+    int n_biases = 0;
     for (int s = 0; s < program->n_steps; s++) {
         const Step *step = &program->steps[s];
         bool is_attention = step->kind == STEP_ATTENTION || step->kind == STEP_ATTENTION_GRAD;
         for (int i = 0; is_attention && i < 3; i++) {
             assert_int_equal(program->graph->nodes[step->reads[i].node].dtype, DTYPE_BF16);
         }
+        if (step->kind == STEP_MATMUL &&
+            step->n_reads == 3) {  // the packed product: its bias is rounded as well
+            assert_int_equal(program->graph->nodes[step->reads[2].node].dtype, DTYPE_BF16);
+            n_biases++;
+        }
     }
+    assert_int_equal(n_biases, 1);
     fixture_free(fixture);
 }
 
