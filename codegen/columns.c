@@ -7,7 +7,7 @@
 
 enum {
     MAX_SUMS = 64,            // of a launch; XV_COLUMNS_MAX of runtime/cuda/tasks.h
-    SCRATCH_FLOATS = 1 << 25  // that may wait: some ten kernels of the base model with 128 pictures
+    SCRATCH_FLOATS = 1 << 26  // that may wait: some twenty kernels of the base model with 128 pictures
 };
 
 typedef struct Planner {
