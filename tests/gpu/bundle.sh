@@ -17,11 +17,12 @@ RUNTIME=$BUILD/gpu-runtime
 PROGRAMS=$BUILD/gpu-programs
 PRECISIONS="fp32 tf32 bf16 fp16"
 
-# compile NAME: PROGRAMS/NAME.so from its sources. In the folder, since kernels.cu is taken in by its name.
+# compile NAME: PROGRAMS/NAME.so from its sources, which only launch kernels: not optimised. In the folder, since
+# kernels.cu is taken in by its name.
 if [ "${1:-}" = compile ]; then
     root=$PWD
     cd "$PROGRAMS/$2"
-    $CC -std=c11 -D_GNU_SOURCE -O1 -fPIC -fopenmp -shared -s -Wl,-Bsymbolic -I"$root" -o "../$2.so" ./*.c
+    $CC -std=c11 -D_GNU_SOURCE -O0 -fPIC -fopenmp -shared -s -Wl,-Bsymbolic -I"$root" -o "../$2.so" ./*.c
     exit
 fi
 

@@ -1,6 +1,7 @@
 # The device cuda without a GPU: the runtime's own path over NVIDIA's driver interface, against stand-ins for its
 # libraries (tests/driver) whose kernels the emulator runs. Results must be those of the emulator bit for bit.
 
+export CFLAGS=-O0  # of the host's part of programs, which only launches kernels
 case=tests/replay/pretrain_swin_bert_images
 folder=$WORK/driver
 images=$folder/pretrain

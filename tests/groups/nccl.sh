@@ -2,6 +2,7 @@
 # libraries (tests/driver) in processes that mpirun starts. Results must be those of the emulator, whose collectives are
 # MPI's, bit for bit.
 
+export CFLAGS=-O0  # of the host's part of programs, which only launches kernels
 case=tests/replay/retrieval_two_ranks
 folder=$WORK/nccl
 retrieval=$folder/retrieval
