@@ -24,11 +24,16 @@ enum {
     LAYOUT_STRIDE = 6,
     PREFERENCE_WORKSPACE = 1,
     PREFERENCE_REDUCTIONS = 3,
+    PREFERENCE_ALIGNMENT = 5,  // of A; B, C and D follow
     EPILOGUE_NONE = 1,
     EPILOGUE_BIAS = 4,           // a value per row of C'
     EPILOGUE_SUMS = 512,         // BGRADB: sums of B' over k
     REDUCTION_IN_WORKSPACE = 2,  // parts of a split sum are kept and added in order
+    NOT_SUPPORTED = 15,
 };
+
+// What operands are known to lie on, in bytes. The library takes 256 for granted unless it is told.
+enum { ALIGNMENT = 16 };
 
 typedef struct Algorithm {
     uint64_t data[8];
@@ -94,6 +99,22 @@ static bool good(int status, const char *call, XvError *error)
 #define LOAD(field, symbol, parameters) \
     &&xv_cuda_function(blas->library, "libcublasLt", symbol, &blas->field, error)
 
+static bool prefer(const XvBlasLt *blas, int attribute, const void *value, size_t size, XvError *error)
+{
+    return good(blas->preference_set(blas->preference, attribute, value, size),
+                "cublasLtMatmulPreferenceSetAttribute", error);
+}
+
+static bool prefer_aligned(const XvBlasLt *blas, XvError *error)
+{
+    const uint32_t bytes = ALIGNMENT;
+    bool is_good = true;
+    for (int i = 0; i < 4 && is_good; i++) {
+        is_good = prefer(blas, PREFERENCE_ALIGNMENT + i, &bytes, sizeof bytes, error);
+    }
+    return is_good;
+}
+
 static bool set_up(XvBlasLt *blas, XvError *error)
 {
     static const XvLibraryFile file = {"libcublasLt.so", NULL, "nvidia-cublas"};
@@ -102,10 +123,9 @@ static bool set_up(XvBlasLt *blas, XvError *error)
     blas->library = xv_cuda_library(&file, NULL, error);
     return blas->library BLASLT_CALLS(LOAD) && good(blas->create(&blas->handle), "cublasLtCreate", error) &&
            good(blas->preference_create(&blas->preference), "cublasLtMatmulPreferenceCreate", error) &&
-           good(blas->preference_set(blas->preference, PREFERENCE_WORKSPACE, &workspace, sizeof workspace),
-                "cublasLtMatmulPreferenceSetAttribute", error) &&
-           good(blas->preference_set(blas->preference, PREFERENCE_REDUCTIONS, &reductions, sizeof reductions),
-                "cublasLtMatmulPreferenceSetAttribute", error);
+           prefer(blas, PREFERENCE_WORKSPACE, &workspace, sizeof workspace, error) &&
+           prefer(blas, PREFERENCE_REDUCTIONS, &reductions, sizeof reductions, error) &&
+           prefer_aligned(blas, error);
 }
 
 bool xv_blaslt_open(XvBlasLt **opened, void *workspace, XvError *error)
@@ -203,6 +223,13 @@ static bool set_vector(const XvBlasLt *blas, const Plan *plan, const XvGemm *gem
     return !vector || set(blas, plan, DESC_BIAS, &vector, sizeof vector, error);
 }
 
+// The choice looks at how the vector lies and at nothing else of it: an address that lies no better than it must.
+static bool set_any_vector(const XvBlasLt *blas, const Plan *plan, XvError *error)
+{
+    const uintptr_t address = ALIGNMENT;
+    return plan->epilogue == EPILOGUE_NONE || set(blas, plan, DESC_BIAS, &address, sizeof address, error);
+}
+
 static bool make_plan(const XvBlasLt *blas, Plan *plan, XvError *error)
 {
     const XvGemm *g = &plan->shape;
@@ -215,6 +242,7 @@ static bool make_plan(const XvBlasLt *blas, Plan *plan, XvError *error)
                    set(blas, plan, DESC_TRANSPOSE_A, &transpose_first, sizeof transpose_first, error) &&
                    set(blas, plan, DESC_TRANSPOSE_B, &transpose_second, sizeof transpose_second, error) &&
                    set(blas, plan, DESC_EPILOGUE, &plan->epilogue, sizeof plan->epilogue, error) &&
+                   set_any_vector(blas, plan, error) &&
                    make_layout(blas, &plan->layout[0], &b, g->batch, error) &&
                    make_layout(blas, &plan->layout[1], &a, g->batch, error) &&
                    make_layout(blas, &plan->layout[2], &c, g->batch, error);
@@ -245,11 +273,11 @@ static XvGemm shape_of(const XvGemm *gemm)
     return shape;
 }
 
-static const Plan *plan_of(XvBlasLt *blas, const XvGemm *gemm, XvError *error)
+static Plan *plan_of(XvBlasLt *blas, const XvGemm *gemm, XvError *error)
 {
     XvGemm shape = shape_of(gemm);
     for (int i = 0; i < blas->n_plans; i++) {
-        const Plan *plan = &blas->plans[i];
+        Plan *plan = &blas->plans[i];
         if (plan->epilogue == epilogue_of(gemm) && memcmp(&plan->shape, &shape, sizeof shape) == 0) {
             return plan;
         }
@@ -272,12 +300,11 @@ static const Plan *plan_of(XvBlasLt *blas, const XvGemm *gemm, XvError *error)
     return plan;
 }
 
-// A library without a choice for 4-byte steps may still want 16-byte operands.
 static bool is_aligned(const XvGemm *gemm)
 {
     uintptr_t all = (uintptr_t)gemm->a | (uintptr_t)gemm->b | (uintptr_t)gemm->c | (uintptr_t)gemm->bias |
                     (uintptr_t)gemm->sums;
-    return (all & 15) == 0;
+    return all % ALIGNMENT == 0;
 }
 
 // Two operands of one type, the result of the same or of floats; tf32 is a way to multiply floats.
@@ -294,14 +321,26 @@ static bool has_epilogue(const XvGemm *gemm)
     return !(gemm->bias || gemm->sums) || has_bias || (!gemm->bias && gemm->type_c == XV_F32);
 }
 
+static bool is_for_library(const XvGemm *gemm)
+{
+    return gemm->m > 0 && gemm->n > 0 && gemm->k > 0 && is_aligned(gemm) && has_types(gemm) &&
+           has_epilogue(gemm);
+}
+
+bool xv_blaslt_choose(XvBlasLt *blas, const XvGemm *gemm, bool *is_possible, XvError *error)
+{
+    const Plan *plan = is_for_library(gemm) ? plan_of(blas, gemm, error) : NULL;
+    *is_possible = plan && plan->is_possible;
+    return plan || !is_for_library(gemm);
+}
+
 bool xv_blaslt_gemm(XvBlasLt *blas, const XvGemm *gemm, void *stream, bool *is_done, XvError *error)
 {
     *is_done = false;
-    if (gemm->m == 0 || gemm->n == 0 || gemm->k == 0 || !is_aligned(gemm) || !has_types(gemm) ||
-        !has_epilogue(gemm)) {
+    if (!is_for_library(gemm)) {
         return true;
     }
-    const Plan *plan = plan_of(blas, gemm, error);
+    Plan *plan = plan_of(blas, gemm, error);
     if (!plan || !plan->is_possible) {
         return plan != NULL;
     }
@@ -313,5 +352,6 @@ bool xv_blaslt_gemm(XvBlasLt *blas, const XvGemm *gemm, void *stream, bool *is_d
                               plan->layout[1], &beta, gemm->c, plan->layout[2], gemm->c, plan->layout[2],
                               &plan->algorithm, blas->workspace, XV_BLASLT_WORKSPACE, stream);
     *is_done = status == 0;
-    return good(status, "cublasLtMatmul", error);
+    plan->is_possible = status != NOT_SUPPORTED;  // its own choice, but so it says
+    return !plan->is_possible || good(status, "cublasLtMatmul", error);
 }

@@ -16,6 +16,10 @@ enum { XV_BLASLT_WORKSPACE = 32 << 20 };
 bool xv_blaslt_open(XvBlasLt **blas, void *workspace, XvError *error);
 void xv_blaslt_close(XvBlasLt *blas);
 
+// Chooses an algorithm for products of such sizes, once; whether there is one. Not on a thread that records a stream:
+// some versions of the library have no answer there.
+bool xv_blaslt_choose(XvBlasLt *blas, const XvGemm *gemm, bool *is_possible, XvError *error);
+
 // Queues a product on a stream; pointers are device memory. *is_done stays false, without an error, when the
-// library has nothing for such a product.
+// library has nothing for such a product. Chooses first what was not chosen before.
 bool xv_blaslt_gemm(XvBlasLt *blas, const XvGemm *gemm, void *stream, bool *is_done, XvError *error);

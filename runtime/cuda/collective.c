@@ -4,10 +4,15 @@
 #include "runtime/cuda/library.h"
 #include "runtime/device/collective.h"
 
+static bool is_at_work(const XvDevice *device)
+{
+    return !device->has_failed && !device->is_rehearsed;
+}
+
 // A device of its own memory that spans the ranks, or NULL where nothing is to be done (any more).
 static const XvDeviceRanks *ranks_of(const XvRun *run)
 {
-    return run->comm && !run->device->has_failed ? run->device->kind->ranks : NULL;
+    return run->comm && is_at_work(run->device) ? run->device->kind->ranks : NULL;
 }
 
 void xv_cuda_gather_ranks(const XvRun *run, const void *own, void *all, int64_t words)
@@ -28,7 +33,7 @@ void xv_cuda_own_rank(const XvRun *run, const void *all, void *own, int64_t word
     const char *part = (const char *)all + (size_t)xv_comm_rank(run->comm) * bytes;
     if (device->kind->is_host_memory) {
         xv_own_rank(run, all, own, words);
-    } else if (!device->has_failed) {
+    } else if (is_at_work(device)) {
         device->has_failed = !device->kind->async->copy(device, own, part, bytes, &device->failure);
     }
 }

@@ -140,7 +140,8 @@ static void note_failure(XvDevice *device, bool is_done)
 
 void xv_device_launch(XvDevice *device, const XvKernelLaunch *launch)
 {
-    if (device->has_failed || launch->grid[0] == 0 || launch->grid[1] == 0 || launch->grid[2] == 0) {
+    if (device->has_failed || device->is_rehearsed || launch->grid[0] == 0 || launch->grid[1] == 0 ||
+        launch->grid[2] == 0) {
         return;
     }
     device->n_launches++;
@@ -150,11 +151,22 @@ void xv_device_launch(XvDevice *device, const XvKernelLaunch *launch)
     end_range(device);
 }
 
+static bool choose(XvDevice *device, const XvGemm *gemm)
+{
+    bool is_possible = false;
+    note_failure(device,
+                 !device->kind->choose || device->kind->choose(device, gemm, &is_possible, &device->failure));
+    return is_possible || device->has_failed;
+}
+
 bool xv_device_gemm(XvDevice *device, const XvGemm *gemm)
 {
     bool is_done = false;
     if (device->has_failed || !device->has_products) {
         return device->has_failed;
+    }
+    if (device->is_rehearsed) {
+        return choose(device, gemm);
     }
     begin_range(device, "product");
     note_failure(device, device->kind->gemm(device, gemm, &is_done, &device->failure));

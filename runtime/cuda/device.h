@@ -99,6 +99,8 @@ typedef struct XvDeviceKind {
     bool (*wait)(XvDevice *device, XvError *error);
     // A product by a library of the device's own; *is_done stays false where it has none for it. NULL: none at all.
     bool (*gemm)(XvDevice *device, const XvGemm *gemm, bool *is_done, XvError *error);
+    // What the library chooses for such a product, kept for `gemm`; whether it has something. NULL: nothing to choose.
+    bool (*choose)(XvDevice *device, const XvGemm *gemm, bool *is_possible, XvError *error);
     bool is_host_memory;   // kernels and host use the same memory: nothing needs to be copied
     const XvAsync *async;  // NULL: everything is done when a call returns, in the host's memory
     const XvDeviceRanks
@@ -120,7 +122,9 @@ struct XvDevice {
     const char
         *place;  // in the language, of what is launched next: "models/bert.dsl:93  text_encoder.layer.0"
     bool has_products;  // the library of products of the kind is there
-    XvNvtx nvtx;        // of a profiler; push NULL: none
+    bool
+        is_rehearsed;  // nothing is launched; products are chosen, which a library may refuse within a recording
+    XvNvtx nvtx;       // of a profiler; push NULL: none
     bool
         is_direct;  // XV_CUDA_GRAPHS=off: nothing is recorded, so that a profiler sees what is launched where
 };

@@ -260,6 +260,12 @@ static bool cuda_gemm(XvDevice *device, const XvGemm *gemm, bool *is_done, XvErr
     return !cuda->blas || xv_blaslt_gemm(cuda->blas, gemm, cuda->lanes[XV_LANE_COMPUTE], is_done, error);
 }
 
+static bool cuda_choose(XvDevice *device, const XvGemm *gemm, bool *is_possible, XvError *error)
+{
+    XvCuda *cuda = device->state;
+    return !cuda->blas || xv_blaslt_choose(cuda->blas, gemm, is_possible, error);
+}
+
 const XvDeviceKind xv_device_cuda = {
     .name = "cuda",
     .summary = "an NVIDIA GPU",
@@ -272,6 +278,7 @@ const XvDeviceKind xv_device_cuda = {
     .launch = cuda_launch,
     .wait = cuda_wait,
     .gemm = cuda_gemm,
+    .choose = cuda_choose,
     .async = &xv_cuda_async,
     .ranks = &xv_cuda_ranks,
 };

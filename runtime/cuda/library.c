@@ -78,6 +78,33 @@ static bool is_real(XvDtype type)
     return type == XV_F32 || type == XV_BF16 || type == XV_F16;
 }
 
+// Without `has_product` only what is summed beside it: the task has no columns then, and its blocks read no B.
+static void launch_matmul(const XvRun *run, const XvGemm *gemm, bool has_product)
+{
+    XvMatmulTask task = matmul_task(gemm);
+    task.n = has_product ? task.n : 0;
+    XvKernelLaunch request = {
+        .kernel = (int)matmul_kernel(gemm),
+        .grid = {(uint32_t)xv_pieces(gemm->m, XV_MATMUL_TILE),
+                 has_product ? (uint32_t)xv_pieces(gemm->n, XV_MATMUL_TILE) : 1, (uint32_t)gemm->batch},
+        .threads = XV_MATMUL_THREADS,
+        .arguments = (void *[]){&task},
+    };
+    xv_device_launch(run->device, &request);
+}
+
+// A library that cannot leave sums beside a product still makes the product.
+static bool launch_apart(const XvRun *run, const XvGemm *gemm)
+{
+    XvGemm product = *gemm;
+    product.sums = NULL;
+    bool is_done = gemm->sums && xv_device_gemm(run->device, &product);
+    if (is_done) {
+        launch_matmul(run, gemm, false);
+    }
+    return is_done;
+}
+
 void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
 {
     if (gemm->alpha != 1 || gemm->epilogue) {
@@ -89,19 +116,9 @@ void xv_cuda_gemm(const XvRun *run, const XvGemm *gemm)
         fail_type(run, "a product");
         return;
     }
-    if (xv_device_gemm(run->device, gemm)) {
-        return;
+    if (!xv_device_gemm(run->device, gemm) && !launch_apart(run, gemm)) {
+        launch_matmul(run, gemm, true);
     }
-    XvMatmulTask task = matmul_task(gemm);
-    void *arguments[] = {&task};
-    XvKernelLaunch request = {
-        .kernel = (int)matmul_kernel(gemm),
-        .grid = {(uint32_t)xv_pieces(gemm->m, XV_MATMUL_TILE), (uint32_t)xv_pieces(gemm->n, XV_MATMUL_TILE),
-                 (uint32_t)gemm->batch},
-        .threads = XV_MATMUL_THREADS,
-        .arguments = arguments,
-    };
-    xv_device_launch(run->device, &request);
 }
 
 // Rows ----------------------------------------------------------------------------------------------------------

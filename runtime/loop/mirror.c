@@ -199,3 +199,11 @@ XvRun xv_mirror_run(const XvHost *host)
                    .is_local = host->is_local,
                    .device = device_of(host)};
 }
+
+void xv_mirror_rehearse(XvHost *host, const XvGraph *graph)
+{
+    XvRun run = xv_mirror_run(host);
+    host->device.is_rehearsed = true;
+    graph->run(&run);
+    host->device.is_rehearsed = false;
+}

@@ -45,6 +45,9 @@ void xv_mirror_to_device(const XvHost *host, unsigned parts, unsigned written);
 // The regions as kernels see them.
 XvRun xv_mirror_run(const XvHost *host);
 
+// Before a graph is recorded: its products are chosen.
+void xv_mirror_rehearse(XvHost *host, const XvGraph *graph);
+
 // Runs a graph as one recording: draws and inputs go to the device, outputs come back into the host's arena, and the
 // host waits once, at the end. Inputs and outputs that the transfers leave out stay on the device. NULL: none.
 void xv_mirror_run_graph(XvHost *host, const XvGraph *graph, const XvTransfers *transfers);

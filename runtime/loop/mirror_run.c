@@ -220,6 +220,7 @@ static void *recorded(const Running *running)
     }
     Recorded *grown = realloc(graphs->recorded, ((size_t)graphs->n_recorded + 1) * sizeof *grown);
     xv_device_must(device, grown || xv_fail(&error, "no memory"), &error);
+    xv_mirror_rehearse(host, running->graph);
     xv_device_must(device, device->kind->async->record(device, &error), &error);
     run_steps(running);
     void *steps = device->kind->async->recorded(device, &error);

@@ -224,6 +224,7 @@ static void record(XvQueue *queue, const XvQueueStep *step)
     XvDeviceUpdate update = update_of(queue, &queue->host->program->entries[step->entry], step->clip);
     XvError error = {{0}};
     async_of(queue)->recording_free(device, recording->steps);
+    xv_mirror_rehearse(queue->host, &queue->host->program->entries[step->entry].train);
     xv_device_must(device, async_of(queue)->record(device, &error), &error);
     bool is_good = run_step(queue, step, &update, &error);
     *recording = (Recording){async_of(queue)->recorded(device, &error), step->clip};

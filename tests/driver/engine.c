@@ -252,10 +252,8 @@ static bool is_idle(void)
 
 int standin_wait_for(Stream *stream, const Event *event, uint64_t recording)
 {
-    for (const Stream *other = driver.streams; other; other = other->next) {
-        if (other->capture) {
-            return CAPTURE_UNSUPPORTED;
-        }
+    if (standin_is_capturing()) {
+        return CAPTURE_UNSUPPORTED;
     }
     if (stream && stream->first) {
         driver.counts.waits++;
@@ -307,6 +305,16 @@ int standin_enqueue(Stream *stream, const Work *work)
 int standin_device(void)
 {
     return driver.device;
+}
+
+int standin_is_capturing(void)
+{
+    for (const Stream *stream = driver.streams; stream; stream = stream->next) {
+        if (stream->capture) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 int standin_call(void *stream, void (*work)(const void *data), const void *data, size_t bytes)

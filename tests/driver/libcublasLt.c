@@ -1,6 +1,8 @@
 // A stand-in for cuBLASLt, for tests: products in the order of the sum, queued on the stand-in driver's streams. It has
-// no algorithm for results of less than four columns, so that the caller's own way is tested as well. STANDIN_BIASED
-// names a file that gets a line, rows and columns of the result, for every product with a bias.
+// no algorithm for results of less than four columns nor for sums beside exact products of floats, so that the caller's
+// own ways are tested as well. It chooses nothing while a stream is captured, as that of CUDA 13.3, and an algorithm is
+// good for operands that lie as the preference says, on 256 bytes unless it says otherwise. STANDIN_BIASED names a file
+// that gets a line, rows and columns of the result, for every product with a bias.
 #include "tests/driver/standin.h"
 
 #include "runtime/base/half.h"
@@ -13,6 +15,7 @@
 
 enum {
     INVALID = 7,
+    INTERNAL_ERROR = 14,
     UNSUPPORTED = 15,
     LEAST_ROWS = 4,
     REAL_32 = 0,
@@ -119,9 +122,15 @@ int cublasLtMatrixLayoutSetAttribute(void *layout, int attribute, const void *va
     return 0;
 }
 
+typedef struct Preference {
+    uint32_t alignment[4];  // of A, B, C, D
+} Preference;
+
 int cublasLtMatmulPreferenceCreate(void **preference)
 {
-    *preference = malloc(1);
+    Preference *created = malloc(sizeof *created);
+    *created = (Preference){{256, 256, 256, 256}};
+    *preference = created;
     return 0;
 }
 
@@ -133,6 +142,10 @@ int cublasLtMatmulPreferenceDestroy(void *preference)
 
 int cublasLtMatmulPreferenceSetAttribute(void *preference, int attribute, const void *value, size_t size)
 {
+    if (attribute >= 5 && attribute <= 8 && size == sizeof(uint32_t)) {
+        memcpy(&((Preference *)preference)->alignment[attribute - 5], value, size);
+        return 0;
+    }
     return preference && value && (attribute == 1 ? size == 8 : attribute == 3 && size == 4) ? 0 : INVALID;
 }
 
@@ -147,16 +160,34 @@ static int fits(const Desc *desc, const Layout *a, const Layout *b, const Layout
 static bool is_supported(const Desc *desc, const Layout *a, const Layout *b, const Layout *c)
 {
     return a->type == b->type && (c->type == a->type || c->type == REAL_32) &&
-           (desc->compute != COMPUTE_TF32 || a->type == REAL_32);
+           (desc->compute != COMPUTE_TF32 || a->type == REAL_32) &&
+           (desc->epilogue != EPILOGUE_SUMS || desc->compute == COMPUTE_TF32 || a->type != REAL_32);
+}
+
+// Whether operands lie as the algorithm wants them.
+static bool is_aligned(const void *algorithm, const void *const operands[4])
+{
+    Preference wanted;
+    memcpy(&wanted, algorithm, sizeof wanted);
+    bool is_good = true;
+    for (int i = 0; i < 4; i++) {
+        is_good = is_good && wanted.alignment[i] && (uintptr_t)operands[i] % wanted.alignment[i] == 0;
+    }
+    return is_good;
 }
 
 int cublasLtMatmulAlgoGetHeuristic(void *handle, const Desc *desc, const Layout *a, const Layout *b,
                                    const Layout *c, const Layout *d, void *preference, int wanted,
                                    void *choices, int *found)
 {
-    (void)handle, (void)d, (void)preference, (void)choices;
+    (void)handle, (void)d;
+    if (standin_is_capturing()) {
+        return INTERNAL_ERROR;
+    }
+    memcpy(choices, preference, sizeof(Preference));  // an algorithm begins the first choice
     *found = wanted == 1 && c->rows >= LEAST_ROWS && is_supported(desc, a, b, c);
-    return !fits(desc, a, b, c) ? INVALID : *found ? 0 : UNSUPPORTED;
+    bool is_whole = fits(desc, a, b, c) && (desc->epilogue == EPILOGUE_NONE || desc->vector);
+    return !is_whole ? INVALID : *found ? 0 : UNSUPPORTED;
 }
 
 static float load(const void *at, const Layout *layout, int64_t index)
@@ -232,7 +263,8 @@ int cublasLtMatmul(void *handle, const Desc *desc, const float *alpha, const voi
 {
     int planted = standin_planted("cublasLtMatmul");
     if (planted || !handle || c != d || c_layout != d_layout || !algorithm || !workspace || !bytes ||
-        !fits(desc, a_layout, b_layout, c_layout) || !is_supported(desc, a_layout, b_layout, c_layout)) {
+        !fits(desc, a_layout, b_layout, c_layout) || !is_supported(desc, a_layout, b_layout, c_layout) ||
+        !is_aligned(algorithm, (const void *[4]){a, b, c, d})) {
         return planted ? planted : INVALID;
     }
     if (desc->epilogue == EPILOGUE_BIAS) {

@@ -9,5 +9,8 @@ int standin_device(void);
 // Queues `work(copy of the data)` on a stream, where it is run in its turn or captured into a graph.
 int standin_call(void *stream, void (*work)(const void *data), const void *data, size_t bytes);
 
+// Whether any stream is captured.
+int standin_is_capturing(void);
+
 // The status that STANDIN_FAIL plants for this call of `name`, else 0. STANDIN_FAIL=NAME:STATUS:N fails the N-th call.
 int standin_planted(const char *name);
