@@ -75,7 +75,8 @@ static bool look_everywhere(Part part, Look look, void *search)
 
 // Libraries -------------------------------------------------------------------------------------------------------
 
-// The first version of a library in a folder; alternative builds are left alone.
+// The first version of a library in a folder; alternative builds are left alone. Once used it stays in the process:
+// threads that it ran on may end later, and call it then.
 static void *open_versioned(const char *folder, const char *name)
 {
     char pattern[PATH_MAX];
@@ -85,7 +86,8 @@ static void *open_versioned(const char *folder, const char *name)
     if (length > 0 && (size_t)length < sizeof pattern && glob(pattern, 0, NULL, &found) == 0) {
         for (size_t i = 0; i < found.gl_pathc && !handle; i++) {
             bool is_alternative = strstr(found.gl_pathv[i], ".alt.") != NULL;
-            handle = is_alternative ? NULL : dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_GLOBAL);
+            handle =
+                is_alternative ? NULL : dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE);
         }
     }
     globfree(&found);

@@ -143,6 +143,8 @@ bool xv_queue_open(XvQueue **opened, XvHost *host, XvError *error)
     for (int i = 0; i < XV_QUEUE_STEPS && is_open; i++) {
         is_open = open_slot(queue, &queue->slots[i], block_bytes(host->program), error);
     }
+    // The zeros of the blocks are written on another lane than what is sent there first.
+    is_open = is_open && host->device.kind->wait(&host->device, error);
     if (!is_open) {
         xv_queue_close(queue);
         return false;
