@@ -155,6 +155,8 @@ blas() {
     succeeds "gradients" "$BUILD/tests/compare" --case "$case" --grads "$folder/grads.blas"
     says 0 'xv_matmul [1-9]' "what the library has not" grep xv_matmul "$folder/kernels.blas"
     fails 'cublasLtMatmul: cuBLAS status 13' "a product" "$settings STANDIN_FAIL=cublasLtMatmul:13:3"
+    succeeds "a product that the library takes back" short "$settings STANDIN_FAIL=cublasLtMatmul:15:3" back
+    succeeds "is made all the same" "$BUILD/tests/compare" --case "$case" --outputs "$folder/outputs.back"
     says 0 'matrix products run as generated kernels' "no library of products" short ""
 }
 
@@ -273,6 +275,26 @@ mistakes() {
     fails 'there is no libnvrtc.so in' "no compiler" XV_CUDA_LIBRARIES="$PWD/$WORK/empty"
 }
 
+# What the runtime declares of NVIDIA's interfaces by itself, against their headers. A toolkit has them, and Python
+# packages beside the libraries; CUDA_HEADERS names a further folder.
+declared() {
+    local header name folder folders=()
+    for folder in ${CUDA_HEADERS:+"$CUDA_HEADERS"} "${CUDA_HOME:-/usr/local/cuda}"/include /usr/local/cuda*/include \
+        "$BUILD"/cuda/nvidia/*/include; do
+        folders+=(-isystem "$folder")
+    done
+    for header in cuda.h:CUDA cublasLt.h:BLASLT nccl.h:NCCL; do
+        name=${header%:*}
+        if echo "#include <$name>" | "${CC:-cc}" -fsyntax-only "${folders[@]}" -x c - 2> /dev/null; then
+            succeeds "what is declared of $name" "${CC:-cc}" -std=c11 -D_GNU_SOURCE -fsyntax-only -I. "${folders[@]}" \
+                -DHEADER_"${header#*:}" tests/driver/headers.c
+        else
+            skip "what is declared of $name" "$name is not here"
+        fi
+    done
+}
+
+declared
 succeeds "the images program" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --config "$case/config.json" \
     --shapes "$case/inputs.safetensors" --task pretrain --target cuda --precision fp32 --output "$folder" &&
     succeeds "its kernels" timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt &&
