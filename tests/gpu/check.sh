@@ -2,12 +2,21 @@
 # Checks the target cuda on a machine with a GPU and writes one report, in Markdown, dated. Runs in the folder that
 # bundle.sh made. REPORTS names the folder of reports (reports), PYTHON a Python with PyTorch (python3), SECONDS_EACH
 # the most that one check may take (120), JOBS how many cases are replayed at once (4), STEPS how many steps a training
-# run has (40).
+# run has (40), PARTS what is done, in a report of its own each time it is asked for: cases, steps (the base-size step),
+# torch (PyTorch's).
 set -u
 cd "$(dirname "$0")" || exit 1
 REPORTS=${REPORTS:-reports}
 PYTHON=${PYTHON:-python3}
 LIMIT=${SECONDS_EACH:-120}
+PARTS=${PARTS:-cases steps torch}
+export XV_CUBIN_CACHE="${XV_CUBIN_CACHE:-$PWD/cubins}"
+
+# NVIDIA's libraries may be where that Python has them.
+if [ -z "${XV_CUDA_LIBRARIES:-}${VIRTUAL_ENV:-}" ]; then
+    packages=$("$PYTHON" -c 'import nvidia; print(list(nvidia.__path__)[0])' 2> /dev/null) &&
+        VIRTUAL_ENV=${packages%/lib/python*} && export VIRTUAL_ENV
+fi
 
 . ./mixed.sh
 
@@ -114,7 +123,8 @@ trap 'rm -rf "$WORK"' EXIT
 mkdir "$WORK/programs" && tar -xzf programs.tar.gz -C "$WORK/programs" || exit 1
 read -r PRECISIONS < precisions.txt
 
-if ! program $IMAGES-fp32 bench --device cuda --steps-only --steps 1 > "$WORK/start" 2>&1; then
+if ! timeout "$LIMIT" ./check.sh run "$WORK" program $IMAGES-fp32 bench --device cuda --steps-only --steps 1 \
+    > "$WORK/start" 2>&1; then
     cat "$WORK/start" >&2
     echo "gpu-check: nothing was checked: the device cuda cannot be used here" >&2
     exit 1
@@ -158,6 +168,10 @@ check_cases() {
     done < cases.txt
 }
 
+wants() {
+    case " $PARTS " in *" $1 "*) ;; *) return 1 ;; esac
+}
+
 timed() {
     echo '```' >> "$REPORT"
     timeout "$LIMIT" "$@" 2>&1 | tail -n 12 | tee -a "$REPORT"
@@ -168,31 +182,40 @@ say "# The target cuda, $(date -u +%Y-%m-%d)"
 say ""
 say "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2> /dev/null | head -n 1)"
 say ""
-say "| check | result | time |"
-say "|---|---|---|"
-for precision in $PRECISIONS; do
-    check_cases "$precision"
-    check "the same bits twice, $precision" repeated "$precision"
-done
-check "three updates of $IMAGES" updated
-check "killed, continued: the same bits" resumed
-if command -v compute-sanitizer > /dev/null; then
-    check "compute-sanitizer" sanitized
-else
-    say "| compute-sanitizer | not found | |"
-fi
-say ""
-say "Base size, B = 128, beside the device's ceilings; then PyTorch's steps, bf16 autocast and fused AdamW:"
-say ""
-for precision in $PRECISIONS; do
-    for entry in images regions; do
-        timed ./runner "$WORK/programs/base-$precision.so" bench --device cuda --entry $entry --steps 10
+if wants cases; then
+    say "| check | result | time |"
+    say "|---|---|---|"
+    for precision in $PRECISIONS; do
+        check_cases "$precision"
+        check "the same bits twice, $precision" repeated "$precision"
     done
-done
-for options in "" "--compile" "--regions 48" "--regions 48 --compile"; do
-    # shellcheck disable=SC2086
-    timed "$PYTHON" bench/torch_step.py --device cuda --batch 128 --autocast --fused $options
-done
+    check "three updates of $IMAGES" updated
+    check "killed, continued: the same bits" resumed
+    if command -v compute-sanitizer > /dev/null; then
+        check "compute-sanitizer" sanitized
+    else
+        say "| compute-sanitizer | not found | |"
+    fi
+fi
+if wants steps; then
+    say ""
+    say "Base size, B = 128, beside the device's ceilings:"
+    say ""
+    for precision in $PRECISIONS; do
+        for entry in images regions; do
+            timed ./runner "$WORK/programs/base-$precision.so" bench --device cuda --entry $entry --steps 10
+        done
+    done
+fi
+if wants torch; then
+    say ""
+    say "PyTorch's steps, bf16 autocast and fused AdamW:"
+    say ""
+    for options in "" "--compile" "--regions 48" "--regions 48 --compile"; do
+        # shellcheck disable=SC2086
+        timed "$PYTHON" bench/torch_step.py --device cuda --batch 128 --autocast --fused $options
+    done
+fi
 failed=$(find "$WORK" -maxdepth 1 -name 'failed.*' | wc -l)
 say ""
 say "$failed checks failed."
