@@ -1,14 +1,18 @@
 #!/bin/sh
 # Checks the target cuda on a machine with a GPU and writes one report, in Markdown, dated. Runs in the folder that
-# bundle.sh made. REPORTS names the folder of reports (reports), PYTHON a Python with PyTorch (python3), SECONDS_EACH
-# the most that one check may take (120), JOBS how many cases are replayed at once (4), STEPS how many steps a training
-# run has (40), PARTS what is done, in a report of its own each time it is asked for: cases, steps (the base-size step),
-# torch (PyTorch's).
+# bundle.sh made. Settings, from the environment:
+#   REPORTS       folder of reports (reports)
+#   PARTS         what is done, in a report of its own each time: cases, steps (the base-size step), torch (PyTorch's)
+#   PYTHON        a Python with PyTorch (python3)
+#   SECONDS_EACH  the most that one check may take (120); PyTorch, which compiles, may take twice as long
+#   JOBS          how many cases are replayed at once (half as many as there are cores, 4 at least)
+#   STEPS         how many steps a training run has (40)
 set -u
 cd "$(dirname "$0")" || exit 1
 REPORTS=${REPORTS:-reports}
 PYTHON=${PYTHON:-python3}
 LIMIT=${SECONDS_EACH:-120}
+JOBS=${JOBS:-$(($(nproc) > 8 ? $(nproc) / 2 : 4))}
 PARTS=${PARTS:-cases steps torch}
 export XV_CUBIN_CACHE="${XV_CUBIN_CACHE:-$PWD/cubins}"
 
@@ -160,7 +164,7 @@ check_cases() {
     while read -r case _ entry; do
         row "$case, $1" replayed "$case" "$entry" "$1" > "$WORK/row.$case" &
         running=$((running + 1))
-        [ $((running % ${JOBS:-4})) -ne 0 ] || wait
+        [ $((running % JOBS)) -ne 0 ] || wait
     done < cases.txt
     wait
     while read -r case _; do
@@ -172,10 +176,23 @@ wants() {
     case " $PARTS " in *" $1 "*) ;; *) return 1 ;; esac
 }
 
+# timed SECONDS COMMAND...: the end of what it prints is in the report.
 timed() {
-    echo '```' >> "$REPORT"
-    timeout "$LIMIT" "$@" 2>&1 | tail -n 12 | tee -a "$REPORT"
-    echo '```' >> "$REPORT"
+    status=0
+    timeout "$@" > "$WORK/timed" 2>&1 || status=$?
+    {
+        echo '```'
+        tail -n 12 "$WORK/timed"
+        echo '```'
+    } | tee -a "$REPORT"
+    return $status
+}
+
+# stepped PRECISION ENTRY
+stepped() {
+    timed "$LIMIT" ./runner "$WORK/programs/base-$1.so" bench --device cuda --entry "$2" --steps 10 && return
+    say "**failed**"
+    mktemp "$WORK/failed.XXXXXX" > /dev/null
 }
 
 say "# The target cuda, $(date -u +%Y-%m-%d)"
@@ -201,10 +218,9 @@ if wants steps; then
     say ""
     say "Base size, B = 128, beside the device's ceilings:"
     say ""
+    stepped bf16 regions
     for precision in $PRECISIONS; do
-        for entry in images regions; do
-            timed ./runner "$WORK/programs/base-$precision.so" bench --device cuda --entry $entry --steps 10
-        done
+        stepped "$precision" images
     done
 fi
 if wants torch; then
@@ -213,7 +229,7 @@ if wants torch; then
     say ""
     for options in "" "--compile" "--regions 48" "--regions 48 --compile"; do
         # shellcheck disable=SC2086
-        timed "$PYTHON" bench/torch_step.py --device cuda --batch 128 --autocast --fused $options
+        timed $((2 * LIMIT)) "$PYTHON" bench/torch_step.py --device cuda --batch 128 --autocast --fused $options
     done
 fi
 failed=$(find "$WORK" -maxdepth 1 -name 'failed.*' | wc -l)
