@@ -25,7 +25,7 @@ program() {
     shift 2
     rm -rf "$folder"
     timeout 600 "$BUILD/xvlmc" --precision fp32 "$@" --task "$task" --target cuda --output "$folder" &&
-        timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt
+        make_simt "$folder"
 }
 
 # all_ran NAME FOLDER [ENTRY]: every kernel that the steps of an entry, or of all, call is in FOLDER/kernels.txt.

@@ -54,7 +54,7 @@ decoding() {
     local case=tests/replay/captioning_swin_bert device
     succeeds "the captioning program" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --config "$case/config.json" \
         --shapes "$case/inputs.safetensors" --task captioning --target cuda --precision fp32 --output "$folder" &&
-        succeeds "its kernels" timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt ||
+        succeeds "its kernels" make_simt "$folder" ||
         return
     for device in simt cuda; do
         succeeds "captions by $device" with "" timeout 600 "$folder/captioning" replay --device $device \
@@ -173,8 +173,7 @@ bf16() {
     rm -rf "$folder"
     succeeds "bf16: compiles" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --config "$case/config.json" \
         --shapes "$case/inputs.safetensors" --task pretrain --target cuda --precision bf16 --output "$folder" &&
-        succeeds "bf16: kernels for the emulator" timeout 600 make -s -C "$folder" XVLMC="$PWD" \
-            LIBRARY="$PWD/$BUILD/libxv.a" simt || return
+        succeeds "bf16: kernels for the emulator" make_simt "$folder" || return
     same_numbers
     succeeds "bf16 with cuBLASLt" with "$settings STANDIN_BIASED=$PWD/$WORK/biased" timeout 600 "$images" replay \
         --device cuda --entry images --weights "$case/weights.safetensors" --inputs "$case/inputs.safetensors" \
@@ -192,7 +191,7 @@ bf16() {
 tiny() {
     tiny_program "$folder/$1" --target cuda --precision "$1" --batch 2 --set temp=0.001 --set regions.batch_size=2 \
         --set regions.max_images=1 &&
-        timeout 600 make -s -C "$folder/$1" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt
+        make_simt "$folder/$1"
 }
 
 # trained TYPE RUN SETTINGS OPTIONS...: three steps of both entries, six updates: more than are ever under way.
@@ -297,6 +296,6 @@ declared() {
 declared
 succeeds "the images program" timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --config "$case/config.json" \
     --shapes "$case/inputs.safetensors" --task pretrain --target cuda --precision fp32 --output "$folder" &&
-    succeeds "its kernels" timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt &&
+    succeeds "its kernels" make_simt "$folder" &&
     same_numbers && cache && queued && ranges && blas && mistakes && decoding && scaled && bf16
 rm -rf "$folder"

@@ -1,7 +1,7 @@
 # Every kernel that any task of the base model has, at the published sizes and batch 2, on the emulator against the same
 # kernel of the target c, in single precision beside bf16.
 
-tasks=$(cd tasks && ls -- *.dsl | grep -v training.dsl | sed 's/\.dsl//')
+tasks=$(all_tasks)
 
 # compare_tasks PRECISION: leaves what was said, and the status behind it, in $WORK/PRECISION.txt.
 compare_tasks() {

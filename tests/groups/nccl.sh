@@ -64,7 +64,7 @@ torchrun() {
 build() {
     CFLAGS=-O1 timeout 600 "$BUILD/xvlmc" models/xvlm_base.dsl --task retrieval --target cuda --ranks 2 \
         --precision fp32 --output "$folder" --config "$case/config.json" "$@" &&
-        timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt
+        make_simt "$folder"
 }
 
 # replayed DEVICE: outputs and mean gradients into $folder/*.DEVICE.

@@ -30,7 +30,7 @@ merged() {
     mkdir -p "$WORK/nvrtc/$name"
     find "$@" -name kernels.cu | sort | xargs awk -f tests/tools/merge_kernels.awk > "$file"
     succeeds "$name: kernels of all tasks" test "$(grep -c '^XV_ENTRY' "$file")" -gt 1000
-    for task in $(cd tasks && ls -- *.dsl | grep -v training.dsl | sed 's/\.dsl//'); do
+    for task in $(all_tasks); do
         succeeds "$name: kernels of $task" grep -q "^XV_ENTRY(k_.*_of_$task)" "$file"
     done
 }

@@ -229,7 +229,7 @@ emulated_program() {
     local folder=$WORK/$1
     shift
     CFLAGS=-O1 timeout 600 "$@" --target cuda --precision fp32 --ranks 2 --output "$folder" &&
-        timeout 600 make -s -C "$folder" XVLMC="$PWD" LIBRARY="$PWD/$BUILD/libxv.a" simt
+        make_simt "$folder"
 }
 
 # losses_of FOLDER: the losses of a run's log, one a line.

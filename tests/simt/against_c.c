@@ -23,7 +23,6 @@
 #include <dlfcn.h>
 
 enum {
-    N_TYPES = DTYPE_COUNT,
     N_WORDS = (1 << 20) - 3,
     SHIFT = 7920,
     BUDGET = 30000,
@@ -58,9 +57,9 @@ typedef struct Comparison {
     void *modules[SIDES];
     XvSimtMachine *machine;
     Check check;
-    double unit;              // of the program's two-byte type; 0 without one
-    int n_whole;              // kernels of which all blocks ran
-    Memory numbers[N_TYPES];  // drawn; buffers start at different places
+    double unit;                  // of the program's two-byte type; 0 without one
+    int n_whole;                  // kernels of which all blocks ran
+    Memory numbers[DTYPE_COUNT];  // drawn; buffers start at different places
     Memory written[SIDES][MAX_BUFFERS], scratch[SIDES], got, want;
 } Comparison;
 
@@ -255,7 +254,7 @@ static int64_t buffer_end(const Kernel *kernel, int i)
 // Enough numbers for every buffer of every kernel.
 static void draw_all(Comparison *comparison)
 {
-    int64_t most[N_TYPES] = {0};
+    int64_t most[DTYPE_COUNT] = {0};
     for (int c = 0; c < comparison->n_cases; c++) {
         const Kernel *kernel = comparison->cases[c].kernel;
         if (kernel->n_buffers > MAX_BUFFERS) {
@@ -266,7 +265,7 @@ static void draw_all(Comparison *comparison)
             *largest = buffer_end(kernel, i) > *largest ? buffer_end(kernel, i) : *largest;
         }
     }
-    for (int dtype = 0; dtype < N_TYPES; dtype++) {
+    for (int dtype = 0; dtype < DTYPE_COUNT; dtype++) {
         if (most[dtype] > 0) {
             draw_numbers(&comparison->numbers[dtype], (Dtype)dtype, most[dtype]);
         }
@@ -477,7 +476,7 @@ static void compare(Comparison *comparison, const Case *item, const Run *run)
 
 static void release(Comparison *comparison)
 {
-    for (int dtype = 0; dtype < N_TYPES; dtype++) {
+    for (int dtype = 0; dtype < DTYPE_COUNT; dtype++) {
         free(comparison->numbers[dtype].at);
     }
     for (int side = 0; side < SIDES; side++) {
@@ -498,9 +497,7 @@ int main(int argc, char **argv)
     if (argc < 6) {
         check_stop("usage: against_c FOLDER MODEL.dsl BATCH PRECISION TASK...");
     }
-    static Comparison comparison;
-    comparison.arena = arena_new();
-    comparison.machine = xv_simt_open();
+    Comparison comparison = {.arena = arena_new(), .machine = xv_simt_open()};
     if (!comparison.machine) {
         check_stop("out of memory");
     }
